@@ -1,0 +1,140 @@
+//! What can be wrong with perf data, and where: every variant carries the offset at which a reader would look.
+
+use std::io;
+
+use crate::codec::{FieldError, Problem};
+use crate::record::RecordType;
+
+/// An error of reading perf data. Offsets are bytes from the start of the input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input does not start with perf's magic.
+    #[error("not perf data: it starts with {}, not PERFILE2", shown(.magic))]
+    NotPerfData {
+        /// The first bytes, eight at most.
+        magic: Vec<u8>,
+    },
+    /// The input ends inside its header.
+    #[error("the input ends inside its header: {have} of {need} bytes")]
+    HeaderTruncated {
+        /// Bytes that were there.
+        have: usize,
+        /// Bytes that the header has.
+        need: usize,
+    },
+    /// The header's own size fits neither a pipe nor a file.
+    #[error("the header's size is {size:#x}; a pipe header has 16 bytes, a file header 104 or 72")]
+    HeaderSize {
+        /// The size found at offset 8.
+        size: u64,
+    },
+    /// A section of a file lies outside the file or does not fit what it must hold.
+    #[error("the {section} section at offset {offset:#x}, {size} bytes long, {problem}")]
+    Section {
+        /// The section's name.
+        section: &'static str,
+        /// Where it should start.
+        offset: u64,
+        /// How long it should be, in bytes.
+        size: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A record whose size is less than a record header's eight bytes; nothing after it can be found.
+    #[error("a record of type {record_type} at offset {offset:#x} has size {size}, less than its own header")]
+    RecordTooSmall {
+        /// Where the record starts.
+        offset: u64,
+        /// Its type.
+        record_type: RecordType,
+        /// Its size.
+        size: u16,
+    },
+    /// The input ends inside a record.
+    #[error("the input ends inside a record at offset {offset:#x}: {have} of {need} bytes")]
+    Truncated {
+        /// Where the record starts.
+        offset: u64,
+        /// Bytes that were there.
+        have: usize,
+        /// Bytes that the record has; 8 where not even its header is whole.
+        need: usize,
+    },
+    /// The input ends inside the payload that follows a record.
+    #[error(
+        "the input ends inside the payload of the {record_type} record at offset {offset:#x}: \
+         {have} of {need} bytes"
+    )]
+    PayloadTruncated {
+        /// Where the record starts.
+        offset: u64,
+        /// Its type.
+        record_type: RecordType,
+        /// Payload bytes that were there.
+        have: u64,
+        /// Payload bytes that the record announces.
+        need: u64,
+    },
+    /// A record that is whole but whose content cannot be what its type says.
+    #[error("{record_type} record at offset {offset:#x}: field {field}: {problem}")]
+    Malformed {
+        /// Where the record starts.
+        offset: u64,
+        /// Its type.
+        record_type: RecordType,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// A structure outside any record that cannot be read.
+    #[error("{what} at offset {offset:#x}: field {field}: {problem}")]
+    Structure {
+        /// The structure.
+        what: &'static str,
+        /// Where it starts.
+        offset: u64,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// A record that would not fit in the 65535 bytes that a record's size can say.
+    #[error("a {record_type} record of {size} bytes does not fit in a record's 65535")]
+    RecordTooLarge {
+        /// Its type.
+        record_type: RecordType,
+        /// The size that it would have.
+        size: usize,
+    },
+    /// The input could not be read.
+    #[error("reading failed at offset {offset:#x}")]
+    Io {
+        /// Where.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    #[cold]
+    pub(crate) fn malformed(offset: u64, record_type: RecordType, error: FieldError) -> Self {
+        Self::Malformed { offset, record_type, field: error.field, problem: error.problem }
+    }
+
+    #[cold]
+    pub(crate) fn structure(what: &'static str, offset: u64, error: FieldError) -> Self {
+        Self::Structure { what, offset, field: error.field, problem: error.problem }
+    }
+}
+
+/// The first bytes of something that is not perf data, as a person can read them.
+fn shown(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        "nothing (it is empty)".to_owned()
+    } else {
+        format!("\"{}\"", bytes.escape_ascii())
+    }
+}

@@ -1,0 +1,38 @@
+//! The BUILD_ID feature: a run of BUILD_ID records whose headers have type 0.
+
+use crate::record::{BuildIdRecord, Misc, RawRecord, RecordHeader};
+use crate::{Endian, Error};
+
+/// The entries of a table and the misc word of each. `offset` is where the table stands in the file.
+///
+/// After the first entry that cannot be read there are no more: where the next one starts is then not known.
+pub fn build_id_table(
+    table: &[u8],
+    offset: u64,
+    endian: Endian,
+) -> impl Iterator<Item = Result<(Misc, BuildIdRecord<'_>), Error>> {
+    let mut at = 0;
+    let mut whole = true;
+    std::iter::from_fn(move || {
+        let rest = table.get(at..).filter(|rest| whole && !rest.is_empty())?;
+        let here = offset + at as u64;
+        let entry = entry(rest, here, endian);
+        match &entry {
+            Ok((size, _)) => at += size,
+            Err(_) => whole = false,
+        }
+        Some(entry.map(|(_, entry)| entry))
+    })
+}
+
+fn entry(rest: &[u8], offset: u64, endian: Endian) -> Result<(usize, (Misc, BuildIdRecord<'_>)), Error> {
+    let Some(raw) = RawRecord::first(rest, offset, endian) else {
+        let size = rest.get(6..8).and_then(|size| size.first_chunk()).map_or(0, |size| endian.u16(*size));
+        return Err(Error::Truncated {
+            offset,
+            have: rest.len(),
+            need: usize::from(size).max(RecordHeader::SIZE),
+        });
+    };
+    Ok((raw.bytes.len(), (raw.misc(), raw.parse_as()?)))
+}

@@ -1,0 +1,55 @@
+//! perf.data and perf's pipe format: bytes to records and back, in either byte order.
+//!
+//! The raw record ([`RawRecord`]: its very bytes, its offset, its byte order) is the currency; a typed
+//! [`Record`] is a view that one may ask it for. [`RecordReader`] cuts a stream into batches of raw records,
+//! [`SampleFormat`] knows how an event's samples are laid out, [`Attr`] is the event. Each record type is one
+//! file under `record/` that declares its layout once, for reading and for writing.
+//!
+//! This crate opens no files and prints nothing; what it reads from is given to it.
+//!
+//! ```
+//! use perf_format::{Head, Record, RecordReader, RecordType};
+//!
+//! # let mut stream: &[u8] = &perf_format::testing::StreamBuilder::new(perf_format::Endian::Little).finished_round().bytes();
+//! let head = Head::read(&mut stream)?;
+//! let mut reader = RecordReader::pipe(stream, head);
+//! while let Some(batch) = reader.next_batch()? {
+//!     for record in batch {
+//!         let record = record?;
+//!         if record.record_type() == RecordType::MMAP2 {
+//!             if let Record::Mmap2(map) = record.parse()? {
+//!                 println!("{:#x} {}", map.start, map.filename);
+//!             }
+//!         }
+//!     }
+//! }
+//! # Ok::<(), perf_format::Error>(())
+//! ```
+#![cfg_attr(
+    not(any(test, feature = "testing")),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod attr;
+mod build_id;
+pub mod codec;
+mod endian;
+mod error;
+mod feature;
+pub mod header;
+mod reader;
+pub mod record;
+pub mod sample;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tracing_data;
+
+pub use attr::Attr;
+pub use build_id::{BuildId, BuildIdError};
+pub use endian::Endian;
+pub use error::Error;
+pub use feature::{Feature, build_id_table};
+pub use header::{FileHeader, Format, Head};
+pub use reader::{Batch, RecordReader, read_full};
+pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
+pub use sample::{Sample, SampleFormat, SampleId};

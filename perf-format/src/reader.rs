@@ -1,0 +1,246 @@
+//! From bytes to batches of raw records: one read brings a batch, nothing waits for the next.
+
+use std::io::{self, Read};
+
+use crate::header::{Head, PIPE_HEADER_SIZE};
+use crate::record::{RawRecord, RecordHeader, RecordType};
+use crate::{Endian, Error};
+
+/// Bytes of the rolling buffer. A pipe brings 64 KiB at a time, or 1 MiB where it was enlarged; a record has at
+/// most 64 KiB, so that a torn one always has room to become whole.
+const BUFFER_SIZE: usize = 1 << 20;
+
+/// Reads records from a source. After the last record of a batch, the payload that it announces (TRACING_DATA,
+/// AUXTRACE) is read with [`RecordReader::next_payload`].
+#[derive(Debug)]
+pub struct RecordReader<R> {
+    source: R,
+    buffer: Box<[u8]>,
+    cursor: Cursor,
+    header: Option<[u8; PIPE_HEADER_SIZE]>,
+}
+
+/// Where in the buffer and in the input the reader is. `start <= end <= buffer.len()`.
+#[derive(Debug)]
+struct Cursor {
+    /// First byte of the buffer that no batch has given out as part of a whole record.
+    start: usize,
+    /// One past the last byte that was read.
+    end: usize,
+    /// Where `start` stands in the input.
+    offset: u64,
+    endian: Endian,
+    payload: Payload,
+}
+
+/// The payload that is being read, and the record that announced it.
+#[derive(Debug, Clone, Copy)]
+struct Payload {
+    offset: u64,
+    record_type: RecordType,
+    len: u64,
+    left: u64,
+}
+
+impl Payload {
+    const NONE: Self = Self { offset: 0, record_type: RecordType(0), len: 0, left: 0 };
+}
+
+impl<R: Read> RecordReader<R> {
+    /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is behind us.
+    pub fn pipe(source: R, head: Head) -> Self {
+        let mut reader = Self::records(source, head.format.endian(), PIPE_HEADER_SIZE as u64);
+        reader.header = Some(head.bytes);
+        reader
+    }
+
+    /// Reads records from the source's first byte on, which stands at `offset` in the input.
+    pub fn records(source: R, endian: Endian, offset: u64) -> Self {
+        let cursor = Cursor { start: 0, end: 0, offset, endian, payload: Payload::NONE };
+        Self { source, buffer: vec![0; BUFFER_SIZE].into(), cursor, header: None }
+    }
+
+    /// The pipe header that stood before the records, if there was one.
+    #[must_use]
+    pub fn header(&self) -> Option<[u8; PIPE_HEADER_SIZE]> {
+        self.header
+    }
+
+    /// The byte order of the records.
+    #[must_use]
+    pub fn endian(&self) -> Endian {
+        self.cursor.endian
+    }
+
+    /// Reads once, and gives the whole records that are then there; `None` at the input's end. Records that are
+    /// there already (behind a payload, or left in the last batch) are given first; a payload that was not asked
+    /// for is passed over.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Truncated`] where the input ends inside a record.
+    pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
+        while self.next_payload()?.is_some() {}
+        if self.missing().is_some() && self.read_more()? == 0 {
+            return match self.missing() {
+                Some((have, need)) if have > 0 => {
+                    Err(Error::Truncated { offset: self.cursor.offset, have, need })
+                }
+                _ => Ok(None),
+            };
+        }
+        let bytes = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
+        let Cursor { start, offset, .. } = self.cursor;
+        Ok(Some(Batch { bytes, start, offset, failed: false, cursor: &mut self.cursor }))
+    }
+
+    /// How many bytes of the next record are there, and how many it needs, while it is not whole. A size that no
+    /// record can have counts as whole: reading on would not mend it.
+    fn missing(&self) -> Option<(usize, usize)> {
+        let there = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
+        let need = match there.first_chunk() {
+            Some(head) => RecordHeader::from_bytes(*head, self.cursor.endian).size.into(),
+            None => RecordHeader::SIZE,
+        };
+        (there.len() < need).then_some((there.len(), need))
+    }
+
+    /// The next piece of the payload behind the last record of the batch: what is there already, then what each
+    /// read brings. `None` where it is over.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::PayloadTruncated`] where the input ends inside it.
+    pub fn next_payload(&mut self) -> Result<Option<&[u8]>, Error> {
+        if self.cursor.payload.left == 0 {
+            return Ok(None);
+        }
+        if self.cursor.start == self.cursor.end && self.read_more()? == 0 {
+            let Payload { offset, record_type, len, left } = self.cursor.payload;
+            return Err(Error::PayloadTruncated { offset, record_type, have: len - left, need: len });
+        }
+        let there = self.cursor.end - self.cursor.start;
+        let len = usize::try_from(self.cursor.payload.left).map_or(there, |left| left.min(there));
+        let from = self.cursor.start;
+        self.cursor.advance(len);
+        self.cursor.payload.left -= len as u64;
+        Ok(self.buffer.get(from..from + len))
+    }
+
+    /// Moves what is left to the front and reads once behind it.
+    fn read_more(&mut self) -> Result<usize, Error> {
+        let Cursor { start, end, offset, .. } = self.cursor;
+        self.buffer.copy_within(start..end, 0);
+        self.cursor.start = 0;
+        self.cursor.end = end - start;
+        let room = self.buffer.get_mut(self.cursor.end..).unwrap_or_default();
+        let read = read_once(&mut self.source, room, offset + self.cursor.end as u64)?;
+        self.cursor.end += read;
+        Ok(read)
+    }
+}
+
+impl Cursor {
+    fn advance(&mut self, len: usize) {
+        self.start += len;
+        self.offset += len as u64;
+    }
+}
+
+/// The whole records that one read brought, as an iterator. Records that it has given out are read; those that
+/// it has not are passed over with it.
+#[derive(Debug)]
+pub struct Batch<'r> {
+    bytes: &'r [u8],
+    start: usize,
+    offset: u64,
+    failed: bool,
+    cursor: &'r mut Cursor,
+}
+
+impl<'r> Batch<'r> {
+    /// The bytes of the batch from one input offset to another, for writing runs of records.
+    #[must_use]
+    pub fn bytes(&self, from: u64, to: u64) -> &'r [u8] {
+        let at = |offset: u64| usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        self.bytes.get(at(from)..at(to)).unwrap_or_default()
+    }
+
+    /// The input offset of the first record.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The input offset behind the last record given out.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.cursor.offset
+    }
+
+    /// Bytes of payload that follow the last record given out.
+    #[must_use]
+    pub fn payload(&self) -> u64 {
+        self.cursor.payload.left
+    }
+}
+
+impl<'r> Iterator for Batch<'r> {
+    type Item = Result<RawRecord<'r>, Error>;
+
+    /// The next whole record. The batch is over where the next one is torn, behind a record with a payload, and
+    /// behind an error.
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.payload.left > 0 || self.failed {
+            return None;
+        }
+        let rest = self.bytes.get(self.cursor.start - self.start..)?;
+        let header = RecordHeader::from_bytes(*rest.first_chunk()?, self.cursor.endian);
+        if usize::from(header.size) < RecordHeader::SIZE {
+            self.failed = true;
+            let (offset, record_type, size) = (self.cursor.offset, header.record_type, header.size);
+            return Some(Err(Error::RecordTooSmall { offset, record_type, size }));
+        }
+        let bytes = rest.get(..header.size.into())?;
+        let record = RawRecord { header, bytes, offset: self.cursor.offset, endian: self.cursor.endian };
+        Some(self.take(record))
+    }
+}
+
+impl<'r> Batch<'r> {
+    #[inline]
+    fn take(&mut self, record: RawRecord<'r>) -> Result<RawRecord<'r>, Error> {
+        let len = record.payload_len().inspect_err(|_| self.failed = true)?;
+        if len > 0 {
+            let (offset, record_type) = (record.offset, record.record_type());
+            self.cursor.payload = Payload { offset, record_type, len, left: len };
+        }
+        self.cursor.advance(record.bytes.len());
+        Ok(record)
+    }
+}
+
+/// One read, begun again where a signal cut it short.
+fn read_once(source: &mut impl Read, room: &mut [u8], offset: u64) -> Result<usize, Error> {
+    loop {
+        match source.read(room) {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::Io { offset, source }),
+        }
+    }
+}
+
+/// Reads until the place is full or the input ends; the number of bytes read.
+///
+/// # Errors
+/// [`Error::Io`] with the offset at which reading failed; `offset` is where the first byte stands.
+pub fn read_full(source: &mut impl Read, place: &mut [u8], offset: u64) -> Result<usize, Error> {
+    let mut have = 0;
+    while let Some(room) = place.get_mut(have..).filter(|room| !room.is_empty()) {
+        match read_once(source, room, offset + have as u64)? {
+            0 => break,
+            read => have += read,
+        }
+    }
+    Ok(have)
+}

@@ -1,0 +1,15 @@
+//! AUX: new data in an AUX area.
+
+use crate::codec::layout;
+
+layout! {
+    /// `PERF_RECORD_AUX`, `struct perf_record_aux`.
+    pub fixed struct Aux {
+        /// Where the data starts in the AUX buffer, in bytes.
+        pub aux_offset: u64,
+        /// Its length in bytes.
+        pub aux_size: u64,
+        /// `PERF_AUX_FLAG_*`: 1 truncated, 2 overwrite, 4 partial, 8 collision, 0xff00 the PMU's format.
+        pub flags: u64,
+    }
+}

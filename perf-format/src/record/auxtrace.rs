@@ -1,0 +1,23 @@
+//! AUXTRACE: says how many bytes of hardware trace follow.
+
+use crate::codec::layout;
+
+layout! {
+    /// `PERF_RECORD_AUXTRACE`, `struct perf_record_auxtrace`.
+    pub fixed struct Auxtrace {
+        /// Bytes of trace that follow this record and are not counted in its size; a multiple of eight.
+        pub size: u64,
+        /// Where they stood in the AUX area.
+        pub offset: u64,
+        /// What tells overlapping pieces apart.
+        pub reference: u64,
+        /// Index of the buffer.
+        pub idx: u32,
+        /// The thread traced, -1 for a CPU.
+        pub tid: u32,
+        /// The CPU traced, -1 for a thread.
+        pub cpu: u32,
+        /// Reserved.
+        pub reserved: u32,
+    }
+}

@@ -1,0 +1,43 @@
+//! BUILD_ID: the build-id of a DSO, by name. In a file's header table the same layout stands with type 0.
+
+use bstr::BStr;
+
+use crate::BuildId;
+use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
+use crate::record::Misc;
+
+layout! {
+    /// `PERF_RECORD_HEADER_BUILD_ID`, `struct perf_record_header_build_id`.
+    pub struct BuildIdRecord<'a> {
+        /// The machine: -1 for the host, a guest's own pid otherwise.
+        pub pid: i32,
+        /// The id and its size.
+        pub build_id: SizedBuildId,
+        /// The DSO's long name.
+        pub filename: &'a BStr,
+    }
+}
+
+/// The pid that stands for the host in BUILD_ID records.
+pub const HOST_PID: i32 = -1;
+
+/// 20 id bytes, a size byte and three of padding. Without misc bit 15 (`PERF_RECORD_MISC_BUILD_ID_SIZE`) the size
+/// byte says nothing and the id has 20 bytes; what is written here always has the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizedBuildId(pub BuildId);
+
+impl Codec<'_> for SizedBuildId {
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, Problem> {
+        let bytes = d.array::<{ BuildId::MAX }>()?;
+        let [size, ..] = d.array::<4>()?;
+        let size = if d.misc.has(Misc::BUILD_ID_SIZE) { usize::from(size) } else { BuildId::MAX };
+        let id = bytes.get(..size).and_then(|bytes| BuildId::new(bytes).ok());
+        id.map(Self).ok_or(Problem::Size(size as u64))
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.misc = e.misc.with(Misc::BUILD_ID_SIZE, true);
+        e.bytes(&self.0.padded());
+        e.bytes(&[self.0.size(), 0, 0, 0]);
+    }
+}

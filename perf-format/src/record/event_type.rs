@@ -1,0 +1,13 @@
+//! EVENT_TYPE: the name of an event, in recordings from before Linux 3.10.
+
+use crate::codec::layout;
+
+layout! {
+    /// `PERF_RECORD_HEADER_EVENT_TYPE`, `struct perf_record_header_event_type`. Obsolete; passed as it is.
+    pub struct EventType {
+        /// The event's config.
+        pub id: u64,
+        /// Its name, filled up with NULs.
+        pub name: [u8; 64],
+    }
+}

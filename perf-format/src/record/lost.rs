@@ -1,0 +1,13 @@
+//! LOST: records that did not fit in a ring buffer.
+
+use crate::codec::layout;
+
+layout! {
+    /// `PERF_RECORD_LOST`, `struct perf_record_lost`.
+    pub fixed struct Lost {
+        /// The event's id.
+        pub id: u64,
+        /// Records lost.
+        pub lost: u64,
+    }
+}

@@ -1,0 +1,81 @@
+//! MMAP2: a map with its protection and with what tells its file from another of that name.
+
+use bstr::BStr;
+
+use crate::BuildId;
+use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
+use crate::record::Misc;
+
+layout! {
+    /// `PERF_RECORD_MMAP2`, `struct perf_record_mmap2`.
+    pub struct Mmap2<'a> {
+        /// Process (thread group).
+        pub pid: u32,
+        /// Thread.
+        pub tid: u32,
+        /// First address.
+        pub start: u64,
+        /// Length in bytes.
+        pub len: u64,
+        /// Offset in the file, in bytes.
+        pub pgoff: u64,
+        /// Device and inode, or a build-id.
+        pub file: MapFile,
+        /// `PROT_*` bits.
+        pub prot: u32,
+        /// `MAP_*` bits.
+        pub flags: u32,
+        /// The file's path, or a name in brackets.
+        pub filename: &'a BStr,
+    }
+}
+
+layout! {
+    /// The device and inode of a mapped file: which file of that name it was.
+    #[derive(Hash)]
+    pub fixed struct Inode {
+        /// Device, major number.
+        pub maj: u32,
+        /// Device, minor number.
+        pub min: u32,
+        /// Inode number.
+        pub ino: u64,
+        /// Inode generation.
+        pub ino_generation: u64,
+    }
+}
+
+/// The union in `struct perf_record_mmap2` that misc bit 14 (`PERF_RECORD_MISC_MMAP_BUILD_ID`) decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapFile {
+    /// Which file it was.
+    Inode(Inode),
+    /// Which build it was; `None` where the record has room for an id and a size of 0.
+    BuildId(Option<BuildId>),
+}
+
+impl Codec<'_> for MapFile {
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, Problem> {
+        if !d.misc.has(Misc::MMAP_BUILD_ID) {
+            return d.get().map(Self::Inode);
+        }
+        let [size, ..] = d.array::<4>()?;
+        let bytes = d.array::<{ BuildId::MAX }>()?;
+        if size == 0 {
+            return Ok(Self::BuildId(None));
+        }
+        let id = bytes.get(..usize::from(size)).and_then(|bytes| BuildId::new(bytes).ok());
+        id.map(|id| Self::BuildId(Some(id))).ok_or(Problem::Size(size.into()))
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.misc = e.misc.with(Misc::MMAP_BUILD_ID, matches!(self, Self::BuildId(_)));
+        match self {
+            Self::Inode(inode) => e.put(inode),
+            Self::BuildId(id) => {
+                e.bytes(&[id.map_or(0, |id| id.size()), 0, 0, 0]);
+                e.bytes(&id.map_or([0; BuildId::MAX], |id| id.padded()));
+            }
+        }
+    }
+}

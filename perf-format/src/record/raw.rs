@@ -1,0 +1,124 @@
+//! The raw record: its very bytes, where they stood, and their byte order. A typed view is asked of it.
+
+use crate::codec::{Decoder, Layout};
+use crate::record::{Auxtrace, Misc, Record, RecordType, TracingData};
+use crate::{Endian, Error};
+
+/// `struct perf_event_header`: eight bytes before every record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// What kind of record follows.
+    pub record_type: RecordType,
+    /// The cpumode and bits that depend on the type.
+    pub misc: Misc,
+    /// Bytes of the record, this header included.
+    pub size: u16,
+}
+
+impl RecordHeader {
+    /// The header's own size in bytes.
+    pub const SIZE: usize = 8;
+
+    /// Reads a header.
+    #[must_use]
+    #[inline]
+    pub fn from_bytes(bytes: [u8; Self::SIZE], endian: Endian) -> Self {
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Self {
+            record_type: RecordType(endian.u32([a, b, c, d])),
+            misc: Misc(endian.u16([e, f])),
+            size: endian.u16([g, h]),
+        }
+    }
+
+    /// The header's bytes.
+    #[must_use]
+    pub fn to_bytes(self, endian: Endian) -> [u8; Self::SIZE] {
+        let [a, b, c, d] = endian.put_u32(self.record_type.0);
+        let [e, f] = endian.put_u16(self.misc.0);
+        let [g, h] = endian.put_u16(self.size);
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// A whole record as it stood in the input.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    /// The header, read.
+    pub header: RecordHeader,
+    /// The bytes of the record, header included; as many as the header says.
+    pub bytes: &'a [u8],
+    /// Where the record started, in bytes from the start of the input.
+    pub offset: u64,
+    /// The byte order of its fields.
+    pub endian: Endian,
+}
+
+impl<'a> RawRecord<'a> {
+    /// The record at the start of `bytes`, if it is whole.
+    #[must_use]
+    pub fn first(bytes: &'a [u8], offset: u64, endian: Endian) -> Option<Self> {
+        let header = RecordHeader::from_bytes(*bytes.first_chunk()?, endian);
+        let bytes = bytes.get(..usize::from(header.size))?;
+        (bytes.len() >= RecordHeader::SIZE).then_some(Self { header, bytes, offset, endian })
+    }
+
+    /// The type in the header.
+    #[must_use]
+    pub fn record_type(&self) -> RecordType {
+        self.header.record_type
+    }
+
+    /// The misc word in the header.
+    #[must_use]
+    pub fn misc(&self) -> Misc {
+        self.header.misc
+    }
+
+    /// The typed view. A `sample_id` trailer, if there is one, is left unread.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a record.
+    pub fn parse(&self) -> Result<Record<'a>, Error> {
+        self.parse_body(self.bytes.len())
+    }
+
+    /// The typed view of a record that ends with `trailer_len` bytes of `sample_id`; only layouts that reach to
+    /// the record's end (READ) need to know.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a record.
+    pub fn parse_before(&self, trailer_len: usize) -> Result<Record<'a>, Error> {
+        self.parse_body(self.bytes.len().saturating_sub(trailer_len))
+    }
+
+    /// The body read as one given layout, whatever the header's type.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a body.
+    pub fn parse_as<T: Layout<'a>>(&self) -> Result<T, Error> {
+        let mut d = Decoder::new(self.bytes, RecordHeader::SIZE, self.endian, self.header.misc);
+        T::read(&mut d).map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
+    }
+
+    fn parse_body(&self, end: usize) -> Result<Record<'a>, Error> {
+        let body = self.bytes.get(..end).unwrap_or_default();
+        let mut d = Decoder::new(body, RecordHeader::SIZE, self.endian, self.header.misc);
+        Record::read(self.header.record_type, &mut d)
+            .map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
+    }
+
+    /// The number of payload bytes that follow the record and are not counted in its size, for the two types
+    /// that have any: TRACING_DATA and AUXTRACE.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the record is too short to say; what follows it cannot then be found.
+    #[inline]
+    pub fn payload_len(&self) -> Result<u64, Error> {
+        match self.header.record_type {
+            RecordType::TRACING_DATA => Ok(u64::from(self.parse_as::<TracingData>()?.size)),
+            RecordType::AUXTRACE => Ok(self.parse_as::<Auxtrace>()?.size),
+            _ => Ok(0),
+        }
+    }
+}

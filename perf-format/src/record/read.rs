@@ -1,0 +1,17 @@
+//! READ: an inherited counter's value at the end of its thread.
+
+use crate::codec::{Words, layout};
+
+layout! {
+    /// `PERF_RECORD_READ`, `struct perf_record_read`. The values are laid out by the attr's `read_format`
+    /// ([`crate::sample::ReadValues`] reads them); ask [`crate::RawRecord::parse_before`] for a view without the
+    /// trailer.
+    pub struct Read<'a> {
+        /// Process (thread group).
+        pub pid: u32,
+        /// Thread.
+        pub tid: u32,
+        /// The words after it.
+        pub values: Words<'a>,
+    }
+}

@@ -1,0 +1,13 @@
+//! SWITCH_CPU_WIDE: a context switch, seen by a CPU.
+
+use crate::codec::layout;
+
+layout! {
+    /// `PERF_RECORD_SWITCH_CPU_WIDE`, `struct perf_record_switch`. Misc bit 13 says which way the switch went.
+    pub fixed struct SwitchCpuWide {
+        /// Process switched to or from; `u32::MAX` where it is not known.
+        pub next_prev_pid: u32,
+        /// Thread switched to or from.
+        pub next_prev_tid: u32,
+    }
+}

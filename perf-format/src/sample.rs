@@ -1,0 +1,176 @@
+//! Samples and the `sample_id` trailer of other records: a layout that the attr's `sample_type` decides.
+//!
+//! [`SampleFormat`] knows where things stand. The few fields that every sample is asked for are read at offsets
+//! worked out once; [`Sample`] reads and writes all of them.
+
+use crate::attr::{Attr, AttrFlags, BranchSampleType, ReadFormat, SampleType};
+use crate::codec::{Array, Decoder, FieldError};
+use crate::record::{RawRecord, RecordHeader};
+use crate::{Error, RecordType};
+
+mod body;
+mod context;
+mod fields;
+mod read_values;
+
+pub use body::{Sample, SampleId};
+pub use context::{Frame, frames};
+pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};
+pub use read_values::{ReadValue, ReadValues};
+
+/// What of an attr decides how its records are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleFormat {
+    /// What a sample holds.
+    pub sample_type: SampleType,
+    /// What a counter's value holds.
+    pub read_format: ReadFormat,
+    branch_sample_type: BranchSampleType,
+    regs_user: u32,
+    regs_intr: u32,
+    sample_id_all: bool,
+    ip: Option<usize>,
+    tid: Option<usize>,
+    time: Option<usize>,
+    id: Option<usize>,
+    after_fixed: usize,
+}
+
+/// The fields before any of variable length, each of eight bytes, in their order.
+const FIXED: [SampleType; 9] = [
+    SampleType::IDENTIFIER,
+    SampleType::IP,
+    SampleType::TID,
+    SampleType::TIME,
+    SampleType::ADDR,
+    SampleType::ID,
+    SampleType::STREAM_ID,
+    SampleType::CPU,
+    SampleType::PERIOD,
+];
+
+/// The fields of a `sample_id`, each of eight bytes, in their order.
+const TRAILER: [SampleType; 6] = [
+    SampleType::TID,
+    SampleType::TIME,
+    SampleType::ID,
+    SampleType::STREAM_ID,
+    SampleType::CPU,
+    SampleType::IDENTIFIER,
+];
+
+impl SampleFormat {
+    /// The layout that an attr asks for.
+    #[must_use]
+    pub fn new(attr: &Attr) -> Self {
+        let fields = &attr.fields;
+        let has = |field| fields.sample_type.contains(field);
+        let before =
+            |field| FIXED.iter().take_while(|other| **other != field).filter(|other| has(**other)).count();
+        let at = |field| has(field).then(|| RecordHeader::SIZE + 8 * before(field));
+        Self {
+            sample_type: fields.sample_type,
+            read_format: fields.read_format,
+            branch_sample_type: fields.branch_sample_type,
+            regs_user: fields.sample_regs_user.count_ones(),
+            regs_intr: fields.sample_regs_intr.count_ones(),
+            sample_id_all: fields.flags.contains(AttrFlags::SAMPLE_ID_ALL),
+            ip: at(SampleType::IP),
+            tid: at(SampleType::TID),
+            time: at(SampleType::TIME),
+            id: at(SampleType::IDENTIFIER).or(at(SampleType::ID)),
+            after_fixed: RecordHeader::SIZE + 8 * FIXED.iter().filter(|field| has(**field)).count(),
+        }
+    }
+
+    /// The address of a sample.
+    #[must_use]
+    #[inline]
+    pub fn ip(&self, sample: &RawRecord<'_>) -> Option<u64> {
+        sample.endian.u64_at(sample.bytes, self.ip?)
+    }
+
+    /// The process and thread of a sample.
+    #[must_use]
+    #[inline]
+    pub fn tid(&self, sample: &RawRecord<'_>) -> Option<Tid> {
+        let at = self.tid?;
+        let word = |at| sample.endian.u32_at(sample.bytes, at);
+        Some(Tid { pid: word(at)?, tid: word(at + 4)? })
+    }
+
+    /// The time of a sample, in ns.
+    #[must_use]
+    #[inline]
+    pub fn time(&self, sample: &RawRecord<'_>) -> Option<u64> {
+        sample.endian.u64_at(sample.bytes, self.time?)
+    }
+
+    /// Where in a sample the event's id stands, in bytes from the record's start.
+    #[must_use]
+    pub fn id_offset(&self) -> Option<usize> {
+        self.id
+    }
+
+    /// The call chain of a sample, innermost address first, with the markers in it ([`frames`] reads them).
+    /// `None` where the event has no chains.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the chain does not fit in the record.
+    pub fn callchain<'a>(&self, sample: &RawRecord<'a>) -> Result<Option<Array<'a, u64>>, Error> {
+        if !self.sample_type.contains(SampleType::CALLCHAIN) {
+            return Ok(None);
+        }
+        let mut d = Decoder::new(sample.bytes, self.after_fixed, sample.endian, sample.misc());
+        let mut chain = || {
+            if self.sample_type.contains(SampleType::READ) {
+                ReadValues::read(self.read_format, &mut d)
+                    .map_err(|problem| FieldError { field: "read", problem })?;
+            }
+            d.field("callchain")
+        };
+        chain().map(Some).map_err(|error| Error::malformed(sample.offset, RecordType::SAMPLE, error))
+    }
+
+    /// The length in bytes of the `sample_id` behind every record of the kernel but samples.
+    #[must_use]
+    pub fn trailer_len(&self) -> usize {
+        if !self.sample_id_all {
+            return 0;
+        }
+        8 * TRAILER.iter().filter(|field| self.sample_type.contains(**field)).count()
+    }
+
+    /// The distance in bytes from the end of a record to the field of its trailer.
+    fn trailer_offset(&self, field: SampleType) -> Option<usize> {
+        if !self.sample_id_all || !self.sample_type.contains(field) {
+            return None;
+        }
+        let from = TRAILER.iter().position(|other| *other == field)?;
+        let behind = TRAILER.iter().skip(from).filter(|other| self.sample_type.contains(**other)).count();
+        Some(8 * behind)
+    }
+
+    /// The distance in bytes from the end of a record to the event's id in its trailer.
+    #[must_use]
+    pub fn trailer_id_offset(&self) -> Option<usize> {
+        self.trailer_offset(SampleType::IDENTIFIER).or_else(|| self.trailer_offset(SampleType::ID))
+    }
+
+    /// The time of a record that is no sample, in ns, from its trailer.
+    #[must_use]
+    pub fn trailer_time(&self, record: &RawRecord<'_>) -> Option<u64> {
+        let at = record.bytes.len().checked_sub(self.trailer_offset(SampleType::TIME)?)?;
+        record.endian.u64_at(record.bytes, at).filter(|_| at >= RecordHeader::SIZE)
+    }
+
+    /// The process and thread in the trailer of a record that is no sample.
+    #[must_use]
+    pub fn trailer_tid(&self, record: &RawRecord<'_>) -> Option<Tid> {
+        let at = record.bytes.len().checked_sub(self.trailer_offset(SampleType::TID)?)?;
+        Decoder::new(record.bytes, at, record.endian, record.misc())
+            .get()
+            .ok()
+            .filter(|_| at >= RecordHeader::SIZE)
+    }
+}

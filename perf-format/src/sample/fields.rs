@@ -1,0 +1,190 @@
+//! The fields of a sample that are more than one word.
+
+use crate::attr::BranchSampleType;
+use crate::codec::{Array, Codec, Decoder, Encoder, Problem, layout};
+use crate::sample::{ReadValues, SampleFormat};
+
+/// A field of a sample, read and written by what the attr says of it.
+pub(crate) trait SampleField<'a>: Sized {
+    fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem>;
+    fn write(&self, format: &SampleFormat, e: &mut Encoder<'_>);
+}
+
+/// Most fields do not depend on the attr.
+impl<'a, T: Codec<'a>> SampleField<'a> for T {
+    fn read(_: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        d.get()
+    }
+
+    fn write(&self, _: &SampleFormat, e: &mut Encoder<'_>) {
+        e.put(self);
+    }
+}
+
+impl SampleField<'_> for ReadValues {
+    fn read(format: &SampleFormat, d: &mut Decoder<'_>) -> Result<Self, Problem> {
+        Self::read(format.read_format, d)
+    }
+
+    fn write(&self, format: &SampleFormat, e: &mut Encoder<'_>) {
+        Self::write(self, format.read_format, e);
+    }
+}
+
+layout! {
+    /// Process and thread.
+    pub fixed struct Tid {
+        /// Process (thread group).
+        pub pid: u32,
+        /// Thread.
+        pub tid: u32,
+    }
+}
+
+layout! {
+    /// The CPU.
+    pub fixed struct Cpu {
+        /// Its number.
+        pub cpu: u32,
+        /// Reserved.
+        pub reserved: u32,
+    }
+}
+
+layout! {
+    /// One taken branch, `struct perf_branch_entry`.
+    pub fixed struct Branch {
+        /// Where it was taken.
+        pub from: u64,
+        /// Where it went.
+        pub to: u64,
+        /// Its bit-fields, as they are.
+        pub flags: u64,
+    }
+}
+
+layout! {
+    /// Three weights in one word, `union perf_sample_weight` of a little-endian machine.
+    pub fixed struct WeightStruct {
+        /// First.
+        pub var1: u32,
+        /// Second.
+        pub var2: u16,
+        /// Third.
+        pub var3: u16,
+    }
+}
+
+/// A tracepoint's fields or a PMU's data: a size and that many bytes, in whatever order they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl<'a> Codec<'a> for Raw<'a> {
+    fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        let size: u32 = d.get()?;
+        let bytes = usize::try_from(size).ok().and_then(|size| d.take(size).ok());
+        bytes.map(Self).ok_or(Problem::Count(size.into()))
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.put(&u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        e.bytes(self.0);
+    }
+}
+
+/// AUX data of a sample: a size and that many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuxData<'a>(pub &'a [u8]);
+
+impl<'a> Codec<'a> for AuxData<'a> {
+    fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        let size = d.get()?;
+        sized(size, d).map(Self)
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.put(&(self.0.len() as u64));
+        e.bytes(self.0);
+    }
+}
+
+fn sized<'a>(size: u64, d: &mut Decoder<'a>) -> Result<&'a [u8], Problem> {
+    usize::try_from(size).ok().and_then(|size| d.take(size).ok()).ok_or(Problem::Count(size))
+}
+
+/// A piece of the user stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StackDump<'a> {
+    /// The bytes that the record holds.
+    pub bytes: &'a [u8],
+    /// How many of them were there to copy; `None` where the record holds none at all.
+    pub dyn_size: Option<u64>,
+}
+
+impl<'a> Codec<'a> for StackDump<'a> {
+    fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        let size: u64 = d.get()?;
+        let bytes = sized(size, d)?;
+        Ok(Self { bytes, dyn_size: if size == 0 { None } else { Some(d.get()?) } })
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.put(&(self.bytes.len() as u64));
+        e.bytes(self.bytes);
+        e.put(&self.dyn_size);
+    }
+}
+
+/// Registers: those of a mask that the attr has; `USER` tells which of its two masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Regs<'a, const USER: bool> {
+    /// `PERF_SAMPLE_REGS_ABI_*`: 0 none, 1 32-bit, 2 64-bit.
+    pub abi: u64,
+    /// The registers of the mask, from its lowest bit; none where the abi is 0.
+    pub regs: Array<'a, u64>,
+}
+
+impl<'a, const USER: bool> SampleField<'a> for Regs<'a, USER> {
+    fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        let abi = d.get()?;
+        let mask = if USER { format.regs_user } else { format.regs_intr };
+        let count = if abi == 0 { 0 } else { u64::from(mask) };
+        Ok(Self { abi, regs: Array::counted(d, count)? })
+    }
+
+    fn write(&self, _: &SampleFormat, e: &mut Encoder<'_>) {
+        e.put(&self.abi);
+        self.regs.encode_elements(e);
+    }
+}
+
+/// The last branches taken, `struct perf_branch_stack`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BranchStack<'a> {
+    /// Index of the newest entry in hardware, where the attr asks for it.
+    pub hw_idx: Option<u64>,
+    /// The branches, newest first.
+    pub entries: Array<'a, Branch>,
+    /// A word of counters an entry, where the attr asks for them.
+    pub counters: Option<Array<'a, u64>>,
+}
+
+impl<'a> SampleField<'a> for BranchStack<'a> {
+    fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        let count = d.get()?;
+        let has = |flag| format.branch_sample_type.contains(flag);
+        let hw_idx = if has(BranchSampleType::HW_INDEX) { Some(d.get()?) } else { None };
+        let entries = Array::counted(d, count)?;
+        let counters = if has(BranchSampleType::COUNTERS) { Some(Array::counted(d, count)?) } else { None };
+        Ok(Self { hw_idx, entries, counters })
+    }
+
+    fn write(&self, _: &SampleFormat, e: &mut Encoder<'_>) {
+        e.put(&(self.entries.len() as u64));
+        e.put(&self.hw_idx);
+        self.entries.encode_elements(e);
+        if let Some(counters) = &self.counters {
+            counters.encode_elements(e);
+        }
+    }
+}
