@@ -239,6 +239,17 @@ impl<const N: usize> Fixed for [u8; N] {
     const SIZE: usize = N;
 }
 
+/// Bytes whose order never changes, where they stand.
+impl<'a, const N: usize> Codec<'a> for &'a [u8; N] {
+    fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
+        d.take(N)?.first_chunk().ok_or(Problem::Short)
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.bytes(*self);
+    }
+}
+
 /// A name: bytes up to a NUL, padded with NULs so that the record so far is a multiple of eight bytes.
 impl<'a> Codec<'a> for &'a BStr {
     fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {

@@ -236,7 +236,7 @@ records! {
     21 AUX_OUTPUT_HW_ID AuxOutputHwId(AuxOutputHwId) "struct perf_record_aux_output_hw_id";
     22 CALLCHAIN_DEFERRED CallchainDeferred(CallchainDeferred<'a>) "struct perf_record_callchain_deferred";
     64 HEADER_ATTR HeaderAttr(HeaderAttr<'a>) "struct perf_record_header_attr";
-    65 HEADER_EVENT_TYPE HeaderEventType(EventType) "struct perf_record_header_event_type";
+    65 HEADER_EVENT_TYPE HeaderEventType(EventType<'a>) "struct perf_record_header_event_type";
     66 TRACING_DATA TracingData(TracingData) "struct perf_record_header_tracing_data";
     67 BUILD_ID BuildId(BuildIdRecord<'a>) "struct perf_record_header_build_id";
     68 FINISHED_ROUND FinishedRound(&'a [u8]) "struct perf_event_header";

@@ -6,7 +6,7 @@ layout! {
     /// `PERF_RECORD_BPF_METADATA`, `struct perf_record_bpf_metadata` (Linux 6.17).
     pub struct BpfMetadata<'a> {
         /// The program's name, filled up with NULs.
-        pub prog_name: [u8; 512],
+        pub prog_name: &'a [u8; 512],
         /// Its variables.
         pub entries: Array<'a, BpfMetadataEntry>,
     }

@@ -4,10 +4,10 @@ use crate::codec::layout;
 
 layout! {
     /// `PERF_RECORD_HEADER_EVENT_TYPE`, `struct perf_record_header_event_type`. Obsolete; passed as it is.
-    pub struct EventType {
+    pub struct EventType<'a> {
         /// The event's config.
         pub id: u64,
         /// Its name, filled up with NULs.
-        pub name: [u8; 64],
+        pub name: &'a [u8; 64],
     }
 }
