@@ -1,1 +1,35 @@
-//! x
+//! What a stream of perf records adds up to, and the one loop that repipes it.
+//!
+//! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](thread), their
+//! [maps](map) with the time from which they hold, the [DSOs](dso) in them, the [events](evlist).
+//! [`Session::process_events`] reads batches of records, shows them to the session and to [tools](tool), and
+//! repipes them; a [file](file) has a frame of its own. [Hits](hits) tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//!
+//! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
+//! may want to know goes to the `log` facade.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod build_id;
+pub mod dso;
+mod error;
+pub mod evlist;
+pub mod file;
+pub mod hits;
+pub mod machine;
+pub mod map;
+mod odd;
+mod process_events;
+pub mod round;
+mod session;
+pub mod thread;
+pub mod tool;
+
+pub use error::Error;
+pub use hits::{Hits, Via};
+pub use odd::{Odd, Oddities};
+pub use process_events::{Passed, Repipe};
+pub use session::Session;
+pub use tool::{Injection, RecordSet, Tool, Verdict};

@@ -63,15 +63,27 @@ layout! {
     }
 }
 
-layout! {
-    /// Three weights in one word, `union perf_sample_weight` of a little-endian machine.
-    pub fixed struct WeightStruct {
-        /// First.
-        pub var1: u32,
-        /// Second.
-        pub var2: u16,
-        /// Third.
-        pub var3: u16,
+/// Three weights in one word, `union perf_sample_weight`: the kernel writes the word, so that the first weight is
+/// its low half in either byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WeightStruct {
+    /// First.
+    pub var1: u32,
+    /// Second.
+    pub var2: u16,
+    /// Third.
+    pub var3: u16,
+}
+
+impl Codec<'_> for WeightStruct {
+    fn decode(d: &mut Decoder<'_>) -> Result<Self, Problem> {
+        let [a, b, c, d, e, f, g, h] = d.get::<u64>()?.to_le_bytes();
+        let (var2, var3) = (u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h]));
+        Ok(Self { var1: u32::from_le_bytes([a, b, c, d]), var2, var3 })
+    }
+
+    fn encode(&self, e: &mut Encoder<'_>) {
+        e.put(&(u64::from(self.var1) | u64::from(self.var2) << 32 | u64::from(self.var3) << 48));
     }
 }
 

@@ -1,0 +1,399 @@
+//! However the input is cut into reads, the reader gives the same records, payloads and error, and at once.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+use perf_format::record::Auxtrace;
+use perf_format::testing::{At, StreamBuilder};
+use perf_format::{CpuMode, Endian, Error, Head, Misc, Record, RecordHeader, RecordReader, RecordType};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+#[path = "common/examples.rs"]
+mod examples;
+#[path = "common/streams.rs"]
+mod streams;
+
+use streams::recording;
+
+/// Gives its bytes in pieces of these lengths, over and over.
+struct Pieces<'a> {
+    rest: &'a [u8],
+    lens: Vec<usize>,
+    turn: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(stream: &'a [u8], lens: &[usize]) -> Self {
+        Self { rest: stream, lens: lens.to_vec(), turn: 0 }
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let len = self.lens[self.turn % self.lens.len()].min(room.len()).min(self.rest.len());
+        self.turn += 1;
+        let (piece, rest) = self.rest.split_at(len);
+        room[..len].copy_from_slice(piece);
+        self.rest = rest;
+        Ok(len)
+    }
+}
+
+/// A source whose every other read a signal cuts short.
+struct Interrupted<R>(R, bool);
+
+impl<R: Read> Read for Interrupted<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(room) }
+    }
+}
+
+/// What a reader gives: a record and its offset, or the payload behind it, or the part of it that is there.
+#[derive(Debug, PartialEq, Eq)]
+enum Item {
+    Record(u64, Vec<u8>),
+    Payload(Vec<u8>),
+}
+
+/// All that comes out of a source, and the error that it ends with.
+fn drained(source: impl Read) -> (Vec<Item>, Option<Error>) {
+    let mut items = Vec::new();
+    let end = drain(source, &mut |item| items.push(item)).err();
+    (items, end)
+}
+
+fn drain(mut source: impl Read, see: &mut dyn FnMut(Item)) -> Result<(), Error> {
+    let head = Head::read(&mut source)?;
+    let mut reader = RecordReader::pipe(source, head);
+    while let Some(mut batch) = reader.next_batch()? {
+        let start = batch.offset();
+        let mut run = Vec::new();
+        while let Some(record) = batch.next() {
+            let record = record?;
+            assert_eq!(record.offset, start + run.len() as u64);
+            run.extend_from_slice(record.bytes);
+            assert_eq!(batch.position(), start + run.len() as u64);
+            assert_eq!(batch.payload(), record.payload_len()?);
+            see(Item::Record(record.offset, record.bytes.to_vec()));
+        }
+        // The records of a batch can be written as the one run of bytes that they are.
+        assert_eq!(batch.bytes(start, batch.position()), run);
+        let announced = batch.payload();
+        let mut payload = Vec::new();
+        let failed = loop {
+            match reader.next_payload() {
+                Ok(Some(piece)) => payload.extend_from_slice(piece),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if announced > 0 {
+            see(Item::Payload(payload));
+        }
+        failed.map_or(Ok(()), Err)?;
+    }
+    Ok(())
+}
+
+/// Asserts that pieces of these lengths give what one piece gives.
+#[track_caller]
+fn assert_same_in_pieces(stream: &[u8], lens: &[usize]) {
+    let (whole, end) = drained(stream);
+    let end = end.map(|error| error.to_string());
+    let (items, error) = drained(Pieces::new(stream, lens));
+    assert_eq!(
+        (&items, error.map(|error| error.to_string())),
+        (&whole, end.clone()),
+        "in pieces of {lens:?}"
+    );
+    let (items, error) = drained(Interrupted(Pieces::new(stream, lens), false));
+    assert_eq!((&items, error.map(|error| error.to_string())), (&whole, end), "interrupted");
+}
+
+/// A stream with all that a reader must tell apart: names, odd sizes, unknown types, payloads and none.
+fn sampler(endian: Endian) -> Vec<u8> {
+    let trace = |size| Record::Auxtrace(Auxtrace { size, ..Auxtrace::default() });
+    StreamBuilder::with_callchains(endian)
+        .mmap2(At::new(1, 10), 0x1000, 0x1000, "/bin/a")
+        .unknown(99, b"odd")
+        .tracing_data(&[0x44; 24])
+        .sample(CpuMode::User, At::new(1, 20), 0x1004, &[0x1004, 0x1010])
+        .record(Misc::default(), &trace(40))
+        .raw(&[0x55; 40])
+        .record(Misc::default(), &trace(0))
+        .record(Misc::default(), &Record::Compressed(b"12345"))
+        .tracing_data(&[0x66; 8])
+        .finished_round()
+        .bytes()
+}
+
+/// A record header and nothing behind it.
+fn header(record_type: RecordType, size: u16, endian: Endian) -> [u8; 8] {
+    RecordHeader { record_type, misc: Misc::default(), size }.to_bytes(endian)
+}
+
+proptest! {
+    #[test]
+    fn any_cut_into_reads_gives_the_same_records_and_the_same_error(
+        recording in recording(),
+        endian in prop::sample::select(&[Endian::Little, Endian::Big][..]),
+        lens in prop::collection::vec(prop_oneof![1usize..9, 1usize..200], 1..8),
+        end in prop_oneof![Just(None), any::<Index>().prop_map(Some)],
+        damage in prop::option::of((any::<u32>(), 0u16..8)),
+    ) {
+        let mut stream = recording.stream(endian);
+        assert_same_in_pieces(&stream, &lens);
+        if let Some((number, size)) = damage {
+            stream.extend_from_slice(&header(RecordType(number), size, endian));
+            stream.extend_from_slice(b"whatever stands behind it");
+        }
+        let len = end.map_or(stream.len(), |end| end.index(stream.len()));
+        assert_same_in_pieces(&stream[..len], &lens);
+    }
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_ends_with_the_place_and_what_is_missing() {
+    for endian in [Endian::Little, Endian::Big] {
+        let stream = sampler(endian);
+        let (whole, end) = drained(&stream[..]);
+        assert!(end.is_none());
+        let payloads = whole.iter().filter(|item| matches!(item, Item::Payload(_))).count();
+        assert_eq!((whole.len(), payloads), (13, 3));
+        let mut starts = 16;
+        let mut record = (0, RecordType(0));
+        for item in &whole {
+            let (len, is_payload) = match item {
+                Item::Record(offset, bytes) => {
+                    record = (*offset, RecordType(endian.u32_at(bytes, 0).unwrap()));
+                    (bytes.len(), false)
+                }
+                Item::Payload(bytes) => (bytes.len(), true),
+            };
+            for have in 0..len {
+                let (offset, record_type) = record;
+                let expected = match (is_payload, have) {
+                    (true, _) => format!(
+                        "the input ends inside the payload of the {record_type} record at offset {offset:#x}: \
+                         {have} of {len} bytes"
+                    ),
+                    // Between records a stream may end.
+                    (false, 0) => continue,
+                    (false, _) => {
+                        let need = if have < 8 { 8 } else { len };
+                        format!(
+                            "the input ends inside a record at offset {offset:#x}: {have} of {need} bytes"
+                        )
+                    }
+                };
+                let cut = &stream[..starts + have];
+                assert_eq!(drained(cut).1.unwrap().to_string(), expected);
+                assert_same_in_pieces(cut, &[1]);
+                assert_same_in_pieces(cut, &[7, 64]);
+            }
+            starts += len;
+        }
+        assert_eq!(starts, stream.len());
+    }
+}
+
+#[test]
+fn a_stream_cut_inside_its_header_says_so() {
+    let stream = sampler(Endian::Big);
+    for len in 0..16 {
+        let (items, end) = drained(&stream[..len]);
+        assert_eq!(items, []);
+        let said = end.unwrap().to_string();
+        match len {
+            0..8 => assert!(said.starts_with("not perf data: it starts with "), "{said}"),
+            _ => assert_eq!(said, format!("the input ends inside its header: {len} of 16 bytes")),
+        }
+        assert_same_in_pieces(&stream[..len], &[3]);
+    }
+}
+
+#[test]
+fn a_record_smaller_than_its_header_ends_the_stream_where_it_stands() {
+    for (endian, size) in [(Endian::Little, 0), (Endian::Big, 7)] {
+        let good = sampler(endian);
+        let stream = [&good[..], &header(RecordType::COMM, size, endian), &good[16..]].concat();
+        let (items, end) = drained(&stream[..]);
+        assert_eq!(items, drained(&good[..]).0);
+        let at = good.len();
+        let said =
+            format!("a record of type COMM at offset {at:#x} has size {size}, less than its own header");
+        assert_eq!(end.unwrap().to_string(), said);
+        assert_same_in_pieces(&stream, &[1]);
+        assert_same_in_pieces(&stream, &[100, 3]);
+    }
+}
+
+#[test]
+fn a_record_that_does_not_say_how_long_its_payload_is_ends_the_stream() {
+    let good = sampler(Endian::Little);
+    for (record_type, size, field) in
+        [(RecordType::TRACING_DATA, 8, "size"), (RecordType::AUXTRACE, 40, "idx")]
+    {
+        let header = header(record_type, size, Endian::Little);
+        let stream = [&good[..], &header, &vec![0; usize::from(size) - 8], &good[16..]].concat();
+        let (items, end) = drained(&stream[..]);
+        assert_eq!(items, drained(&good[..]).0);
+        let said = end.unwrap().to_string();
+        let expected = format!("{record_type} record at offset {:#x}: field {field}: ", good.len());
+        assert!(said.starts_with(&expected), "{said}");
+        assert_same_in_pieces(&stream, &[1]);
+    }
+}
+
+#[test]
+fn an_error_stays_when_asked_again() {
+    let good = sampler(Endian::Little);
+    let small = [&good[..], &header(RecordType::COMM, 4, Endian::Little)].concat();
+    for stream in [&small[..], &good[..good.len() - 1]] {
+        let mut source = stream;
+        let head = Head::read(&mut source).unwrap();
+        let mut reader = RecordReader::pipe(source, head);
+        let mut next_error = || loop {
+            match reader.next_batch() {
+                Ok(batch) => match batch.expect("an error").find_map(Result::err) {
+                    Some(error) => return error.to_string(),
+                    None => continue,
+                },
+                Err(error) => return error.to_string(),
+            }
+        };
+        assert_eq!(next_error(), next_error());
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_an_error_with_the_offset_of_its_first_missing_byte() {
+    struct Fails;
+    impl Read for Fails {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk burns"))
+        }
+    }
+    let stream = sampler(Endian::Little);
+    for len in 0..=stream.len() {
+        let (_, end) = drained(Pieces::new(&stream[..len], &[13, 50]).take(len as u64).chain(Fails));
+        let Some(Error::Io { offset, source }) = end else { panic!("{end:?}") };
+        assert_eq!((offset, source.to_string()), (len as u64, "the disk burns".to_owned()));
+    }
+}
+
+/// A source that counts what it gave, and that is not to be read while a whole record or payload waits.
+struct Live<'a> {
+    pieces: Pieces<'a>,
+    given: u64,
+    /// Where records end, and payloads.
+    ends: Vec<u64>,
+    /// How far the reader has shown what it read.
+    seen: Rc<Cell<u64>>,
+}
+
+impl Read for Live<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let waits = |end: &&u64| (self.seen.get() + 1..=self.given).contains(*end);
+        assert_eq!(
+            self.ends.iter().find(waits),
+            None,
+            "seen {:#x}, given {:#x}",
+            self.seen.get(),
+            self.given
+        );
+        let len = self.pieces.read(room)?;
+        self.given += len as u64;
+        Ok(len)
+    }
+}
+
+#[test]
+fn what_one_read_brought_is_given_before_the_next_read() {
+    let stream = sampler(Endian::Little);
+    let (whole, _) = drained(&stream[..]);
+    let len = |item: &Item| match item {
+        Item::Record(_, bytes) | Item::Payload(bytes) => bytes.len() as u64,
+    };
+    let ends: Vec<u64> = whole
+        .iter()
+        .scan(16, |at, item| {
+            Some({
+                *at += len(item);
+                *at
+            })
+        })
+        .collect();
+    for piece in (1..stream.len()).chain([usize::MAX]) {
+        let seen = Rc::new(Cell::new(16));
+        let pieces = Pieces::new(&stream, &[16, piece]);
+        let live = Live { pieces, given: 0, ends: ends.clone(), seen: seen.clone() };
+        let mut items = Vec::new();
+        drain(live, &mut |item| {
+            seen.set(seen.get() + len(&item));
+            items.push(item);
+        })
+        .unwrap();
+        assert_eq!(items, whole);
+    }
+}
+
+#[test]
+fn records_behind_a_payload_in_the_buffer_come_without_a_read_and_an_unread_payload_is_passed_over() {
+    struct Once<'a>(Option<&'a [u8]>);
+    impl Read for Once<'_> {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            self.0.take().expect("no second read").read(room)
+        }
+    }
+    let stream = StreamBuilder::new(Endian::Little).tracing_data(b"eightbyt").finished_round().bytes();
+    for take_payload in [true, false] {
+        let head = Head::read(&mut &stream[..]).unwrap();
+        let mut reader = RecordReader::pipe(Once(Some(&stream[16..])), head);
+        assert_eq!((reader.header(), reader.endian()), (Some(head.bytes), Endian::Little));
+        let mut batch = reader.next_batch().unwrap().unwrap();
+        let record = batch.next().unwrap().unwrap();
+        assert_eq!((record.record_type(), batch.payload()), (RecordType::TRACING_DATA, 8));
+        assert!(batch.next().is_none());
+        if take_payload {
+            assert_eq!(reader.next_payload().unwrap(), Some(&b"eightbyt"[..]));
+            assert_eq!(reader.next_payload().unwrap(), None);
+        }
+        let mut batch = reader.next_batch().unwrap().unwrap();
+        assert_eq!(batch.offset(), 16 + 16 + 8);
+        assert_eq!(batch.next().unwrap().unwrap().record_type(), RecordType::FINISHED_ROUND);
+        assert!(batch.next().is_none());
+    }
+}
+
+#[test]
+fn records_left_in_a_batch_are_given_in_the_next() {
+    let stream =
+        StreamBuilder::new(Endian::Big).finished_round().unknown(99, b"odd").finished_round().bytes();
+    let mut reader = RecordReader::records(&stream[16..], Endian::Big, 0x100);
+    let mut offsets = Vec::new();
+    while let Some(mut batch) = reader.next_batch().unwrap() {
+        offsets.extend(batch.next().map(|record| record.unwrap().offset));
+    }
+    assert_eq!((offsets, reader.header()), (vec![0x100, 0x108, 0x113], None));
+}
+
+#[test]
+fn a_stream_longer_than_any_buffer_is_the_same_in_pieces() {
+    let large = vec![0x77; 65527];
+    let mut builder = StreamBuilder::new(Endian::Little);
+    for number in 0..40 {
+        builder = builder.unknown(100 + number, &large[..large.len() - number as usize * 1000]);
+    }
+    let stream = builder.tracing_data(&vec![0x11; 3 << 20]).unknown(99, &large).finished_round().bytes();
+    let (items, end) = drained(&stream[..]);
+    assert!(end.is_none());
+    assert_eq!(items.len(), 40 + 4);
+    assert_eq!(items[41], Item::Payload(vec![0x11; 3 << 20]));
+    assert_same_in_pieces(&stream, &[65536]);
+    assert_same_in_pieces(&stream, &[1_000_003, 1, 4099]);
+    assert_same_in_pieces(&stream[..stream.len() - 9], &[usize::MAX, 777_777]);
+}

@@ -1,0 +1,75 @@
+//! The build-id in an ELF file, of either class and byte order, with or without section headers. A few kilobytes
+//! are read: headers and notes.
+
+use std::fs::File;
+
+use object::elf::{FileHeader32, FileHeader64};
+use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
+use object::{Endianness, FileKind, ReadCache, ReadRef};
+use perf_format::BuildId;
+
+use super::notes::first_build_id;
+
+/// What is wrong with an ELF file.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// Not an ELF file at all.
+    #[error("it is no ELF file")]
+    NotElf,
+    /// An ELF file whose headers lie outside it, or contradict themselves.
+    #[error("it is a damaged ELF file: {0}")]
+    Damaged(object::read::Error),
+}
+
+/// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
+const NOTES_AT_MOST: u64 = 1 << 20;
+
+/// The build-id of an open ELF file; `None` where it has none.
+///
+/// # Errors
+/// Where the file is no ELF file, or a damaged one.
+pub fn build_id_of(file: File) -> Result<Option<BuildId>, ElfError> {
+    find_build_id(&ReadCache::new(file))
+}
+
+/// The build-id of an ELF image, wherever it is.
+pub(super) fn find_build_id<'d>(data: impl ReadRef<'d>) -> Result<Option<BuildId>, ElfError> {
+    match FileKind::parse(data) {
+        Ok(FileKind::Elf32) => find::<FileHeader32<Endianness>, _>(data),
+        Ok(FileKind::Elf64) => find::<FileHeader64<Endianness>, _>(data),
+        Ok(_) | Err(_) => Err(ElfError::NotElf),
+    }
+}
+
+/// Program headers first: they are there in every file that runs. Relocatable files (kernel modules) have their
+/// notes in sections alone.
+fn find<'d, Elf, R>(data: R) -> Result<Option<BuildId>, ElfError>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'d>,
+{
+    let header = Elf::parse(data).map_err(ElfError::Damaged)?;
+    let endian = header.endian().map_err(ElfError::Damaged)?;
+    let segments = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
+    for segment in segments {
+        let size: u64 = segment.p_filesz(endian).into();
+        if size <= NOTES_AT_MOST
+            && let Ok(Some(notes)) = segment.notes(endian, data)
+            && let Some(id) = first_build_id(endian, notes)
+        {
+            return Ok(Some(id));
+        }
+    }
+    // A damaged section table takes nothing from what the segments say; they said nothing.
+    let sections = header.section_headers(endian, data).map_err(ElfError::Damaged)?;
+    for section in sections {
+        let size: u64 = section.sh_size(endian).into();
+        if size <= NOTES_AT_MOST
+            && let Ok(Some(notes)) = section.notes(endian, data)
+            && let Some(id) = first_build_id(endian, notes)
+        {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,49 @@
+//! A DSO's own file, by its path.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use perf_format::BuildId;
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::{BuildIdSource, NoBuildId, build_id_of};
+use crate::dso::{Dso, DsoKind};
+
+/// Reads the id out of the file that the DSO is named after.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct FileSource;
+
+impl BuildIdSource for FileSource {
+    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+        if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
+            return Ok(None);
+        }
+        let path = Path::new(OsStr::from_bytes(&dso.name));
+        if !path.is_absolute() {
+            return Err(NoBuildId::NotAPath);
+        }
+        match build_id_of(open_regular(path)?) {
+            Ok(Some(id)) => Ok(Some(id)),
+            Ok(None) => Err(NoBuildId::NoNote),
+            Err(error) => Err(NoBuildId::Elf(error)),
+        }
+    }
+}
+
+/// Opens a regular file, and nothing else: the path is somebody else's text, and opening a FIFO waits, a device
+/// may act. The second look, at what was opened, is for a file that was exchanged between.
+pub(super) fn open_regular(path: &Path) -> Result<File, NoBuildId> {
+    let is_file = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
+    let io = |error: rustix::io::Errno| NoBuildId::Io(error.into());
+    if !is_file(rustix::fs::stat(path).map_err(io)?) {
+        return Err(NoBuildId::NotAFile);
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io)?;
+    if !is_file(rustix::fs::fstat(&file).map_err(io)?) {
+        return Err(NoBuildId::NotAFile);
+    }
+    Ok(File::from(file))
+}

@@ -1,0 +1,47 @@
+//! The running kernel's id, from the notes that it shows.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use perf_format::BuildId;
+
+use super::{BuildIdSource, NoBuildId, gnu_build_id};
+use crate::dso::{Dso, DsoKind};
+
+/// Reads `/sys/kernel/notes`.
+#[derive(Debug, Clone)]
+pub struct KernelSource {
+    notes: PathBuf,
+}
+
+impl Default for KernelSource {
+    fn default() -> Self {
+        Self { notes: "/sys/kernel/notes".into() }
+    }
+}
+
+impl KernelSource {
+    /// The id of the kernel that runs now.
+    ///
+    /// # Errors
+    /// Where the notes cannot be read, or no build-id is among them.
+    pub fn running(&self) -> Result<BuildId, NoBuildId> {
+        id_in(&self.notes)
+    }
+}
+
+impl BuildIdSource for KernelSource {
+    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+        if dso.kind == DsoKind::Kernel { self.running().map(Some) } else { Ok(None) }
+    }
+}
+
+/// The most bytes of notes that sysfs is asked for; a kernel has a few hundred.
+const NOTES_AT_MOST: u64 = 1 << 16;
+
+/// The id among the notes in a file of sysfs.
+pub(super) fn id_in(notes: &Path) -> Result<BuildId, NoBuildId> {
+    let mut bytes = Vec::new();
+    super::file::open_regular(notes)?.take(NOTES_AT_MOST).read_to_end(&mut bytes)?;
+    gnu_build_id(&bytes).ok_or(NoBuildId::NoNote)
+}

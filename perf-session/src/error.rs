@@ -1,0 +1,20 @@
+//! What can go wrong while a stream passes: reading it, or writing it on.
+
+use std::io;
+
+/// An error of a session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The input cannot be read on.
+    #[error(transparent)]
+    Format(#[from] perf_format::Error),
+    /// The output cannot be written.
+    #[error("writing failed after {written} bytes")]
+    Write {
+        /// Bytes that were written before.
+        written: u64,
+        /// Why.
+        source: io::Error,
+    },
+}

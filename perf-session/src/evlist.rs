@@ -1,0 +1,107 @@
+//! The events of a recording, and which of them a record is of.
+
+use hashbrown::HashMap;
+use perf_format::{Attr, RawRecord, RecordType, SampleFormat};
+
+/// An event: its attr, and how its records are laid out.
+#[derive(Debug, Clone)]
+pub struct Evsel {
+    /// The attr, as recorded.
+    pub attr: Attr,
+    /// What follows from it for records.
+    pub format: SampleFormat,
+}
+
+/// How a record tells of which event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identify {
+    /// There are none yet.
+    NoEvent,
+    /// There is one, or all lay out their records alike: no id need be read.
+    Alike,
+    /// By the id, which stands at one place in all: in samples, and from the end in other records.
+    ById { sample: usize, trailer: Option<usize> },
+    /// The events do not agree where the id stands, so no record can be told.
+    Unknowable,
+}
+
+/// The events of a recording.
+#[derive(Debug)]
+pub struct Evlist {
+    evsels: Vec<Evsel>,
+    by_id: HashMap<u64, usize>,
+    identify: Identify,
+}
+
+impl Default for Evlist {
+    fn default() -> Self {
+        Self { evsels: Vec::new(), by_id: HashMap::new(), identify: Identify::NoEvent }
+    }
+}
+
+impl Evlist {
+    /// Adds an event and its ids.
+    pub fn add(&mut self, attr: Attr, ids: impl Iterator<Item = u64>) {
+        let format = SampleFormat::new(&attr);
+        let index = self.evsels.len();
+        self.evsels.push(Evsel { attr, format });
+        self.by_id.extend(ids.map(|id| (id, index)));
+        self.identify = self.how();
+    }
+
+    fn how(&self) -> Identify {
+        let Some(first) = self.evsels.first() else { return Identify::NoEvent };
+        if self.evsels.iter().all(|evsel| evsel.format == first.format) {
+            return Identify::Alike;
+        }
+        let place = |evsel: &Evsel| (evsel.format.id_offset(), evsel.format.trailer_id_offset());
+        let (sample, trailer) = place(first);
+        match sample {
+            Some(sample) if self.evsels.iter().all(|evsel| place(evsel) == (Some(sample), trailer)) => {
+                Identify::ById { sample, trailer }
+            }
+            _ => Identify::Unknowable,
+        }
+    }
+
+    /// The event of a record, or one that lays it out alike. `None` for an id that no event has, and where the
+    /// events do not agree on where their ids stand.
+    #[must_use]
+    #[inline]
+    pub fn evsel(&self, record: &RawRecord<'_>) -> Option<&Evsel> {
+        match self.identify {
+            Identify::Alike => self.evsels.first(),
+            Identify::ById { sample, trailer } => self.by_id(record, sample, trailer),
+            Identify::NoEvent | Identify::Unknowable => None,
+        }
+    }
+
+    fn by_id(&self, record: &RawRecord<'_>, sample: usize, trailer: Option<usize>) -> Option<&Evsel> {
+        let at = match (record.record_type(), trailer) {
+            (RecordType::SAMPLE, _) => sample,
+            (_, Some(trailer)) => record.bytes.len().checked_sub(trailer)?,
+            (_, None) => return self.evsels.first(),
+        };
+        match record.endian.u64_at(record.bytes, at)? {
+            // A record that a tool made up has no id; its layout is the first event's.
+            0 => self.evsels.first(),
+            id => self.evsels.get(*self.by_id.get(&id)?),
+        }
+    }
+
+    /// The time of a record of the kernel, in ns; `None` where its event has no times.
+    #[must_use]
+    pub fn time(&self, record: &RawRecord<'_>) -> Option<u64> {
+        let format = &self.evsel(record)?.format;
+        match record.record_type() {
+            RecordType::SAMPLE => format.time(record),
+            _ => format.trailer_time(record),
+        }
+    }
+
+    /// The events in the order in which they came.
+    #[must_use]
+    pub fn evsels(&self) -> &[Evsel] {
+        &self.evsels
+    }
+}

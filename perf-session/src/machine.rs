@@ -1,0 +1,255 @@
+//! Machines: the host and its guests, each with a kernel's maps, processes and threads.
+
+use hashbrown::HashMap;
+
+use crate::dso::MachinePid;
+use crate::map::{Map, Maps};
+use crate::round::{Later, Round};
+use crate::thread::{Fork, Process};
+
+/// The host's pid, as BUILD_ID records have it.
+pub const HOST: MachinePid = perf_format::record::HOST_PID;
+
+/// The pid of a guest that nobody named.
+pub const DEFAULT_GUEST: MachinePid = 0;
+
+/// Whose addresses: the kernel's, or a process's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Space {
+    /// The kernel's.
+    Kernel,
+    /// A process's, by its pid.
+    Process(i32),
+}
+
+/// Addresses of a space that a record said something of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touched {
+    /// Whose.
+    pub space: Space,
+    /// The first of them.
+    pub start: u64,
+    /// The last of them.
+    pub last: u64,
+}
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// -1 for the host.
+    pub pid: MachinePid,
+    kernel: Maps,
+    processes: HashMap<i32, Process>,
+    /// Threads that are known, and whose they are.
+    threads: HashMap<i32, i32>,
+    incarnations: u64,
+    to_forget: Later<i32>,
+    exited: Later<(i32, u64)>,
+}
+
+impl Machine {
+    /// A machine of which nothing is known.
+    #[must_use]
+    pub fn new(pid: MachinePid) -> Self {
+        Self {
+            pid,
+            kernel: Maps::default(),
+            processes: HashMap::new(),
+            threads: HashMap::new(),
+            incarnations: 0,
+            to_forget: Later::default(),
+            exited: Later::default(),
+        }
+    }
+
+    /// The map at an address as of a time in ns; without one, as of now.
+    #[must_use]
+    #[inline]
+    pub fn find_map(&self, space: Space, addr: u64, time: Option<u64>) -> Option<&Map> {
+        match space {
+            Space::Kernel => self.kernel.find(addr, time),
+            Space::Process(pid) => self.processes.get(&pid)?.maps.find(addr, time),
+        }
+    }
+
+    /// The processes that are known, in no order.
+    pub fn processes(&self) -> impl Iterator<Item = (i32, &Process)> {
+        self.processes.iter().map(|(pid, process)| (*pid, process))
+    }
+
+    /// Maps something in the kernel.
+    pub fn map_kernel(&mut self, map: Map, now: Round) {
+        self.kernel.insert(map, now);
+    }
+
+    /// Maps something in a process, and in those that forked from it after that. All their spaces are added to
+    /// `touched`.
+    pub fn map_process(&mut self, pid: i32, map: Map, now: Round, touched: &mut Vec<Touched>) {
+        let mut work = vec![pid];
+        let touch =
+            |pid| Touched { space: Space::Process(pid), start: map.start, last: map.end.saturating_sub(1) };
+        while let Some(pid) = work.pop() {
+            // Forks that go round in a circle are of a forged stream.
+            if touched.contains(&touch(pid)) {
+                continue;
+            }
+            let process = self.process(pid);
+            process.maps.insert(map, now);
+            let children = process.forks.iter().filter(|fork| fork.time > map.since);
+            work.extend(children.map(|fork| fork.pid));
+            touched.push(touch(pid));
+            self.note_past(pid, now);
+        }
+    }
+
+    /// A process, made if it is new.
+    fn process(&mut self, pid: i32) -> &mut Process {
+        let incarnations = &mut self.incarnations;
+        self.processes.entry(pid).or_insert_with(|| {
+            *incarnations += 1;
+            Process { incarnation: *incarnations, ..Process::default() }
+        })
+    }
+
+    /// A thread begins: in its parent's process, or as the first of a new one with the parent's maps (`clone_maps`
+    /// unless a tool made the record up). `time` is `None` where the records have none.
+    pub fn fork(&mut self, task: Task, clone_maps: bool, time: Option<u64>, now: Round) {
+        let Task { pid, ppid, tid, .. } = task;
+        if pid == ppid {
+            self.begin(pid, tid);
+            return;
+        }
+        let mut maps = match self.processes.get_mut(&ppid).filter(|_| clone_maps) {
+            Some(parent) => {
+                if let Some(time) = time {
+                    parent.note_fork(Fork { pid, time, round: now });
+                }
+                parent.maps.fork(time)
+            }
+            None => Maps::default(),
+        };
+        // What this pid has of later times came out of another CPU's buffer; what it has of before was another's.
+        if let (Some(old), Some(time)) = (self.processes.remove(&pid), time) {
+            maps.overlay(&old.maps, time, now);
+        }
+        self.process(pid).maps = maps;
+        self.begin(pid, tid);
+        self.note_past(ppid, now);
+        self.note_past(pid, now);
+    }
+
+    fn begin(&mut self, pid: i32, tid: i32) {
+        if self.threads.insert(tid, pid) != Some(pid) {
+            self.process(pid).threads += 1;
+        }
+    }
+
+    /// A thread ends. With the last of its process the process is forgotten, two rounds later.
+    pub fn exit(&mut self, pid: i32, tid: i32, now: Round) {
+        let known = self.threads.remove(&tid).is_some();
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        process.threads = process.threads.saturating_sub(u32::from(known));
+        if process.threads == 0 {
+            self.exited.push(now, (pid, process.incarnation));
+        }
+        self.forget(now);
+    }
+
+    /// A process executes another program.
+    pub fn exec(&mut self, pid: i32, time: Option<u64>, now: Round) {
+        self.process(pid).maps.exec(time.unwrap_or(0), now);
+        self.note_past(pid, now);
+    }
+
+    /// Puts a process that remembers something on the list of those that have to forget it.
+    fn note_past(&mut self, pid: i32, now: Round) {
+        if let Some(process) = self.processes.get_mut(&pid)
+            && process.has_past()
+            && !process.noted
+        {
+            process.noted = true;
+            self.to_forget.push(now, pid);
+        }
+    }
+
+    /// Lets go of what no record can ask for any more.
+    pub fn forget(&mut self, now: Round) {
+        while let Some(pid) = self.to_forget.pop_due(now) {
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.forget(now);
+                process.noted = false;
+            }
+            self.note_past(pid, now);
+        }
+        while let Some((pid, incarnation)) = self.exited.pop_due(now) {
+            let gone = self
+                .processes
+                .get(&pid)
+                .is_some_and(|process| process.incarnation == incarnation && process.threads == 0);
+            if gone {
+                self.processes.remove(&pid);
+            }
+        }
+        self.kernel.forget_past(now);
+    }
+}
+
+/// Who begins, and of whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// The process.
+    pub pid: i32,
+    /// Its parent.
+    pub ppid: i32,
+    /// The thread.
+    pub tid: i32,
+    /// Its parent.
+    pub ptid: i32,
+}
+
+/// The host and its guests.
+#[derive(Debug)]
+pub struct Machines {
+    host: Machine,
+    guests: HashMap<MachinePid, Machine>,
+}
+
+impl Default for Machines {
+    fn default() -> Self {
+        Self { host: Machine::new(HOST), guests: HashMap::new() }
+    }
+}
+
+impl Machines {
+    /// A machine, if anything is known of it.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, pid: MachinePid) -> Option<&Machine> {
+        if pid == HOST { Some(&self.host) } else { self.guests.get(&pid) }
+    }
+
+    /// A machine, made if it is new.
+    pub fn find_or_create(&mut self, pid: MachinePid) -> &mut Machine {
+        if pid == HOST {
+            return &mut self.host;
+        }
+        self.guests.entry(pid).or_insert_with(|| Machine::new(pid))
+    }
+
+    /// The guest that a record of that pid speaks of: the one that is known by it, or the one nobody named.
+    #[must_use]
+    pub fn guest_pid(&self, pid: MachinePid) -> MachinePid {
+        if self.guests.contains_key(&pid) { pid } else { DEFAULT_GUEST }
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &Machine {
+        &self.host
+    }
+
+    pub(crate) fn forget(&mut self, now: Round) {
+        self.host.forget(now);
+        self.guests.values_mut().for_each(|guest| guest.forget(now));
+    }
+}

@@ -1,0 +1,305 @@
+//! Maps: what stands at which addresses, and from when. An address is looked up as of a time, so that a sample
+//! finds what was mapped when it was taken, in whatever order the records come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::dso::DsoId;
+use crate::round::Round;
+
+/// A range of addresses and the DSO in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Map {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Offset in the DSO of the first address, in bytes.
+    pub pgoff: u64,
+    /// When it was mapped, in ns; 0 where that is not known.
+    pub since: u64,
+    /// What is mapped.
+    pub dso: DsoId,
+}
+
+impl Map {
+    /// Whether the address lies in it.
+    #[must_use]
+    pub fn contains(&self, addr: u64) -> bool {
+        (self.start..self.end).contains(&addr)
+    }
+
+    /// The part of it between two addresses, if any.
+    fn part(self, start: u64, end: u64) -> Option<Self> {
+        let (start, end) = (start.max(self.start), end.min(self.end));
+        let pgoff = self.pgoff.wrapping_add(start.wrapping_sub(self.start));
+        (start < end).then_some(Self { start, end, pgoff, ..self })
+    }
+}
+
+/// Maps that do not overlap, by their first address.
+type Image = BTreeMap<u64, Map>;
+
+fn at(image: &Image, addr: u64) -> Option<&Map> {
+    image.range(..=addr).next_back().map(|(_, map)| map).filter(|map| map.contains(addr))
+}
+
+/// What stood here before something else did.
+#[derive(Debug, Clone)]
+struct Past {
+    what: PastMaps,
+    until: u64,
+    round: Round,
+}
+
+#[derive(Debug, Clone)]
+enum PastMaps {
+    /// A part that a later map covered.
+    Covered(Map),
+    /// All that an exec ended.
+    Image(Arc<Image>),
+}
+
+/// How many covered parts are remembered in one address space at the most.
+const PAST_AT_MOST: usize = 1024;
+
+/// One address space: what is mapped now, and what was until a moment ago. A fork shares it until either side
+/// changes.
+#[derive(Debug, Clone, Default)]
+pub struct Maps {
+    image: Arc<Image>,
+    /// When the image began: the time of the last exec, in ns.
+    since: u64,
+    /// The latest `since` of a map in it.
+    newest: u64,
+    past: Vec<Past>,
+}
+
+impl Maps {
+    /// The map at an address as of a time in ns; without one, as of now.
+    #[must_use]
+    #[inline]
+    pub fn find(&self, addr: u64, time: Option<u64>) -> Option<&Map> {
+        let now = at(&self.image, addr);
+        let Some(time) = time else { return now };
+        match now {
+            Some(map) if map.since <= time => Some(map),
+            _ => self.find_past(addr, time),
+        }
+    }
+
+    #[cold]
+    fn find_past(&self, addr: u64, time: u64) -> Option<&Map> {
+        let held = self.past.iter().rev().filter(|past| time < past.until);
+        let mut held = held.filter_map(|past| match &past.what {
+            PastMaps::Covered(map) => Some(map).filter(|map| map.contains(addr)),
+            PastMaps::Image(image) => at(image, addr),
+        });
+        held.find(|map| map.since <= time)
+    }
+
+    /// Maps something. What it covers is remembered; where something later stands already, it is itself the past.
+    pub fn insert(&mut self, map: Map, now: Round) {
+        if map.start >= map.end {
+            return;
+        }
+        self.forget_past(now);
+        if map.since < self.since {
+            return self.remember(PastMaps::Covered(map), self.since, now);
+        }
+        self.newest = self.newest.max(map.since);
+        let mut free = map.start;
+        for other in self.overlapping(&map) {
+            let image = Arc::make_mut(&mut self.image);
+            let (since, covered) = if other.since <= map.since {
+                image.remove(&other.start);
+                let sides = [other.part(other.start, map.start), other.part(map.end, other.end)];
+                image.extend(sides.into_iter().flatten().map(|side| (side.start, side)));
+                (map.since, other.part(map.start, map.end))
+            } else {
+                image.extend(map.part(free, other.start).map(|piece| (piece.start, piece)));
+                free = other.end;
+                (other.since, map.part(other.start, other.end))
+            };
+            if let Some(covered) = covered {
+                self.remember(PastMaps::Covered(covered), since, now);
+            }
+        }
+        if let Some(piece) = map.part(free, map.end) {
+            Arc::make_mut(&mut self.image).insert(piece.start, piece);
+        }
+    }
+
+    /// The maps that overlap this one, lowest first.
+    fn overlapping(&self, map: &Map) -> Vec<Map> {
+        let below = self.image.range(..map.end).rev().map(|(_, other)| *other);
+        let mut found: Vec<Map> = below.take_while(|other| other.end > map.start).collect();
+        found.reverse();
+        found
+    }
+
+    /// Ends the image at a time: an exec. Maps that are already of the new image stay.
+    pub fn exec(&mut self, time: u64, now: Round) {
+        self.forget_past(now);
+        if time < self.since {
+            return;
+        }
+        self.since = time;
+        let old = std::mem::take(&mut self.image);
+        if self.newest > time {
+            let new = old.iter().filter(|(_, map)| map.since > time).map(|(start, map)| (*start, *map));
+            self.image = Arc::new(new.collect());
+        }
+        if !old.is_empty() {
+            self.remember(PastMaps::Image(old), time, now);
+        }
+    }
+
+    /// The address space of a child forked at a time: what was mapped then.
+    #[must_use]
+    pub fn fork(&self, time: Option<u64>) -> Self {
+        let Some(time) = time.filter(|time| *time < self.newest || *time < self.since) else {
+            return Self { past: Vec::new(), ..self.clone() };
+        };
+        // Records of after the fork came first: take the picture of its time.
+        let mut child = Self { since: if self.since <= time { self.since } else { 0 }, ..Self::default() };
+        let held = self.past.iter().filter(|past| time < past.until).flat_map(|past| match &past.what {
+            PastMaps::Covered(map) => vec![*map],
+            PastMaps::Image(image) => image.values().copied().collect(),
+        });
+        for map in held.chain(self.image.values().copied()).filter(|map| map.since <= time) {
+            child.insert(map, Round::default());
+        }
+        child.past.clear();
+        child
+    }
+
+    /// Puts the maps and the exec of `other` that are later than `time` on top: records of a child that came
+    /// before its fork's.
+    pub fn overlay(&mut self, other: &Self, time: u64, now: Round) {
+        if other.since > time {
+            self.exec(other.since, now);
+        }
+        for map in other.image.values().filter(|map| map.since > time) {
+            self.insert(*map, now);
+        }
+    }
+
+    fn remember(&mut self, what: PastMaps, until: u64, round: Round) {
+        if self.past.len() >= PAST_AT_MOST {
+            self.past.remove(0);
+        }
+        self.past.push(Past { what, until, round });
+    }
+
+    /// Lets go of what no record can ask for any more.
+    pub fn forget_past(&mut self, now: Round) {
+        if self.past.first().is_some_and(|past| !past.round.is_recent(now)) {
+            self.past.retain(|past| past.round.is_recent(now));
+        }
+    }
+
+    /// Whether something is remembered that is to be let go of.
+    #[must_use]
+    pub fn has_past(&self) -> bool {
+        !self.past.is_empty()
+    }
+
+    /// The maps that hold now, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Map> {
+        self.image.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dso::{DsoKind, Dsos};
+
+    fn dso(n: usize) -> DsoId {
+        let mut dsos = Dsos::default();
+        (0..=n).map(|n| dsos.find_or_create(-1, DsoKind::File, n.to_string().as_str().into())).last().unwrap()
+    }
+
+    fn map(start: u64, end: u64, since: u64, n: usize) -> Map {
+        Map { start, end, pgoff: 0x1000, since, dso: dso(n) }
+    }
+
+    fn found(maps: &Maps, addr: u64, time: Option<u64>) -> Option<DsoId> {
+        maps.find(addr, time).map(|map| map.dso)
+    }
+
+    #[test]
+    fn a_later_map_splits_what_it_covers_and_the_covered_part_is_found_at_its_time() {
+        let mut maps = Maps::default();
+        maps.insert(map(0x1000, 0x9000, 10, 0), Round(0));
+        maps.insert(map(0x3000, 0x5000, 20, 1), Round(0));
+        assert_eq!(found(&maps, 0x4000, None), Some(dso(1)));
+        assert_eq!(found(&maps, 0x4000, Some(15)), Some(dso(0)));
+        assert_eq!(found(&maps, 0x4000, Some(5)), None);
+        assert_eq!(found(&maps, 0x8fff, Some(25)), Some(dso(0)));
+        let pieces: Vec<_> = maps.iter().map(|map| (map.start, map.end, map.pgoff)).collect();
+        assert_eq!(pieces, [(0x1000, 0x3000, 0x1000), (0x3000, 0x5000, 0x1000), (0x5000, 0x9000, 0x5000)]);
+    }
+
+    #[test]
+    fn a_map_that_comes_late_lies_under_those_of_after_it() {
+        let mut maps = Maps::default();
+        maps.insert(map(0x3000, 0x5000, 20, 1), Round(0));
+        maps.insert(map(0x1000, 0x9000, 10, 0), Round(0));
+        for (addr, time, expected) in [
+            (0x4000, 25, Some(1)),
+            (0x4000, 15, Some(0)),
+            (0x2000, 25, Some(0)),
+            (0x6000, 12, Some(0)),
+            (0x2000, 5, None),
+        ] {
+            assert_eq!(found(&maps, addr, Some(time)), expected.map(dso), "{addr:#x} at {time}");
+        }
+    }
+
+    #[test]
+    fn an_exec_ends_what_was_there_and_is_forgotten_two_rounds_later() {
+        let mut maps = Maps::default();
+        maps.insert(map(0x1000, 0x2000, 10, 0), Round(0));
+        maps.exec(20, Round(0));
+        maps.insert(map(0x5000, 0x6000, 21, 1), Round(0));
+        assert_eq!(found(&maps, 0x1000, Some(25)), None);
+        assert_eq!(found(&maps, 0x1000, None), None);
+        assert_eq!(found(&maps, 0x1000, Some(15)), Some(dso(0)));
+        maps.forget_past(Round(1));
+        assert_eq!(found(&maps, 0x1000, Some(15)), Some(dso(0)));
+        maps.forget_past(Round(2));
+        assert_eq!(found(&maps, 0x1000, Some(15)), None);
+        assert_eq!(found(&maps, 0x5000, Some(25)), Some(dso(1)));
+    }
+
+    #[test]
+    fn a_map_of_before_an_exec_that_comes_after_it_is_of_the_past() {
+        let mut maps = Maps::default();
+        maps.exec(20, Round(0));
+        maps.insert(map(0x1000, 0x2000, 10, 0), Round(0));
+        assert_eq!(found(&maps, 0x1000, Some(25)), None);
+        assert_eq!(found(&maps, 0x1000, Some(15)), Some(dso(0)));
+    }
+
+    #[test]
+    fn a_fork_takes_the_picture_of_its_own_time() {
+        let mut parent = Maps::default();
+        parent.insert(map(0x1000, 0x2000, 10, 0), Round(0));
+        parent.insert(map(0x1000, 0x2000, 30, 1), Round(0));
+        assert_eq!(found(&parent.fork(Some(20)), 0x1000, Some(40)), Some(dso(0)));
+        assert_eq!(found(&parent.fork(Some(35)), 0x1000, Some(40)), Some(dso(1)));
+        parent.exec(50, Round(0));
+        assert_eq!(found(&parent.fork(Some(40)), 0x1000, Some(60)), Some(dso(1)));
+        assert_eq!(found(&parent.fork(Some(55)), 0x1000, Some(60)), None);
+    }
+
+    #[test]
+    fn no_record_can_make_an_empty_or_backward_map() {
+        let mut maps = Maps::default();
+        maps.insert(map(0x2000, 0x2000, 0, 0), Round(0));
+        maps.insert(map(0x2000, 0x1000, 0, 0), Round(0));
+        assert_eq!(maps.iter().count(), 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! Records that are whole but odd: each kind is said once, all are counted, none is held up.
+
+use std::collections::BTreeMap;
+
+use perf_format::{Error, RawRecord, RecordType};
+
+/// How many odd records there were of each type, and what was wrong with the first.
+#[derive(Debug, Default)]
+pub struct Oddities {
+    by_type: BTreeMap<RecordType, Odd>,
+}
+
+/// The odd records of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Odd {
+    /// How many there were.
+    pub count: u64,
+    /// What was wrong with the first.
+    pub first: String,
+}
+
+impl Oddities {
+    /// Notes a record that cannot be read.
+    pub fn malformed(&mut self, record: &RawRecord<'_>, error: &Error) {
+        self.note(record, || error.to_string());
+    }
+
+    /// Notes a record that no event of the recording has.
+    pub fn no_event(&mut self, record: &RawRecord<'_>) {
+        self.note(record, || {
+            format!("{} record at offset {:#x}: of no known event", record.record_type(), record.offset)
+        });
+    }
+
+    fn note(&mut self, record: &RawRecord<'_>, what: impl FnOnce() -> String) {
+        let odd = self.by_type.entry(record.record_type()).or_insert_with(|| {
+            let first = what();
+            log::warn!("{first}; passed as it is");
+            Odd { count: 0, first }
+        });
+        odd.count += 1;
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.by_type.values().map(|odd| odd.count).sum()
+    }
+
+    /// The odd records by type.
+    pub fn iter(&self) -> impl Iterator<Item = (RecordType, &Odd)> {
+        self.by_type.iter().map(|(record_type, odd)| (*record_type, odd))
+    }
+}

@@ -1,0 +1,52 @@
+//! Processes and their threads, as far as addresses need them: who shares whose maps, and until when.
+
+use std::collections::VecDeque;
+
+use crate::map::Maps;
+use crate::round::Round;
+
+/// A thread group: one address space and the threads in it.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// The address space.
+    pub maps: Maps,
+    /// Threads that have begun and not ended, as far as the stream told.
+    pub(crate) threads: u32,
+    /// Which of the processes that had this pid it is: ids are used again.
+    pub(crate) incarnation: u64,
+    /// Children of the last rounds. A map of before the fork that comes after it is theirs too.
+    pub(crate) forks: VecDeque<Fork>,
+    /// Whether it is on the list of those that have something to forget.
+    pub(crate) noted: bool,
+}
+
+/// A child and when it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fork {
+    pub(crate) pid: i32,
+    pub(crate) time: u64,
+    pub(crate) round: Round,
+}
+
+/// How many children are remembered at the most.
+const FORKS_AT_MOST: usize = 1024;
+
+impl Process {
+    pub(crate) fn note_fork(&mut self, fork: Fork) {
+        if self.forks.len() >= FORKS_AT_MOST {
+            self.forks.pop_front();
+        }
+        self.forks.push_back(fork);
+    }
+
+    /// Lets go of what no record can ask for any more.
+    pub(crate) fn forget(&mut self, now: Round) {
+        self.maps.forget_past(now);
+        self.forks.retain(|fork| fork.round.is_recent(now));
+    }
+
+    /// Whether something is kept that is to be let go of later.
+    pub(crate) fn has_past(&self) -> bool {
+        self.maps.has_past() || !self.forks.is_empty()
+    }
+}

@@ -1,0 +1,104 @@
+//! Tools: what looks at the records as they pass, and may put others in front of them.
+
+use perf_format::{Endian, Misc, RawRecord, Record, RecordType};
+
+use crate::{Error, Session};
+
+/// A set of record types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordSet(u128);
+
+impl RecordSet {
+    /// No type.
+    pub const EMPTY: Self = Self(0);
+
+    /// These types. Types from 128 up are not known here and cannot be asked for.
+    #[must_use]
+    pub const fn of(types: &[RecordType]) -> Self {
+        let mut set = 0;
+        let mut rest = types;
+        while let [first, others @ ..] = rest {
+            if first.0 < 128 {
+                set |= 1 << first.0;
+            }
+            rest = others;
+        }
+        Self(set)
+    }
+
+    /// The types of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether a type is in it.
+    #[must_use]
+    #[inline]
+    pub const fn contains(self, record_type: RecordType) -> bool {
+        record_type.0 < 128 && self.0 >> record_type.0 & 1 == 1
+    }
+
+    /// Whether no type is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What becomes of a record that a tool has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on as it is.
+    Repipe,
+    /// It ends here.
+    Drop,
+}
+
+/// Where a tool puts records that shall stand in front of the one it sees.
+#[derive(Debug)]
+pub struct Injection<'i> {
+    endian: Endian,
+    bytes: &'i mut Vec<u8>,
+}
+
+impl<'i> Injection<'i> {
+    /// Records in the given byte order, at the end of `bytes`.
+    pub fn new(endian: Endian, bytes: &'i mut Vec<u8>) -> Self {
+        Self { endian, bytes }
+    }
+
+    /// Adds a record, in the byte order of the stream. Tools' records have no trailer.
+    ///
+    /// # Errors
+    /// Where the record would not fit in a record's 65535 bytes.
+    pub fn inject(&mut self, misc: Misc, record: &Record<'_>) -> Result<(), Error> {
+        Ok(record.encode(misc, &[], self.endian, self.bytes)?)
+    }
+}
+
+/// Looks at records as they pass.
+pub trait Tool {
+    /// The types it wants to see. The session takes a record in before any tool sees it.
+    fn wants(&self) -> RecordSet;
+
+    /// Sees a record of a type that it wants.
+    ///
+    /// # Errors
+    /// What ends the whole run; a record that is merely odd is told to [`Session::odd`] instead.
+    fn event(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &mut Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error>;
+
+    /// The stream is over; records injected here stand at its end.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
+        let _ = (session, inject);
+        Ok(())
+    }
+}

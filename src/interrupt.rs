@@ -1,0 +1,23 @@
+//! Interrupts while a pipe is read: the producer gets the same Ctrl-C and still has its last buffers to write, so
+//! the first one only means that the end is near. The second ends the program as any other.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// From here on the first SIGINT or SIGTERM is passed over and the second kills.
+///
+/// # Errors
+/// Where the handlers cannot be set.
+pub(crate) fn read_to_the_end() -> io::Result<()> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the second signal finds the flag that the first one set.
+        flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
+        flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(())
+}

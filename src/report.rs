@@ -1,0 +1,72 @@
+//! What a person is told: errors with their causes, warnings, and the messages of `-v`, all on standard error.
+#![expect(clippy::print_stderr, reason = "the one place that speaks to a person")]
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use log::{Level, LevelFilter};
+use perf_session::Oddities;
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::cmd::Talk;
+use crate::exit;
+
+/// Sets up what is said: warnings; nothing but errors with `-q`; more with each `-v`.
+pub(crate) fn set_up(talk: Talk) {
+    let level = match talk {
+        Talk { quiet: true, .. } => LevelFilter::Error,
+        Talk { verbose: 0, .. } => LevelFilter::Warn,
+        Talk { verbose: 1, .. } => LevelFilter::Debug,
+        Talk { .. } => LevelFilter::Trace,
+    };
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(level).target(env_logger::Target::Stderr);
+    builder.format(|out, record| match record.level() {
+        Level::Error => writeln!(out, "perftool: error: {}", record.args()),
+        Level::Warn => writeln!(out, "perftool: warning: {}", record.args()),
+        _ => writeln!(out, "{}", record.args()),
+    });
+    // Set up already: only where a test runs two commands in one process.
+    builder.try_init().ok();
+}
+
+/// How many odd records there were; the first of each type was told when it came.
+pub(crate) fn odd(oddities: &Oddities) {
+    if oddities.count() > 0 {
+        let types: Vec<_> = oddities.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
+        log::warn!("{} odd records passed as they are: {}", oddities.count(), types.join(", "));
+    }
+}
+
+/// Tells how the run ended.
+pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return exit::SUCCESS.into() };
+    if is_reader_gone(&error) {
+        // The shell shall see what it would see of any filter. Where the signal is blocked the code must do.
+        emulate_default_handler(SIGPIPE).ok();
+        return exit::READER_GONE.into();
+    }
+    eprintln!("perftool: error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  caused by: {cause}");
+    }
+    exit::FAILURE.into()
+}
+
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Tells what clap has to say: help and the version on standard output, which is no error, all else on standard
+/// error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    // Where even that cannot be written there is nobody to tell.
+    error.print().ok();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::SUCCESS.into(),
+        _ => exit::USAGE.into(),
+    }
+}
