@@ -1,7 +1,7 @@
 //! However the input is cut into reads, the reader gives the same records, payloads and error, and at once.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::Read;
 use std::rc::Rc;
 
 use perf_format::record::Auxtrace;
@@ -12,44 +12,13 @@ use proptest::sample::Index;
 
 #[path = "common/examples.rs"]
 mod examples;
+#[path = "common/sources.rs"]
+mod sources;
 #[path = "common/streams.rs"]
 mod streams;
 
+use sources::{Fails, Interrupted, Live, Once, Pieces};
 use streams::recording;
-
-/// Gives its bytes in pieces of these lengths, over and over.
-struct Pieces<'a> {
-    rest: &'a [u8],
-    lens: Vec<usize>,
-    turn: usize,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(stream: &'a [u8], lens: &[usize]) -> Self {
-        Self { rest: stream, lens: lens.to_vec(), turn: 0 }
-    }
-}
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let len = self.lens[self.turn % self.lens.len()].min(room.len()).min(self.rest.len());
-        self.turn += 1;
-        let (piece, rest) = self.rest.split_at(len);
-        room[..len].copy_from_slice(piece);
-        self.rest = rest;
-        Ok(len)
-    }
-}
-
-/// A source whose every other read a signal cuts short.
-struct Interrupted<R>(R, bool);
-
-impl<R: Read> Read for Interrupted<R> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        self.1 = !self.1;
-        if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(room) }
-    }
-}
 
 /// What a reader gives: a record and its offset, or the payload behind it, or the part of it that is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,7 +78,7 @@ fn assert_same_in_pieces(stream: &[u8], lens: &[usize]) {
         (&whole, end.clone()),
         "in pieces of {lens:?}"
     );
-    let (items, error) = drained(Interrupted(Pieces::new(stream, lens), false));
+    let (items, error) = drained(Interrupted::new(Pieces::new(stream, lens)));
     assert_eq!((&items, error.map(|error| error.to_string())), (&whole, end), "interrupted");
 }
 
@@ -235,7 +204,7 @@ fn a_record_smaller_than_its_header_ends_the_stream_where_it_stands() {
 fn a_record_that_does_not_say_how_long_its_payload_is_ends_the_stream() {
     let good = sampler(Endian::Little);
     for (record_type, size, field) in
-        [(RecordType::TRACING_DATA, 8, "size"), (RecordType::AUXTRACE, 40, "idx")]
+        [(RecordType::TRACING_DATA, 8, "size"), (RecordType::AUXTRACE, 40, "cpu")]
     {
         let header = header(record_type, size, Endian::Little);
         let stream = [&good[..], &header, &vec![0; usize::from(size) - 8], &good[16..]].concat();
@@ -252,16 +221,21 @@ fn a_record_that_does_not_say_how_long_its_payload_is_ends_the_stream() {
 fn an_error_stays_when_asked_again() {
     let good = sampler(Endian::Little);
     let small = [&good[..], &header(RecordType::COMM, 4, Endian::Little)].concat();
-    for stream in [&small[..], &good[..good.len() - 1]] {
+    let silent = [&good[..], &header(RecordType::AUXTRACE, 8, Endian::Little)].concat();
+    for stream in [&small[..], &silent, &good[..good.len() - 1]] {
         let mut source = stream;
         let head = Head::read(&mut source).unwrap();
         let mut reader = RecordReader::pipe(source, head);
         let mut next_error = || loop {
             match reader.next_batch() {
-                Ok(batch) => match batch.expect("an error").find_map(Result::err) {
-                    Some(error) => return error.to_string(),
-                    None => continue,
-                },
+                Ok(batch) => {
+                    let mut batch = batch.expect("an error");
+                    if let Some(error) = batch.find_map(Result::err) {
+                        // Behind an error a batch is over.
+                        assert!(batch.next().is_none());
+                        return error.to_string();
+                    }
+                }
                 Err(error) => return error.to_string(),
             }
         };
@@ -271,43 +245,11 @@ fn an_error_stays_when_asked_again() {
 
 #[test]
 fn a_source_that_fails_is_an_error_with_the_offset_of_its_first_missing_byte() {
-    struct Fails;
-    impl Read for Fails {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::other("the disk burns"))
-        }
-    }
     let stream = sampler(Endian::Little);
     for len in 0..=stream.len() {
         let (_, end) = drained(Pieces::new(&stream[..len], &[13, 50]).take(len as u64).chain(Fails));
         let Some(Error::Io { offset, source }) = end else { panic!("{end:?}") };
         assert_eq!((offset, source.to_string()), (len as u64, "the disk burns".to_owned()));
-    }
-}
-
-/// A source that counts what it gave, and that is not to be read while a whole record or payload waits.
-struct Live<'a> {
-    pieces: Pieces<'a>,
-    given: u64,
-    /// Where records end, and payloads.
-    ends: Vec<u64>,
-    /// How far the reader has shown what it read.
-    seen: Rc<Cell<u64>>,
-}
-
-impl Read for Live<'_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let waits = |end: &&u64| (self.seen.get() + 1..=self.given).contains(*end);
-        assert_eq!(
-            self.ends.iter().find(waits),
-            None,
-            "seen {:#x}, given {:#x}",
-            self.seen.get(),
-            self.given
-        );
-        let len = self.pieces.read(room)?;
-        self.given += len as u64;
-        Ok(len)
     }
 }
 
@@ -329,8 +271,7 @@ fn what_one_read_brought_is_given_before_the_next_read() {
         .collect();
     for piece in (1..stream.len()).chain([usize::MAX]) {
         let seen = Rc::new(Cell::new(16));
-        let pieces = Pieces::new(&stream, &[16, piece]);
-        let live = Live { pieces, given: 0, ends: ends.clone(), seen: seen.clone() };
+        let live = Live::new(Pieces::new(&stream, &[16, piece]), ends.clone(), seen.clone());
         let mut items = Vec::new();
         drain(live, &mut |item| {
             seen.set(seen.get() + len(&item));
@@ -343,12 +284,6 @@ fn what_one_read_brought_is_given_before_the_next_read() {
 
 #[test]
 fn records_behind_a_payload_in_the_buffer_come_without_a_read_and_an_unread_payload_is_passed_over() {
-    struct Once<'a>(Option<&'a [u8]>);
-    impl Read for Once<'_> {
-        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-            self.0.take().expect("no second read").read(room)
-        }
-    }
     let stream = StreamBuilder::new(Endian::Little).tracing_data(b"eightbyt").finished_round().bytes();
     for take_payload in [true, false] {
         let head = Head::read(&mut &stream[..]).unwrap();

@@ -2,18 +2,16 @@
 //!
 //! Up to one sample in two hundred of a busy machine stands before the MMAP2 that explains it, out of another
 //! CPU's buffer. Its address is remembered, and when the map comes, or the fork that brings it, the hit is told
-//! then. A consumer delivers a round's samples only after a later FINISHED_ROUND, so that an id put in front of
+//! then; also where an older map seemed to explain it: then both are told, and one too many. A consumer delivers a round's samples only after a later FINISHED_ROUND, so that an id put in front of
 //! the map is there in time.
-
-use std::collections::BTreeMap;
 
 use perf_format::record::CallchainDeferred;
 use perf_format::sample::{Tid, frames};
 use perf_format::{CpuMode, RawRecord, RecordType, SampleFormat};
 
 use crate::Session;
-use crate::dso::{DsoId, MachinePid};
-use crate::machine::{Space, Touched};
+use crate::dso::DsoId;
+use crate::pages::Pages;
 use crate::tool::RecordSet;
 
 /// How a sample hit a DSO.
@@ -25,10 +23,10 @@ pub enum Via {
     Callchain,
 }
 
-/// Watches for hits. It remembers addresses that no map explains yet; all else it asks the session.
+/// Watches for hits. It remembers what the samples of two rounds asked for; all else it asks the session.
 #[derive(Debug, Default)]
 pub struct Hits {
-    unexplained: Unexplained,
+    pages: Pages,
 }
 
 impl Hits {
@@ -39,6 +37,7 @@ impl Hits {
         RecordType::MMAP,
         RecordType::MMAP2,
         RecordType::FORK,
+        RecordType::COMM,
         RecordType::FINISHED_ROUND,
     ]);
 
@@ -59,12 +58,12 @@ impl Hits {
                     session.odd.malformed(record, &error);
                 }
             }
-            RecordType::MMAP | RecordType::MMAP2 | RecordType::FORK => {
+            RecordType::MMAP | RecordType::MMAP2 | RecordType::FORK | RecordType::COMM => {
                 for touched in session.touched() {
-                    self.unexplained.explain(*touched, session, &mut hit);
+                    self.pages.explain(*touched, session, &mut hit);
                 }
             }
-            RecordType::FINISHED_ROUND => self.unexplained.finish_round(),
+            RecordType::FINISHED_ROUND => self.pages.finish_round(),
             _ => {}
         }
     }
@@ -78,8 +77,7 @@ impl Hits {
     ) -> Result<(), perf_format::Error> {
         let chain = format.callchain(record)?;
         let pid = format.tid(record).map_or(0, |tid| tid.pid);
-        let mut look =
-            Look { unexplained: &mut self.unexplained, record, pid, time: format.time(record), session };
+        let mut look = Look { pages: &mut self.pages, record, pid, time: format.time(record), session };
         let cpumode = record.misc().cpumode();
         if let Some(ip) = format.ip(record) {
             look.up(ip, cpumode, Via::Ip, hit);
@@ -101,7 +99,7 @@ impl Hits {
         let chain: CallchainDeferred<'_> = record.parse_as()?;
         let Some(Tid { pid, .. }) = format.trailer_tid(record) else { return Ok(()) };
         let time = format.trailer_time(record);
-        let mut look = Look { unexplained: &mut self.unexplained, record, pid, time, session };
+        let mut look = Look { pages: &mut self.pages, record, pid, time, session };
         for frame in frames(chain.ips, CpuMode::User) {
             look.up(frame.ip, frame.cpumode, Via::Callchain, hit);
         }
@@ -111,7 +109,7 @@ impl Hits {
 
 /// What the addresses of one sample have in common.
 struct Look<'l, 'r> {
-    unexplained: &'l mut Unexplained,
+    pages: &'l mut Pages,
     record: &'l RawRecord<'r>,
     pid: u32,
     time: Option<u64>,
@@ -121,82 +119,9 @@ struct Look<'l, 'r> {
 impl Look<'_, '_> {
     #[inline]
     fn up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(DsoId, Via)) {
-        let Some((machine, space)) = self.session.space(self.record, cpumode, self.pid) else { return };
-        match self.session.dso_at(machine, space, addr, self.time) {
-            Some(dso) => hit(dso, via),
-            None => self.unexplained.remember(Place { space, page: addr & PAGE, machine }, self.time, via),
-        }
-    }
-}
-
-/// Maps begin and end at pages, so that one address of a page stands for all.
-const PAGE: u64 = !0xfff;
-
-/// How many pages are remembered a round at the most: what a producer without rounds, or one whose processes run
-/// code that is never mapped, may cost (about 6 MiB).
-const PAGES_AT_MOST: usize = 1 << 15;
-
-/// A page of somebody's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    space: Space,
-    page: u64,
-    machine: MachinePid,
-}
-
-/// The first and the last sample at a page, and how the first of them came there.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    first: Option<u64>,
-    last: Option<u64>,
-    via: Via,
-}
-
-/// Pages that samples hit and no map explains yet, of this round and of the one before.
-#[derive(Debug, Default)]
-struct Unexplained {
-    this_round: BTreeMap<Place, Seen>,
-    last_round: BTreeMap<Place, Seen>,
-}
-
-impl Unexplained {
-    fn remember(&mut self, place: Place, time: Option<u64>, via: Via) {
-        if self.this_round.len() >= PAGES_AT_MOST {
-            self.finish_round();
-        }
-        let seen = self.this_round.entry(place).or_insert(Seen { first: time, last: time, via });
-        seen.first = seen.first.min(time);
-        seen.last = seen.last.max(time);
-        if via == Via::Ip {
-            seen.via = via;
-        }
-    }
-
-    fn finish_round(&mut self) {
-        self.last_round = std::mem::take(&mut self.this_round);
-    }
-
-    /// Tells the pages of a range that are explained now, and forgets them.
-    fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(DsoId, Via)) {
-        let Touched { space, start, last } = touched;
-        // A map of no length explains nothing, and the table takes no backward range.
-        if start > last {
-            return;
-        }
-        for pages in [&mut self.last_round, &mut self.this_round] {
-            let from = Place { space, page: start & PAGE, machine: MachinePid::MIN };
-            let to = Place { space, page: last, machine: MachinePid::MAX };
-            let explained: Vec<Place> = pages
-                .range(from..=to)
-                .filter_map(|(place, seen)| {
-                    let dso = |time| session.dso_at(place.machine, space, place.page, time);
-                    hit(dso(seen.last).or_else(|| dso(seen.first))?, seen.via);
-                    Some(*place)
-                })
-                .collect();
-            for place in explained {
-                pages.remove(&place);
-            }
+        let Some(whose) = self.session.space(self.record, cpumode, self.pid) else { return };
+        if let Some(dso) = self.pages.dso_at(whose, addr, self.time, via, self.session) {
+            hit(dso, via);
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod hits;
 pub mod machine;
 pub mod map;
 mod odd;
+mod pages;
 mod process_events;
 pub mod round;
 mod session;

@@ -1,8 +1,10 @@
 //! Machines: the host and its guests, each with a kernel's maps, processes and threads.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
-use crate::dso::MachinePid;
+use crate::dso::{DsoId, MachinePid};
 use crate::map::{Map, Maps};
 use crate::round::{Later, Round};
 use crate::thread::{Fork, Process};
@@ -22,15 +24,34 @@ pub enum Space {
     Process(i32),
 }
 
-/// Addresses of a space that a record said something of.
+/// Addresses of a space at which a record changed what is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touched {
+    /// The machine.
+    pub machine: MachinePid,
     /// Whose.
     pub space: Space,
     /// The first of them.
     pub start: u64,
     /// The last of them.
     pub last: u64,
+    /// What was mapped there, and when, in ns; `None` where it is more than one thing.
+    pub map: Option<(DsoId, u64)>,
+}
+
+impl Touched {
+    /// The addresses of a map.
+    #[must_use]
+    pub fn by(machine: MachinePid, space: Space, map: &Map) -> Self {
+        let (start, last) = (map.start, map.end.saturating_sub(1));
+        Self { machine, space, start, last, map: Some((map.dso, map.since)) }
+    }
+
+    /// All addresses of a process.
+    #[must_use]
+    pub fn all(machine: MachinePid, pid: i32) -> Self {
+        Self { machine, space: Space::Process(pid), start: 0, last: u64::MAX, map: None }
+    }
 }
 
 /// A machine.
@@ -85,20 +106,29 @@ impl Machine {
     /// Maps something in a process, and in those that forked from it after that. All their spaces are added to
     /// `touched`.
     pub fn map_process(&mut self, pid: i32, map: Map, now: Round, touched: &mut Vec<Touched>) {
-        let mut work = vec![pid];
-        let touch =
-            |pid| Touched { space: Space::Process(pid), start: map.start, last: map.end.saturating_sub(1) };
-        while let Some(pid) = work.pop() {
-            // Forks that go round in a circle are of a forged stream.
-            if touched.contains(&touch(pid)) {
-                continue;
+        let held = self.process(pid).maps.insert(map, now);
+        touched.push(Touched::by(self.pid, Space::Process(pid), &map));
+        self.note_past(pid, now);
+        self.pass_on(pid, map, held, now, touched);
+    }
+
+    /// Maps what a process held from when until when in those that forked from it in that time, and so on: the
+    /// forks came first, out of another CPU's buffer.
+    fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, now: Round, touched: &mut Vec<Touched>) {
+        let mut work = vec![(pid, held)];
+        while let Some((pid, held)) = work.pop() {
+            let Some(process) = self.processes.get(&pid) else { continue };
+            let children: Vec<Fork> =
+                process.forks.iter().filter(|fork| held.contains(&fork.time)).copied().collect();
+            for fork in children {
+                let touch = Touched::by(self.pid, Space::Process(fork.pid), &map);
+                // Forks that go round in a circle are of a forged stream.
+                if !touched.contains(&touch) {
+                    touched.push(touch);
+                    work.push((fork.pid, self.process(fork.pid).maps.inherit(map, fork.time, now)));
+                    self.note_past(fork.pid, now);
+                }
             }
-            let process = self.process(pid);
-            process.maps.insert(map, now);
-            let children = process.forks.iter().filter(|fork| fork.time > map.since);
-            work.extend(children.map(|fork| fork.pid));
-            touched.push(touch(pid));
-            self.note_past(pid, now);
         }
     }
 
@@ -112,27 +142,46 @@ impl Machine {
     }
 
     /// A thread begins: in its parent's process, or as the first of a new one with the parent's maps (`clone_maps`
-    /// unless a tool made the record up). `time` is `None` where the records have none.
-    pub fn fork(&mut self, task: Task, clone_maps: bool, time: Option<u64>, now: Round) {
+    /// unless a tool made the record up). `time` is `None` where the records have none. The spaces that got maps are
+    /// added to `touched`.
+    pub fn fork(
+        &mut self,
+        task: Task,
+        clone_maps: bool,
+        time: Option<u64>,
+        now: Round,
+        touched: &mut Vec<Touched>,
+    ) {
         let Task { pid, ppid, tid, .. } = task;
         if pid == ppid {
             self.begin(pid, tid);
             return;
         }
-        let mut maps = match self.processes.get_mut(&ppid).filter(|_| clone_maps) {
-            Some(parent) => {
-                if let Some(time) = time {
-                    parent.note_fork(Fork { pid, time, round: now });
-                }
-                parent.maps.fork(time)
+        let mut maps = Maps::default();
+        if clone_maps {
+            // A parent of whom nothing is known yet may be one whose maps are still to come.
+            let parent = self.process(ppid);
+            if let Some(time) = time {
+                parent.note_fork(Fork { pid, time, round: now });
             }
-            None => Maps::default(),
-        };
-        // What this pid has of later times came out of another CPU's buffer; what it has of before was another's.
-        if let (Some(old), Some(time)) = (self.processes.remove(&pid), time) {
-            maps.overlay(&old.maps, time, now);
+            maps = parent.maps.fork(time);
         }
-        self.process(pid).maps = maps;
+        touched.push(Touched::all(self.pid, pid));
+        let old = self.processes.remove(&pid).unwrap_or_default();
+        let process = self.process(pid);
+        if let Some(time) = time {
+            maps.succeed(old.maps, time, now);
+            process.forks = old.forks;
+        }
+        process.maps = maps;
+        // Its own children may have come first.
+        let last_child = process.forks.iter().map(|fork| fork.time).max();
+        if let Some(time) = time.filter(|time| last_child.is_some_and(|child| child >= *time)) {
+            let held: Vec<Map> = process.maps.iter().copied().collect();
+            for map in held {
+                self.pass_on(pid, map, time.max(map.since)..u64::MAX, now, touched);
+            }
+        }
         self.begin(pid, tid);
         self.note_past(ppid, now);
         self.note_past(pid, now);
@@ -155,9 +204,10 @@ impl Machine {
         self.forget(now);
     }
 
-    /// A process executes another program.
-    pub fn exec(&mut self, pid: i32, time: Option<u64>, now: Round) {
+    /// A process executes another program. Its space is added to `touched`.
+    pub fn exec(&mut self, pid: i32, time: Option<u64>, now: Round, touched: &mut Vec<Touched>) {
         self.process(pid).maps.exec(time.unwrap_or(0), now);
+        touched.push(Touched::all(self.pid, pid));
         self.note_past(pid, now);
     }
 

@@ -2,6 +2,7 @@
 //! finds what was mapped when it was taken, in whatever order the records come.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::dso::DsoId;
@@ -68,7 +69,7 @@ const PAST_AT_MOST: usize = 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Maps {
     image: Arc<Image>,
-    /// When the image began: the time of the last exec, in ns.
+    /// When the image began: the time of the last exec, or of the fork, in ns.
     since: u64,
     /// The latest `since` of a map in it.
     newest: u64,
@@ -83,7 +84,7 @@ impl Maps {
         let now = at(&self.image, addr);
         let Some(time) = time else { return now };
         match now {
-            Some(map) if map.since <= time => Some(map),
+            Some(map) if map.since <= time && self.since <= time => Some(map),
             _ => self.find_past(addr, time),
         }
     }
@@ -98,14 +99,32 @@ impl Maps {
         held.find(|map| map.since <= time)
     }
 
-    /// Maps something. What it covers is remembered; where something later stands already, it is itself the past.
-    pub fn insert(&mut self, map: Map, now: Round) {
-        if map.start >= map.end {
-            return;
-        }
+    /// Maps something. What it covers is remembered; what something later covers already, or an exec has ended, is
+    /// itself the past. Tells from when until when the map holds: who forked then has it too.
+    pub fn insert(&mut self, map: Map, now: Round) -> Range<u64> {
         self.forget_past(now);
         if map.since < self.since {
-            return self.remember(PastMaps::Covered(map), self.since, now);
+            self.remember(PastMaps::Covered(map), self.since, now);
+            return map.since..self.since;
+        }
+        self.cover(map, now);
+        map.since..u64::MAX
+    }
+
+    /// Maps something that a parent had mapped before the fork, at this time, from which this space comes.
+    pub fn inherit(&mut self, map: Map, fork: u64, now: Round) -> Range<u64> {
+        self.forget_past(now);
+        if fork < self.since {
+            self.remember(PastMaps::Covered(Map { since: fork, ..map }), self.since, now);
+            return fork..self.since;
+        }
+        self.cover(map, now);
+        fork..u64::MAX
+    }
+
+    fn cover(&mut self, map: Map, now: Round) {
+        if map.start >= map.end {
+            return;
         }
         self.newest = self.newest.max(map.since);
         let mut free = map.start;
@@ -158,30 +177,35 @@ impl Maps {
     /// The address space of a child forked at a time: what was mapped then.
     #[must_use]
     pub fn fork(&self, time: Option<u64>) -> Self {
-        let Some(time) = time.filter(|time| *time < self.newest || *time < self.since) else {
-            return Self { past: Vec::new(), ..self.clone() };
-        };
+        let Some(time) = time else { return Self { past: Vec::new(), ..self.clone() } };
+        if time >= self.newest && time >= self.since {
+            return Self { since: time, past: Vec::new(), ..self.clone() };
+        }
         // Records of after the fork came first: take the picture of its time.
-        let mut child = Self { since: if self.since <= time { self.since } else { 0 }, ..Self::default() };
+        let mut child = Self::default();
         let held = self.past.iter().filter(|past| time < past.until).flat_map(|past| match &past.what {
             PastMaps::Covered(map) => vec![*map],
             PastMaps::Image(image) => image.values().copied().collect(),
         });
         for map in held.chain(self.image.values().copied()).filter(|map| map.since <= time) {
-            child.insert(map, Round::default());
+            child.cover(map, Round::default());
         }
-        child.past.clear();
-        child
+        Self { since: time, past: Vec::new(), ..child }
     }
 
-    /// Puts the maps and the exec of `other` that are later than `time` on top: records of a child that came
-    /// before its fork's.
-    pub fn overlay(&mut self, other: &Self, time: u64, now: Round) {
-        if other.since > time {
-            self.exec(other.since, now);
+    /// Takes the place of `old`, which had this pid before the fork at `time`. What is in it of later times came
+    /// out of another CPU's buffer before the fork did, and goes on top; the rest is the past.
+    pub fn succeed(&mut self, old: Self, time: u64, now: Round) {
+        let Self { image, since, past, .. } = old;
+        self.past = past;
+        if since > time {
+            self.exec(since, now);
         }
-        for map in other.image.values().filter(|map| map.since > time) {
+        for map in image.values().filter(|map| map.since > time) {
             self.insert(*map, now);
+        }
+        if !image.is_empty() {
+            self.remember(PastMaps::Image(image), time, now);
         }
     }
 

@@ -57,7 +57,7 @@ impl Session {
         self.round
     }
 
-    /// Which addresses of whom the last record explained.
+    /// At which addresses of whom the last record changed what is mapped.
     #[must_use]
     pub fn touched(&self) -> &[Touched] {
         &self.touched
@@ -86,7 +86,12 @@ impl Session {
                 let comm: Comm<'_> = record.parse_as()?;
                 if record.misc().has(Misc::COMM_EXEC) {
                     let time = self.evlist.time(record);
-                    self.machines.find_or_create(HOST).exec(signed(comm.pid), time, self.round);
+                    self.machines.find_or_create(HOST).exec(
+                        signed(comm.pid),
+                        time,
+                        self.round,
+                        &mut self.touched,
+                    );
                 }
             }
             RecordType::FORK => {
@@ -96,8 +101,8 @@ impl Session {
                     Task { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
                 let time = self.evlist.time(record);
                 let clone_maps = !record.misc().has(Misc::FORK_EXEC);
-                self.machines.find_or_create(HOST).fork(task, clone_maps, time, self.round);
-                self.touched.push(Touched { space: Space::Process(task.pid), start: 0, last: u64::MAX });
+                let host = self.machines.find_or_create(HOST);
+                host.fork(task, clone_maps, time, self.round, &mut self.touched);
             }
             RecordType::EXIT => {
                 let task: TaskRecord = record.parse_as()?;
@@ -145,7 +150,7 @@ impl Session {
         let machine = self.machines.find_or_create(machine);
         if cpumode.is_kernel() {
             machine.map_kernel(map, self.round);
-            self.touched.push(Touched { space: Space::Kernel, start, last: map.end.saturating_sub(1) });
+            self.touched.push(Touched::by(machine.pid, Space::Kernel, &map));
         } else {
             machine.map_process(signed(pid), map, self.round, &mut self.touched);
         }

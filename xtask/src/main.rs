@@ -1,3 +1,71 @@
-//! The project's chores.
+//! The project's chores: `cargo xtask` lists them, `cargo xtask NAME` does one.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever called it")]
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use crate::workspace::Workspace;
+
+mod ci;
+mod completions;
+mod demo;
+mod fixtures;
+mod man;
+mod run;
+mod tidy;
+mod workspace;
+
+/// A task is given the workspace and the arguments after its name.
+type Task = fn(&Workspace, &[String]) -> anyhow::Result<()>;
+
+/// Every task: its name, the arguments that it takes, the function, and what it does.
+const TASKS: &[(&str, &str, Task, &str)] = &[
+    ("ci", "", ci::run, "all that a change must pass: format, lints, documentation, tidy, tests"),
+    ("tidy", "", tidy::run, "the house rules that no compiler knows"),
+    ("fixtures", "[FILE...]", fixtures::run, "record tests/data again with perf, or only these files of it"),
+    ("man", "", man::run, "write the man pages to target/dist/man"),
+    (
+        "completions",
+        "",
+        completions::run,
+        "write completions for bash, zsh and fish to target/dist/completions",
+    ),
+    ("demo", "", demo::run, "show in a few seconds what perftool does"),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    match task(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task(args: &[String]) -> anyhow::Result<()> {
+    let Some((name, args)) = args.split_first() else {
+        print!("{}", help());
+        return Ok(());
+    };
+    let Some((_, takes, task, _)) = TASKS.iter().find(|task| task.0 == name) else {
+        bail!("no task is called {name}\n\n{}", help().trim_end());
+    };
+    if takes.is_empty() && !args.is_empty() {
+        bail!("{name} takes no arguments");
+    }
+    let workspace = Workspace::read()?;
+    // So that every path in here is one of the repository.
+    std::env::set_current_dir(&workspace.root).context("cannot enter the workspace's root")?;
+    task(&workspace, args)
+}
+
+fn help() -> String {
+    let mut help = String::from("Usage: cargo xtask TASK\n\nTasks:\n");
+    for (name, takes, _, what) in TASKS {
+        help += &format!("  {:<20}  {what}\n", format!("{name} {takes}"));
+    }
+    help
+}

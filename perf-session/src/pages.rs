@@ -1,0 +1,203 @@
+//! Pages that samples hit, of this round and the one before: answers that need not be looked up again, and
+//! questions that a later record may still answer.
+
+use hashbrown::HashMap;
+
+use crate::Session;
+use crate::dso::{DsoId, MachinePid};
+use crate::hits::Via;
+use crate::machine::{Space, Touched};
+use crate::round::Round;
+
+/// How many pages are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
+const PAGES_AT_MOST: usize = 1 << 15;
+
+/// How many rounds pass before spaces that nobody hit any more are looked for.
+const SWEEP_ROUNDS: u64 = 64;
+
+/// A page has 4 KiB at the least, on every machine.
+const PAGE_SHIFT: u32 = 12;
+
+/// What samples asked for, by whose addresses it was.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    spaces: HashMap<(MachinePid, Space), SpacePages>,
+    round: Round,
+    count: usize,
+}
+
+/// The pages of one space.
+#[derive(Debug, Default)]
+struct SpacePages {
+    this_round: HashMap<Key, Seen>,
+    last_round: HashMap<Key, Seen>,
+    round: Round,
+}
+
+/// A page that one map has all of, or an address in a page of which that is not so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Page(u64),
+    Addr(u64),
+}
+
+/// When samples hit it, and what they hit.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: Option<u64>,
+    last: Option<u64>,
+    via: Via,
+    /// Whether a map was there.
+    explained: bool,
+    /// What stands at the page, and from which time on that was so when it was looked up.
+    answer: Option<(DsoId, Option<u64>)>,
+}
+
+impl Seen {
+    fn note(&mut self, time: Option<u64>, via: Via) {
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+        if via == Via::Ip {
+            self.via = via;
+        }
+    }
+}
+
+impl Pages {
+    /// The DSO at an address as of a time. Where there is none, the question is remembered.
+    #[inline]
+    pub(crate) fn dso_at(
+        &mut self,
+        whose: (MachinePid, Space),
+        addr: u64,
+        time: Option<u64>,
+        via: Via,
+        session: &Session,
+    ) -> Option<DsoId> {
+        let page = Key::Page(addr >> PAGE_SHIFT);
+        let seen = self.spaces.get_mut(&whose).filter(|pages| pages.round == self.round);
+        if let Some(seen) = seen.and_then(|pages| pages.this_round.get_mut(&page)) {
+            seen.note(time, via);
+            if let Some((dso, from)) = seen.answer
+                && time >= from
+            {
+                return Some(dso);
+            }
+        }
+        self.look_up(whose, addr, time, via, session)
+    }
+
+    #[cold]
+    fn look_up(
+        &mut self,
+        whose: (MachinePid, Space),
+        addr: u64,
+        time: Option<u64>,
+        via: Via,
+        session: &Session,
+    ) -> Option<DsoId> {
+        let (machine, space) = whose;
+        let map = session.machines.get(machine).and_then(|machine| machine.find_map(space, addr, time));
+        let page = addr >> PAGE_SHIFT;
+        let page_is_its = map.is_some_and(|map| {
+            let (start, end) = (page << PAGE_SHIFT, (page + 1).checked_shl(PAGE_SHIFT));
+            map.start <= start && end.is_some_and(|end| end > start && end <= map.end)
+        });
+        let key = if page_is_its { Key::Page(page) } else { Key::Addr(addr) };
+        let dso = map.map(|map| map.dso);
+        let seen = self.seen(whose, key, time, via);
+        seen.explained |= dso.is_some();
+        if let (true, Some(dso)) = (page_is_its, dso) {
+            match &mut seen.answer {
+                Some((known, from)) if *known == dso => *from = (*from).min(time),
+                Some(_) => {}
+                None => seen.answer = Some((dso, time)),
+            }
+        }
+        dso
+    }
+
+    /// What is known of a key, this sample included.
+    fn seen(&mut self, whose: (MachinePid, Space), key: Key, time: Option<u64>, via: Via) -> &mut Seen {
+        if self.count >= PAGES_AT_MOST {
+            self.spaces.clear();
+            self.count = 0;
+        }
+        let pages = self.spaces.entry(whose).or_default();
+        self.count -= pages.turn(self.round);
+        let count = &mut self.count;
+        let seen = pages.this_round.entry(key).or_insert_with(|| {
+            *count += 1;
+            Seen { first: time, last: time, via, explained: false, answer: None }
+        });
+        seen.note(time, via);
+        seen
+    }
+
+    /// A round is over: what the one before it asked is not asked any more.
+    pub(crate) fn finish_round(&mut self) {
+        self.round.0 += 1;
+        if self.round.0.is_multiple_of(SWEEP_ROUNDS) {
+            let (round, count) = (self.round, &mut self.count);
+            self.spaces.retain(|_, pages| {
+                *count -= pages.turn(round);
+                !pages.is_empty()
+            });
+        }
+    }
+
+    /// A map came, or a fork that brings maps: tells which DSOs it gives to samples that were there before it,
+    /// and forgets the answers that it changed.
+    pub(crate) fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(DsoId, Via)) {
+        let Touched { machine, space, start, last, map } = touched;
+        let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
+        self.count -= pages.turn(self.round);
+        for (key, seen) in pages.last_round.iter_mut().chain(&mut pages.this_round) {
+            let addr = match *key {
+                Key::Page(page) => page << PAGE_SHIFT,
+                Key::Addr(addr) => addr,
+            };
+            if !(start..=last).contains(&addr) {
+                continue;
+            }
+            seen.answer = None;
+            let dso = match map {
+                // Without times, what is explained is explained.
+                Some((dso, since)) => Some(dso).filter(|_| match seen.last {
+                    Some(last) => last >= since,
+                    None => !seen.explained,
+                }),
+                None => {
+                    let dso = |time| session.dso_at(machine, space, addr, time);
+                    dso(seen.last).or_else(|| dso(seen.first))
+                }
+            };
+            if let Some(dso) = dso {
+                seen.explained = true;
+                hit(dso, seen.via);
+            }
+        }
+    }
+}
+
+impl SpacePages {
+    /// Turns to another round, and tells how many pages were forgotten with it.
+    fn turn(&mut self, now: Round) -> usize {
+        let before = self.len();
+        match now.0 - self.round.0 {
+            0 => {}
+            1 => self.last_round = std::mem::take(&mut self.this_round),
+            _ => *self = Self::default(),
+        }
+        self.round = now;
+        before - self.len()
+    }
+
+    fn len(&self) -> usize {
+        self.this_round.len() + self.last_round.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,232 @@
+//! Made-up recordings that could have been: processes that fork, exec, map and exit on two CPUs whose buffers are
+//! emptied one after the other, so that the records of a round stand in another order than their times.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use perf_format::Endian;
+use perf_format::record::CpuMode;
+use perf_format::testing::{At, StreamBuilder};
+use proptest::prelude::*;
+
+/// What happens at one moment on one CPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    Map { pid: u32, start: u64, len: u64, name: String },
+    Fork { pid: u32, parent: u32 },
+    Exec { pid: u32 },
+    Exit { pid: u32 },
+    Sample { pid: u32, kernel: bool, ip: u64, chain: Vec<u64> },
+}
+
+/// Something that happened, and what else the recording shows of that moment.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    pub happening: Happening,
+    /// Which of the two CPUs saw it.
+    pub cpu: bool,
+    /// Whether the buffers were emptied after it.
+    pub round: bool,
+    /// Which record stands behind it that says nothing of maps.
+    pub noise: u8,
+}
+
+/// A recording: what happened, in the order of time.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub moments: Vec<Moment>,
+}
+
+/// The pid and the page-aligned range that everything plays in: few enough that things meet.
+fn pid() -> impl Strategy<Value = u32> {
+    1u32..9
+}
+
+fn page() -> impl Strategy<Value = u64> {
+    (0u64..24).prop_map(|page| 0x40_0000 + page * 0x1000)
+}
+
+const NAMES: [&str; 8] =
+    ["/bin/a", "/bin/b", "/lib/c.so", "/lib/d.so", "/lib/e.so", "//anon", "[vdso]", "/lib/with a blank.so"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let sample = (pid(), prop::bool::weighted(0.2), page(), prop::collection::vec(page(), 0..4));
+    prop_oneof![
+        4 => (pid(), page(), 1u64..6, 0..NAMES.len()).prop_map(|(pid, start, pages, name)| Happening::Map {
+            pid,
+            start,
+            len: pages * 0x1000,
+            name: NAMES[name].to_owned(),
+        }),
+        2 => (pid(), pid()).prop_filter_map("a child is another process", |(pid, parent)| {
+            (pid != parent).then_some(Happening::Fork { pid, parent })
+        }),
+        1 => pid().prop_map(|pid| Happening::Exec { pid }),
+        1 => pid().prop_map(|pid| Happening::Exit { pid }),
+        8 => sample.prop_map(|(pid, kernel, ip, chain)| Happening::Sample { pid, kernel, ip: ip + 0x123, chain }),
+    ]
+}
+
+/// Any recording of up to 60 moments.
+pub fn scenario() -> impl Strategy<Value = Scenario> {
+    let moment = (happening(), any::<bool>(), prop::bool::weighted(0.2), 0u8..8)
+        .prop_map(|(happening, cpu, round, noise)| Moment { happening, cpu, round, noise });
+    prop::collection::vec(moment, 1..60).prop_map(|moments| Scenario { moments: possible(moments) })
+}
+
+/// How many rounds a pid rests before it is used again; in truth it takes thousands of forks.
+const PID_RESTS: usize = 3;
+
+/// Nothing happens in a process that has exited, and nobody gets a pid that another still has or just had.
+fn possible(mut moments: Vec<Moment>) -> Vec<Moment> {
+    let mut lives = BTreeSet::new();
+    let mut resting: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut round = 0;
+    moments.retain(|moment| {
+        round += usize::from(moment.round);
+        let (pid, parent) = match &moment.happening {
+            Happening::Fork { pid, parent } => (*pid, Some(*parent)),
+            Happening::Map { pid, .. }
+            | Happening::Exec { pid }
+            | Happening::Exit { pid }
+            | Happening::Sample { pid, .. } => (*pid, None),
+        };
+        let possible = match parent {
+            Some(parent) => {
+                let free = !lives.contains(&pid) && resting.get(&pid).is_none_or(|until| *until <= round);
+                free && !resting.contains_key(&parent)
+            }
+            None => !resting.contains_key(&pid),
+        };
+        if !possible {
+            return false;
+        }
+        resting.remove(&pid);
+        lives.extend(std::iter::once(pid).chain(parent));
+        if let Happening::Exit { pid } = moment.happening {
+            lives.remove(&pid);
+            resting.insert(pid, round + PID_RESTS);
+        }
+        true
+    });
+    moments
+}
+
+/// When the moment of this number was, in ns.
+pub fn time(index: usize) -> u64 {
+    1000 + 10 * index as u64
+}
+
+/// The kernel's range; samples in kernel mode hit it at this address.
+pub const KERNEL: u64 = 0xffff_ffff_8100_0000;
+
+impl Scenario {
+    /// The recording's stream: in each round, what CPU 0 saw, then what CPU 1 saw.
+    pub fn stream(&self, endian: Endian) -> Vec<u8> {
+        let mut stream = StreamBuilder::with_callchains(endian).kernel(KERNEL, 0x100_0000);
+        let mut waiting = [Vec::new(), Vec::new()];
+        for (index, moment) in self.moments.iter().enumerate() {
+            waiting[usize::from(moment.cpu)].push((time(index), moment));
+            if moment.round {
+                stream = flush(stream, &mut waiting).finished_round();
+            }
+        }
+        flush(stream, &mut waiting).finished_round().bytes()
+    }
+
+    /// Which DSOs the samples hit: the same question asked of what happened in the order of time, by the simplest
+    /// means there are.
+    pub fn hit(&self) -> Vec<String> {
+        let mut spaces: BTreeMap<u32, Vec<(u64, u64, &str)>> = BTreeMap::new();
+        let mut hit = Vec::new();
+        for moment in &self.moments {
+            match &moment.happening {
+                Happening::Map { pid, start, len, name } => {
+                    spaces.entry(*pid).or_default().push((*start, start + len, name));
+                }
+                Happening::Fork { pid, parent } => {
+                    let maps = spaces.get(parent).cloned().unwrap_or_default();
+                    spaces.insert(*pid, maps);
+                }
+                Happening::Exec { pid } => _ = spaces.remove(pid),
+                Happening::Exit { .. } => {}
+                Happening::Sample { pid, kernel, .. } => {
+                    if *kernel {
+                        hit.push("[kernel.kallsyms]".to_owned());
+                    }
+                    for addr in moment.happening.user_addresses() {
+                        let maps = spaces.get(pid).map(Vec::as_slice).unwrap_or_default();
+                        let at = maps.iter().rev().find(|(start, end, _)| (*start..*end).contains(&addr));
+                        hit.extend(at.map(|(_, _, name)| (*name).to_owned()));
+                    }
+                }
+            }
+        }
+        named_once(hit)
+    }
+
+    /// Which DSOs could be thought to be hit: those that anybody mapped, at any time, at a page that anybody's
+    /// sample asked for.
+    pub fn near(&self) -> Vec<String> {
+        let happenings = || self.moments.iter().map(|moment| &moment.happening);
+        let addresses: Vec<u64> = happenings().flat_map(Happening::user_addresses).collect();
+        let mut near: Vec<String> = happenings()
+            .filter_map(|happening| match happening {
+                Happening::Map { start, len, name, .. } => Some((*start..start + len, name)),
+                _ => None,
+            })
+            .filter(|(range, _)| addresses.iter().any(|addr| range.contains(addr)))
+            .map(|(_, name)| name.clone())
+            .collect();
+        near.push("[kernel.kallsyms]".to_owned());
+        named_once(near)
+    }
+}
+
+impl Happening {
+    /// The addresses of a sample that are the process's own.
+    fn user_addresses(&self) -> Vec<u64> {
+        match self {
+            Self::Sample { kernel: true, chain, .. } => chain.clone(),
+            Self::Sample { kernel: false, ip, chain, .. } => [&[*ip], &chain[..]].concat(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Each name once, in order; memory of no file has none.
+fn named_once(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| name != "//anon");
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn flush(mut stream: StreamBuilder, waiting: &mut [Vec<(u64, &Moment)>; 2]) -> StreamBuilder {
+    for (time, moment) in waiting.iter_mut().flat_map(std::mem::take) {
+        stream = write(stream, time, &moment.happening);
+        stream = match moment.noise {
+            0 => stream.unknown(200, &[1; 24]),
+            1 => stream.tracing_data(&[7; 48]),
+            2 => stream.unknown(99, &[2; 5]),
+            _ => stream,
+        };
+    }
+    stream
+}
+
+fn write(stream: StreamBuilder, time: u64, happening: &Happening) -> StreamBuilder {
+    match happening {
+        Happening::Map { pid, start, len, name } => stream.mmap2(At::new(*pid, time), *start, *len, name),
+        Happening::Fork { pid, parent } => stream.fork(At::new(*pid, time), *parent),
+        Happening::Exec { pid } => stream.exec(At::new(*pid, time), "exec"),
+        Happening::Exit { pid } => stream.exit(At::new(*pid, time)),
+        Happening::Sample { pid, kernel, ip, chain } => {
+            let (user, at) = (512_u64.wrapping_neg(), At::new(*pid, time));
+            let chain: Vec<u64> = std::iter::once(user).chain(chain.iter().copied()).collect();
+            match kernel {
+                true => stream.sample(CpuMode::Kernel, at, KERNEL + 0x10, &chain),
+                false => stream.sample(CpuMode::User, at, *ip, &chain),
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Which of our crates may use which: the drawing in ARCHITECTURE.md. What they use of other people's is no
+//! matter of this file.
+
+use serde_json::Value;
+
+const ARROWS: &[(&str, &[&str])] = &[
+    ("perf-format", &[]),
+    ("perf-session", &["perf-format"]),
+    ("perf-inject", &["perf-session", "perf-format"]),
+    ("perf-buildid-list", &["perf-session", "perf-format"]),
+    ("perftool", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
+    ("xtask", &["perftool"]),
+];
+
+/// Every crate's tests may build streams with it.
+const FOR_TESTS: &str = "perf-format";
+
+/// Checks what `cargo metadata` says.
+pub(super) fn check(metadata: &Value) -> Vec<String> {
+    let packages = || metadata["packages"].as_array().into_iter().flatten();
+    let ours: Vec<_> = packages().filter_map(|package| package["name"].as_str()).collect();
+    let mut findings = Vec::new();
+    for (package, &from) in packages().zip(&ours) {
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == from) else {
+            findings.push(format!("{from}: it is in no drawing: give it a row in tidy/arrows.rs"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let Some(&to) = ours.iter().find(|name| dependency["name"] == **name) else { continue };
+            // A crate's tests may ask for features of its own.
+            let for_tests = dependency["kind"] == "dev" && (to == FOR_TESTS || to == from);
+            if !for_tests && !allowed.contains(&to) {
+                findings.push(format!("{from}: it may not depend on {to}"));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A workspace of these crates, each with (dependency, kind).
+    fn metadata(crates: &[(&str, &[(&str, Option<&str>)])]) -> Value {
+        let dependency = |(name, kind): &(&str, Option<&str>)| json!({ "name": name, "kind": kind });
+        let package = |(name, dependencies): &(&str, &[_])| json!({ "name": name, "dependencies": dependencies.iter().map(dependency).collect::<Vec<_>>() });
+        json!({ "packages": crates.iter().map(package).collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn the_arrows_of_the_drawing_pass() {
+        let metadata = metadata(&[
+            ("perf-format", &[("bitflags", None), ("perf-format", Some("dev"))]),
+            ("perf-session", &[("perf-format", None), ("object", None)]),
+            ("perf-inject", &[("perf-session", None), ("perf-format", Some("dev"))]),
+        ]);
+        assert_eq!(check(&metadata), [""; 0]);
+    }
+
+    #[test]
+    fn an_arrow_up_or_across_is_found() {
+        let metadata = metadata(&[
+            ("perf-format", &[("perf-session", Some("dev"))]),
+            ("perf-session", &[]),
+            ("perf-inject", &[("perf-buildid-list", Some("build"))]),
+            ("perf-buildid-list", &[]),
+        ]);
+        let expected = [
+            "perf-format: it may not depend on perf-session",
+            "perf-inject: it may not depend on perf-buildid-list",
+        ];
+        assert_eq!(check(&metadata), expected);
+    }
+
+    #[test]
+    fn a_crate_that_nobody_drew_is_found() {
+        let findings = check(&metadata(&[("perf-utils", &[])]));
+        assert!(findings[0].starts_with("perf-utils: it is in no drawing"), "{findings:?}");
+    }
+}
