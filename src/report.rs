@@ -32,11 +32,11 @@ pub(crate) fn set_up(talk: Talk) {
     builder.try_init().ok();
 }
 
-/// How many odd records there were; the first of each type was told when it came.
+/// How many odd records there were of each type, where there were more than the first, which was told when it came.
 pub(crate) fn odd(oddities: &Oddities) {
-    if oddities.count() > 0 {
+    if oddities.iter().any(|(_, odd)| odd.count > 1) {
         let types: Vec<_> = oddities.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
-        log::warn!("{} odd records passed as they are: {}", oddities.count(), types.join(", "));
+        log::warn!("odd records passed as they are: {}", types.join(", "));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::pages::Pages;
 use crate::tool::RecordSet;
 
 /// How a sample hit a DSO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
     /// By its own address.
     Ip,

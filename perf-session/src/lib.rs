@@ -8,7 +8,7 @@
 //! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
 //! may want to know goes to the `log` facade.
 #![cfg_attr(
-    not(test),
+    not(any(test, feature = "testing")),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
@@ -25,6 +25,8 @@ mod pages;
 mod process_events;
 pub mod round;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod thread;
 pub mod tool;
 

@@ -91,12 +91,13 @@ impl Maps {
 
     #[cold]
     fn find_past(&self, addr: u64, time: u64) -> Option<&Map> {
-        let held = self.past.iter().rev().filter(|past| time < past.until);
-        let mut held = held.filter_map(|past| match &past.what {
+        let held = self.past.iter().filter(|past| time < past.until);
+        let held = held.filter_map(|past| match &past.what {
             PastMaps::Covered(map) => Some(map).filter(|map| map.contains(addr)),
             PastMaps::Image(image) => at(image, addr),
         });
-        held.find(|map| map.since <= time)
+        // Of two that held then, the later one covered the other.
+        held.filter(|map| map.since <= time).max_by_key(|map| map.since)
     }
 
     /// Maps something. What it covers is remembered; what something later covers already, or an exec has ended, is

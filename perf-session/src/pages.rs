@@ -107,7 +107,9 @@ impl Pages {
         let dso = map.map(|map| map.dso);
         let seen = self.seen(whose, key, time, via);
         seen.explained |= dso.is_some();
-        if let (true, Some(dso)) = (page_is_its, dso) {
+        // What is covered by now answers for its own time alone.
+        let is_current = |dso| session.dso_at(machine, space, addr, None) == Some(dso);
+        if let Some(dso) = dso.filter(|dso| page_is_its && is_current(*dso)) {
             match &mut seen.answer {
                 Some((known, from)) if *known == dso => *from = (*from).min(time),
                 Some(_) => {}
@@ -152,6 +154,7 @@ impl Pages {
         let Touched { machine, space, start, last, map } = touched;
         let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
         self.count -= pages.turn(self.round);
+        let mut hits = Vec::new();
         for (key, seen) in pages.last_round.iter_mut().chain(&mut pages.this_round) {
             let addr = match *key {
                 Key::Page(page) => page << PAGE_SHIFT,
@@ -174,9 +177,12 @@ impl Pages {
             };
             if let Some(dso) = dso {
                 seen.explained = true;
-                hit(dso, seen.via);
+                hits.push((dso, seen.via));
             }
         }
+        // The tables' order is another in each run, the output's must not be.
+        hits.sort_unstable();
+        hits.into_iter().for_each(|(dso, via)| hit(dso, via));
     }
 }
 

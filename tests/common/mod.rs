@@ -28,7 +28,7 @@ pub fn run(mut command: Command, input: &[u8]) -> Output {
     let mut stdin = child.stdin.take().expect("a pipe");
     std::thread::scope(|scope| {
         // A program that refuses its input closes it; what it then says is what the test looks at.
-        scope.spawn(move || stdin.write_all(input).or_else(|error| broken_pipe_is_fine(error)));
+        scope.spawn(move || stdin.write_all(input).or_else(broken_pipe_is_fine));
         child.wait_with_output().expect("the program ends")
     })
 }

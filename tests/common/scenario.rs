@@ -82,7 +82,6 @@ fn possible(mut moments: Vec<Moment>) -> Vec<Moment> {
     let mut resting: BTreeMap<u32, usize> = BTreeMap::new();
     let mut round = 0;
     moments.retain(|moment| {
-        round += usize::from(moment.round);
         let (pid, parent) = match &moment.happening {
             Happening::Fork { pid, parent } => (*pid, Some(*parent)),
             Happening::Map { pid, .. }
@@ -101,6 +100,7 @@ fn possible(mut moments: Vec<Moment>) -> Vec<Moment> {
             return false;
         }
         resting.remove(&pid);
+        round += usize::from(moment.round);
         lives.extend(std::iter::once(pid).chain(parent));
         if let Happening::Exit { pid } = moment.happening {
             lives.remove(&pid);

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: what perftool does, shown on a recording that passes through it as it is made, in a few
 //! seconds and without anything to prepare.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +11,7 @@ use crate::run;
 use crate::workspace::{Workspace, cargo};
 
 /// About two seconds of work by several programs.
-const WORK: &str = "for i in 1 2 3 4; do seq 300000 | sort -r | gzip -6 | wc -c; done > /dev/null";
+const WORK: &str = "for i in 1 2 3 4 5; do seq 300000 | sort -r | gzip | wc -c; done > /dev/null";
 
 /// What to show where perf is missing or may not record.
 const REPLAY: &str = "tests/data/callchain.pipe";
@@ -19,62 +19,44 @@ const REPLAY: &str = "tests/data/callchain.pipe";
 pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     println!("Building perftool.");
     run::run(cargo(&["build", "--quiet", "--release", "--package", "perftool"]))?;
-    let demo = Demo::new(workspace)?;
-    demo.pass()?;
-    let before = demo.list("Before", &demo.input)?;
-    let after = demo.list("After", &demo.output)?;
-    demo.sum_up(before, after)?;
+    let folder = workspace.target("demo");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let live = can_record();
+    let demo = Demo {
+        perftool: workspace.target("release/perftool"),
+        before: if live { folder.join("before.pipe") } else { REPLAY.into() },
+        after: folder.join("after.pipe"),
+    };
+    if live { demo.record() } else { demo.replay() }?;
+    println!("\nThe files that samples hit, before:\n");
+    demo.list(&demo.before)?;
+    println!("\nAnd after; what call chains pass through on their way has its build-id too, but no line:\n");
+    demo.list(&demo.after)?;
+    demo.sum_up()?;
     demo.what_next();
     Ok(())
 }
 
+/// The files of the demonstration.
 struct Demo {
     perftool: PathBuf,
-    input: PathBuf,
-    output: PathBuf,
-    /// Whether perf can record here.
-    live: bool,
+    before: PathBuf,
+    after: PathBuf,
 }
 
 impl Demo {
-    fn new(workspace: &Workspace) -> anyhow::Result<Self> {
-        let live = can_record();
-        let folder = workspace.target("demo");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let input = if live { folder.join("before.pipe") } else { REPLAY.into() };
-        Ok(Self {
-            perftool: workspace.target("release/perftool"),
-            input,
-            output: folder.join("after.pipe"),
-            live,
-        })
-    }
-
-    /// Lets a recording pass through `perftool inject`.
-    fn pass(&self) -> anyhow::Result<()> {
-        let (perftool, input, output) =
-            (self.perftool.display(), self.input.display(), self.output.display());
-        if self.live {
-            println!(
-                "\nperf records a few busy programs, and perftool names their files' build-ids while they run:\n"
-            );
-            println!("  $ perf record -q -e cpu-clock -g -o - -- sh -c '{WORK}' \\");
-            println!("      | tee {input} | {perftool} inject -b -v > {output}\n");
-            self.record()
-        } else {
-            println!("\nperf is not here or may not record, so a recording of another day must do:\n");
-            println!("  $ {perftool} inject -b -v < {input} > {output}\n");
-            let input = fs::File::open(&self.input).with_context(|| format!("cannot read {input}"))?;
-            finish("perftool", self.inject(input.into())?)
-        }
-    }
-
+    /// Lets a recording pass through perftool while it is made.
     fn record(&self) -> anyhow::Result<()> {
+        println!("\nperf records a few busy programs, and perftool injects build-ids while they run:\n");
+        println!("  $ perf record -q -e cpu-clock -g -o - -- sh -c '");
+        println!("      {WORK}' \\");
+        println!("      | tee {} \\", self.before.display());
+        println!("      | {} inject -b -v > {}\n", self.perftool.display(), self.after.display());
         let mut perf = Command::new("perf");
         perf.args(["record", "-q", "-e", "cpu-clock", "-g", "-o", "-", "--", "sh", "-c", WORK]);
         let mut perf = perf.stdout(Stdio::piped()).spawn().context("cannot run perf")?;
         let mut tee = Command::new("tee");
-        tee.arg(&self.input).stdin(stdout_of(&mut perf)?).stdout(Stdio::piped());
+        tee.arg(&self.before).stdin(stdout_of(&mut perf)?).stdout(Stdio::piped());
         let mut tee = tee.spawn().context("cannot run tee")?;
         let perftool = self.inject(stdout_of(&mut tee)?)?;
         // Last in the pipe first: where it fails, the others fail for want of a reader.
@@ -83,50 +65,51 @@ impl Demo {
         finish("perf", perf)
     }
 
-    fn inject(&self, input: Stdio) -> anyhow::Result<Child> {
-        let output = fs::File::create(&self.output)
-            .with_context(|| format!("cannot write {}", self.output.display()))?;
+    /// Lets an old recording pass through perftool.
+    fn replay(&self) -> anyhow::Result<()> {
+        let (before, after) = (self.before.display(), self.after.display());
+        println!(
+            "\nperf is not here or may not record, so an old recording must do. Its files are looked up by"
+        );
+        println!("their names: the build-ids are those of this machine's files.\n");
+        println!("  $ {} inject -b -v < {before} > {after}\n", self.perftool.display());
+        let recording = File::open(&self.before).with_context(|| format!("cannot read {before}"))?;
+        finish("perftool", self.inject(recording.into())?)
+    }
+
+    fn inject(&self, recording: Stdio) -> anyhow::Result<Child> {
+        let after =
+            File::create(&self.after).with_context(|| format!("cannot write {}", self.after.display()))?;
         let mut perftool = Command::new(&self.perftool);
-        perftool.args(["inject", "-b", "-v"]).stdin(input).stdout(output);
+        perftool.args(["inject", "-b", "-v"]).stdin(recording).stdout(after);
         perftool.spawn().context("cannot run perftool")
     }
 
-    /// Lists the build-ids in a recording. Returns how many there are.
-    fn list(&self, when: &str, recording: &Path) -> anyhow::Result<usize> {
-        println!("\n{when} ({} buildid-list -i {}):\n", self.perftool.display(), recording.display());
+    fn list(&self, recording: &Path) -> anyhow::Result<()> {
         let mut perftool = Command::new(&self.perftool);
         perftool.args(["buildid-list", "-i"]).arg(recording);
-        let list = String::from_utf8_lossy(&run::output(perftool)?).into_owned();
-        list.lines().for_each(|line| println!("  {line}"));
-        if list.is_empty() {
-            println!("  no build-id at all");
-        }
-        Ok(list.lines().count())
+        println!("  $ {}", run::line(&perftool));
+        String::from_utf8_lossy(&run::output(perftool)?).lines().for_each(|line| println!("  {line}"));
+        Ok(())
     }
 
-    fn sum_up(&self, ids_before: usize, ids_after: usize) -> anyhow::Result<()> {
-        let before = fs::metadata(&self.input)?.len();
-        let after = fs::metadata(&self.output)?.len();
-        println!("\n{} build-ids came in {} bytes:", ids_after - ids_before, after - before);
-        println!(
-            "the recording had {before} bytes and now has {after}; all that was in it still is, as it was."
-        );
+    fn sum_up(&self) -> anyhow::Result<()> {
+        let (before, after) = (fs::metadata(&self.before)?.len(), fs::metadata(&self.after)?.len());
+        println!("\nThe recording grew by {} bytes, from {before} to {after};", after.saturating_sub(before));
+        println!("all that was in it is still there, byte for byte.");
         Ok(())
     }
 
     fn what_next(&self) {
-        let (perftool, output) = (self.perftool.display(), self.output.display());
+        let (perftool, after) = (self.perftool.display(), self.after.display());
         println!("\nNow try:\n");
-        println!("  perf report -i {output}");
-        println!(
-            "  perf record -e cpu-clock -g -o - -- ls -lR /usr | {perftool} inject -b | perf report -i -"
-        );
-        println!(
-            "  perf record -e cpu-clock -a -o - -- sleep 2 | {perftool} inject -b | perf buildid-list -i -"
-        );
+        println!("  perf report -i {after}");
+        println!("  perf record -g -o - -- du -s /usr | {perftool} inject -b | perf report -i -");
+        println!("  perf record -a -o - -- sleep 2 | {perftool} inject -b | perf buildid-list -i -");
     }
 }
 
+/// Whether perf is here, and may.
 fn can_record() -> bool {
     let mut perf = Command::new("perf");
     perf.args(["record", "-e", "cpu-clock", "-o", "/dev/null", "true"]);

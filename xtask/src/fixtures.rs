@@ -2,7 +2,7 @@
 //! machine round it, and writes its README.md out of the same table.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
@@ -28,8 +28,11 @@ mount -t cgroup2 none /mnt
 cd /
 out=$1
 shift
-perf record -o "$out" "$@"
-[ "$out" = - ] || cat "$out"
+if [ "$out" = - ]; then
+    exec perf record -o - "$@"
+fi
+perf record -o "$out" "$@" >&2
+cat "$out"
 "#;
 
 /// One recording, and how it is made: `perf record OPTIONS -- sh -c SCRIPT`.
@@ -75,7 +78,7 @@ impl Fixture {
     /// What perf itself reads in it.
     fn script(&self) -> anyhow::Result<String> {
         let mut perf = Command::new("perf");
-        perf.args(["script", "--header", "-f", "-i", &self.path()]).stderr(Stdio::null());
+        perf.args(["script", "--header", "-f", "-i", &self.path()]);
         let lines = String::from_utf8_lossy(&run::output(perf)?).into_owned();
         if lines.lines().all(|line| line.starts_with('#')) {
             bail!("perf script sees no sample in it");

@@ -43,9 +43,11 @@ mod tests {
 
     use super::*;
 
-    /// A workspace of these crates, each with (dependency, kind).
-    fn metadata(crates: &[(&str, &[(&str, Option<&str>)])]) -> Value {
-        let dependency = |(name, kind): &(&str, Option<&str>)| json!({ "name": name, "kind": kind });
+    /// A name and a kind.
+    type Dependency = (&'static str, Option<&'static str>);
+
+    fn metadata(crates: &[(&str, &[Dependency])]) -> Value {
+        let dependency = |(name, kind): &Dependency| json!({ "name": name, "kind": kind });
         let package = |(name, dependencies): &(&str, &[_])| json!({ "name": name, "dependencies": dependencies.iter().map(dependency).collect::<Vec<_>>() });
         json!({ "packages": crates.iter().map(package).collect::<Vec<_>>() })
     }

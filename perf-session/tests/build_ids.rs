@@ -1,0 +1,184 @@
+//! Sources of build-ids, on real files: what is one, what is none, and what nobody opens.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bstr::BString;
+use object::Endianness;
+use object::elf::NoteType;
+use perf_format::BuildId;
+use perf_session::build_id::{
+    BuildIdSource, Chain, FileSource, KernelSource, ModuleSource, NoBuildId, VdsoSource, gnu_build_id,
+};
+use perf_session::dso::{Dso, DsoKind};
+use perf_session::machine::HOST;
+use perf_session::testing::{BUILD_ID, Elf};
+
+fn dso(kind: DsoKind, name: &str) -> Dso {
+    Dso { machine: HOST, kind, name: BString::from(name), inode: None, build_id: None }
+}
+
+/// A file in a directory of its own.
+struct File {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn file(bytes: &[u8]) -> File {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    fs::write(&path, bytes).expect("written");
+    File { _dir: dir, path }
+}
+
+fn id_at(path: &Path) -> Result<Option<BuildId>, NoBuildId> {
+    FileSource.build_id(&dso(DsoKind::File, path.to_str().expect("text")))
+}
+
+fn id_in(elf: &Elf) -> Option<BuildId> {
+    match id_at(&file(&elf.bytes()).path) {
+        Ok(id) => id,
+        Err(NoBuildId::NoNote) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn id(bytes: &[u8]) -> Option<BuildId> {
+    Some(BuildId::new(bytes).expect("an id"))
+}
+
+#[test]
+fn ids_of_every_length_are_found_in_every_kind_of_file() {
+    for endian in [Endianness::Little, Endianness::Big] {
+        for is_64 in [true, false] {
+            for (segments, sections) in [(true, true), (true, false), (false, true)] {
+                for len in 1..=BuildId::MAX {
+                    let bytes = vec![0xa0 | u8::try_from(len % 16).expect("small"); len];
+                    let elf = Elf {
+                        segments,
+                        sections,
+                        ..Elf::new(endian, is_64).note(b"GNU\0", BUILD_ID, &bytes)
+                    };
+                    assert_eq!(id_in(&elf), id(&bytes), "{endian:?} {is_64} {segments} {sections} {len}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_gnu_note_of_the_right_type_and_length_is_an_id() {
+    let elf = || Elf::new(Endianness::Little, true);
+    // Type 3 of other owners is something else; type 1 of GNU is the ABI.
+    assert_eq!(id_in(&elf().note(b"CORE\0", BUILD_ID, &[1; 20])), None);
+    assert_eq!(id_in(&elf().note(b"GNU\0", NoteType(1), &[1; 20])), None);
+    assert_eq!(id_in(&elf().note(b"GNU\0", BUILD_ID, &[])), None);
+    assert_eq!(id_in(&elf().note(b"GNU\0", BUILD_ID, &[1; 21])), None);
+    assert_eq!(id_in(&elf()), None);
+    let behind_others = elf()
+        .note(b"GNU\0", NoteType(1), &[0; 16])
+        .note(b"stapsdt\0", BUILD_ID, &[9; 33])
+        .note(b"GNU\0", BUILD_ID, &[7; 20]);
+    assert_eq!(id_in(&behind_others), id(&[7; 20]));
+}
+
+#[test]
+fn damaged_files_have_no_id_and_hurt_nobody() {
+    let whole = Elf::with_build_id(&[7; 20]).bytes();
+    for cut in 0..whole.len() {
+        let read = id_at(&file(&whole[..cut]).path);
+        assert!(!matches!(read, Ok(Some(_))), "cut at {cut}");
+    }
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        // Any answer will do that is one.
+        id_at(&file(&bytes).path).ok();
+    }
+    assert_eq!(id_in(&Elf::with_build_id(&[7; 20]).cut_notes(4)), None);
+}
+
+#[test]
+fn what_is_no_elf_file_is_said_to_be_none() {
+    let said = |bytes: &[u8]| id_at(&file(bytes).path).expect_err("no id").to_string();
+    assert_eq!(said(b"#!/bin/sh"), "it is no ELF file");
+    assert_eq!(said(b""), "it is no ELF file");
+    assert!(said(&Elf::with_build_id(&[7; 20]).bytes()[..30]).starts_with("it is a damaged ELF file"));
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a FIFO");
+    // Opening a FIFO without a writer would wait for ever.
+    for path in [&fifo, dir.path(), Path::new("/dev/zero")] {
+        assert!(matches!(id_at(path), Err(NoBuildId::NotAFile)), "{}", path.display());
+    }
+    assert!(matches!(id_at(Path::new("/nowhere/at all")), Err(NoBuildId::Io(_))));
+    assert!(matches!(id_at(Path::new("[anon:x]")), Err(NoBuildId::NotAPath)));
+    assert!(matches!(id_at(Path::new("a.out (deleted)")), Err(NoBuildId::NotAPath)));
+}
+
+#[test]
+fn a_file_without_permission_is_an_error_that_says_so() {
+    let file = file(&Elf::with_build_id(&[7; 20]).bytes());
+    fs::set_permissions(&file.path, fs::Permissions::from_mode(0o000)).expect("it is ours");
+    match (id_at(&file.path), rustix::process::geteuid().is_root()) {
+        (Ok(found), true) => assert_eq!(found, id(&[7; 20]), "root reads everything"),
+        (Err(NoBuildId::Io(error)), false) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_running_kernel_and_its_vdso_have_their_ids() {
+    let notes = fs::read("/sys/kernel/notes").expect("Linux shows its notes");
+    let kernel = gnu_build_id(&notes).expect("the kernel has an id");
+    let mut source = KernelSource::default();
+    assert_eq!(source.build_id(&dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"), Some(kernel));
+    assert_eq!(source.build_id(&dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
+    let vdso =
+        VdsoSource.build_id(&dso(DsoKind::Vdso, "[vdso]")).expect("found").expect("the vdso has an id");
+    assert_ne!(vdso, kernel);
+    assert_eq!(VdsoSource.build_id(&dso(DsoKind::Vdso, "[vdso32]")).expect("another image"), None);
+}
+
+#[test]
+fn a_modules_id_is_what_the_kernel_keeps_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let notes = dir.path().join("nf_nat/notes");
+    fs::create_dir_all(&notes).expect("made");
+    fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
+    let mut source = ModuleSource::at(dir.path().to_owned());
+    for name in ["[nf_nat]", "/lib/modules/6.1/kernel/net/nf-nat.ko.zst"] {
+        assert_eq!(source.build_id(&dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
+    }
+    assert!(source.build_id(&dso(DsoKind::Module, "[ext4]")).is_err());
+    assert_eq!(source.build_id(&dso(DsoKind::File, "/x/nf_nat.ko")).expect("not its business"), None);
+}
+
+#[test]
+fn the_chain_asks_in_order_and_says_the_first_reason() {
+    let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
+    let name = elf.path.to_str().expect("text");
+    let mut chain = Chain::live();
+    assert_eq!(chain.build_id(&dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
+    // What the recording says itself comes first.
+    let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
+    assert_eq!(chain.build_id(&recorded).expect("recorded"), id(&[1; 3]));
+    // This machine's files say nothing of a guest's, nor of memory that is of no file.
+    let guest = Dso { machine: 1234, ..dso(DsoKind::File, name) };
+    assert!(matches!(chain.build_id(&guest), Err(NoBuildId::OtherMachine)));
+    assert!(matches!(chain.build_id(&dso(DsoKind::NoDso, "//anon")), Err(NoBuildId::NoDso)));
+    assert!(matches!(chain.build_id(&dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
+    // A module that is not loaded here may still have its file.
+    let module = file(&Elf { segments: false, ..Elf::with_build_id(&[8; 20]) }.bytes());
+    let path = module.path.with_extension("ko");
+    fs::rename(&module.path, &path).expect("renamed");
+    assert_eq!(
+        chain.build_id(&dso(DsoKind::Module, path.to_str().expect("text"))).expect("found"),
+        id(&[8; 20])
+    );
+}

@@ -1,0 +1,135 @@
+//! Real perf, as the judge of what comes out: it reads our output as it reads the input, and we find every id that
+//! it finds.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
+
+use common::{ids_in, injected, perftool, pipe_recordings, records, run, stderr};
+use perf_format::{Endian, RecordType};
+
+/// Whether perf is here. Where it is not, a test that needs it says that it was left out; in CI that is a failure.
+fn perf_is_here(test: &str) -> bool {
+    let here = Command::new("perf").arg("version").output().is_ok_and(|output| output.status.success());
+    assert!(here || std::env::var_os("CI").is_none(), "perf is missing: CI has to install linux-perf");
+    if !here {
+        eprintln!("left out, since perf is missing: {test}");
+    }
+    here
+}
+
+fn perf(args: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new("perf");
+    // Reading must not depend on what this machine's user has cached or configured.
+    command.args(args).env("HOME", "/nonexistent").env("DEBUGINFOD_URLS", "");
+    run(command, input)
+}
+
+/// The lines that `perf script` prints of a stream. Where symbols are to be found may differ with the ids that
+/// are known, so it is asked for what the records say themselves.
+fn script(stream: &[u8]) -> Vec<String> {
+    let output = perf(&["script", "-i", "-", "-F", "+pid,-sym,-symoff"], stream);
+    let output = if output.status.success() { output } else { perf(&["script", "-i", "-"], stream) };
+    assert!(output.status.success(), "perf script: {}", stderr(&output));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The ids that perf's own `inject -b` finds; `None` where it fails, as it does on tracepoints.
+fn perfs_ids(stream: &[u8]) -> Option<BTreeSet<(String, String)>> {
+    let output = perf(&["inject", "-b"], stream);
+    if !output.status.success() || output.stdout.len() < stream.len() {
+        return None;
+    }
+    let ids = ids_in(&records(&output.stdout), Endian::NATIVE).into_iter();
+    // It reads its own vdso from a temporary file and names it after that.
+    Some(
+        ids.filter(|(name, _)| !name.starts_with("/tmp/perf-vdso.so"))
+            .map(|(name, id)| (name, id.to_string()))
+            .collect(),
+    )
+}
+
+fn our_output(stream: &[u8]) -> Vec<u8> {
+    let output = run(perftool(&["inject", "-b"]), stream);
+    assert!(output.status.success(), "{}", stderr(&output));
+    output.stdout
+}
+
+fn our_ids(out: &[u8]) -> BTreeSet<(String, String)> {
+    ids_in(&records(out), Endian::NATIVE).into_iter().map(|(name, id)| (name, id.to_string())).collect()
+}
+
+#[test]
+fn perf_script_prints_the_same_of_the_output_as_of_the_input() {
+    if !perf_is_here("perf script on the recordings") {
+        return;
+    }
+    for (name, stream) in pipe_recordings() {
+        let lines = script(&stream);
+        assert!(!lines.is_empty() || name == "compressed.pipe", "{name}: perf reads it");
+        assert_eq!(script(&our_output(&stream)), lines, "{name}");
+    }
+}
+
+#[test]
+fn every_id_that_perf_finds_is_found() {
+    if !perf_is_here("perf inject -b on the recordings") {
+        return;
+    }
+    let mut compared = 0;
+    for (name, stream) in pipe_recordings() {
+        let ours = our_ids(&our_output(&stream));
+        if let Some(perfs) = perfs_ids(&stream) {
+            compared += usize::from(!perfs.is_empty());
+            assert!(
+                ours.is_superset(&perfs),
+                "{name}: {:?} are missing",
+                perfs.difference(&ours).collect::<Vec<_>>()
+            );
+        }
+    }
+    assert!(compared >= 6, "perf finds ids in most recordings; it did in {compared}");
+}
+
+#[test]
+fn perf_lists_the_ids_that_were_injected() {
+    if !perf_is_here("perf buildid-list on the output") {
+        return;
+    }
+    let (_, stream) =
+        pipe_recordings().into_iter().find(|(name, _)| name == "callchain.pipe").expect("it is kept");
+    let out = our_output(&stream);
+    let listed = perf(&["buildid-list", "-i", "-"], &out);
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    let kernel =
+        our_ids(&out).into_iter().find(|(name, _)| name == "[kernel.kallsyms]").expect("the kernel's id");
+    assert!(listed.contains(&format!("{} {}", kernel.1, kernel.0)), "{listed}");
+}
+
+/// A busy machine: forks, execs, short lives, shared libraries.
+const WORK: &str = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ls -R /usr/share/doc >/dev/null; seq 1 3000 | sort -r | cksum >/dev/null; done";
+
+#[test]
+fn a_fresh_recording_of_the_whole_machine_keeps_its_bytes_and_gains_its_ids() {
+    if !perf_is_here("a fresh recording") {
+        return;
+    }
+    let args =
+        ["record", "-q", "-a", "-F", "20000", "-e", "cpu-clock", "-g", "-o", "-", "--", "sh", "-c", WORK];
+    let recording = Command::new("perf").args(args).stdin(Stdio::null()).output().expect("perf runs");
+    let (stream, said) = (recording.stdout, String::from_utf8_lossy(&recording.stderr));
+    if stream.len() < 10_000 {
+        assert!(std::env::var_os("CI").is_none(), "perf cannot record here: {said}");
+        return eprintln!("left out, since perf cannot record here: {said}");
+    }
+    let out = our_output(&stream);
+    let injected = injected(&stream, &out);
+    assert!(injected.iter().all(|record| record.record_type == RecordType::BUILD_ID));
+    let ours = our_ids(&out);
+    assert!(ours.iter().any(|(name, _)| name == "[kernel.kallsyms]"), "the kernel was hit: {ours:?}");
+    let perfs = perfs_ids(&stream).expect("perf injects into its own recording");
+    assert!(!perfs.is_empty());
+    assert!(ours.is_superset(&perfs), "{:?} are missing", perfs.difference(&ours).collect::<Vec<_>>());
+    assert_eq!(script(&out), script(&stream));
+}
