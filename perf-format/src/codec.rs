@@ -1,6 +1,6 @@
 //! Reading and writing from one declaration: the cursor, the buffer, and the types that a layout is made of.
 //!
-//! A record's file declares its fields once, with [`layout!`]; both directions follow from it.
+//! A record's file declares its fields once, with `layout!`; both directions follow from it.
 
 use bstr::{BStr, ByteSlice as _};
 use std::fmt;
