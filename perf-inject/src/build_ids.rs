@@ -18,6 +18,7 @@ pub struct BuildIds {
     done: Vec<bool>,
     hit_now: Vec<DsoId>,
     injected: Injected,
+    compressed: bool,
 }
 
 /// What has been injected.
@@ -39,6 +40,7 @@ impl BuildIds {
             done: Vec::new(),
             hit_now: Vec::new(),
             injected: Injected::default(),
+            compressed: false,
         }
     }
 
@@ -100,7 +102,11 @@ fn mark(done: &mut Vec<bool>, dso: DsoId) -> bool {
 
 impl Tool for BuildIds {
     fn wants(&self) -> RecordSet {
-        Hits::WANTS.and(RecordSet::of(&[RecordType::BUILD_ID]))
+        Hits::WANTS.and(RecordSet::of(&[
+            RecordType::BUILD_ID,
+            RecordType::COMPRESSED,
+            RecordType::COMPRESSED2,
+        ]))
     }
 
     fn event(
@@ -109,11 +115,20 @@ impl Tool for BuildIds {
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
-        if record.record_type() == RecordType::BUILD_ID {
-            if let Some(dso) = session.dso_of_build_id(record.misc(), &record.parse_as()?) {
-                mark(&mut self.done, dso);
+        match record.record_type() {
+            RecordType::BUILD_ID => {
+                if let Some(dso) = session.dso_of_build_id(record.misc(), &record.parse_as()?) {
+                    mark(&mut self.done, dso);
+                }
+                return Ok(Verdict::Repipe);
             }
-            return Ok(Verdict::Repipe);
+            RecordType::COMPRESSED | RecordType::COMPRESSED2 => {
+                if !std::mem::replace(&mut self.compressed, true) {
+                    log::warn!("what is compressed is not looked into: no ids for what its samples hit");
+                }
+                return Ok(Verdict::Repipe);
+            }
+            _ => {}
         }
         let Self { hits, done, hit_now, .. } = self;
         hits.event(record, session, |dso, _| {

@@ -69,8 +69,8 @@ fn files() -> anyhow::Result<Vec<File>> {
     Ok(files)
 }
 
-#[cfg(test)]
 /// What a check has to say about a made-up file.
+#[cfg(test)]
 fn findings(check: fn(&File) -> Vec<String>, path: &str, text: &str) -> Vec<String> {
     check(&File { path: path.to_owned(), bytes: text.as_bytes().to_vec() })
 }
