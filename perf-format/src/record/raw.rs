@@ -1,7 +1,7 @@
 //! The raw record: its very bytes, where they stood, and their byte order. A typed view is asked of it.
 
-use crate::codec::{Decoder, Layout};
-use crate::record::{Auxtrace, Misc, Record, RecordType, TracingData};
+use crate::codec::{Decoder, FieldError, Layout, Problem};
+use crate::record::{Misc, Record, RecordType};
 use crate::{Endian, Error};
 
 /// `struct perf_event_header`: eight bytes before every record.
@@ -115,10 +115,14 @@ impl<'a> RawRecord<'a> {
     /// [`Error::Malformed`] where the record is too short to say; what follows it cannot then be found.
     #[inline]
     pub fn payload_len(&self) -> Result<u64, Error> {
-        match self.header.record_type {
-            RecordType::TRACING_DATA => Ok(u64::from(self.parse_as::<TracingData>()?.size)),
-            RecordType::AUXTRACE => Ok(self.parse_as::<Auxtrace>()?.size),
-            _ => Ok(0),
-        }
+        let size = match self.header.record_type {
+            RecordType::TRACING_DATA => self.endian.u32_at(self.bytes, RecordHeader::SIZE).map(u64::from),
+            RecordType::AUXTRACE => self.endian.u64_at(self.bytes, RecordHeader::SIZE),
+            _ => return Ok(0),
+        };
+        size.ok_or_else(|| {
+            let error = FieldError { field: "size", problem: Problem::Short };
+            Error::malformed(self.offset, self.header.record_type, error)
+        })
     }
 }
