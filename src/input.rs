@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _, Read, Seek as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -15,14 +15,16 @@ pub(crate) struct Input {
     file: File,
     /// `None` for standard input.
     path: Option<PathBuf>,
+    /// The other files of a directory recording.
+    others: Vec<File>,
 }
 
 impl Input {
-    /// Opens a file; `-` is standard input.
+    /// Opens a file, or the files of a directory recording; `-` is standard input.
     ///
     /// # Errors
-    /// Where it cannot be opened, is a directory or a terminal, or belongs to somebody else and `force` is not
-    /// given: a recording by another user may be meant to mislead.
+    /// Where it cannot be opened, is a terminal or a directory without a recording in it, or belongs to somebody
+    /// else and `force` is not given: a recording by another user may be meant to mislead.
     pub(crate) fn open(path: &Path, force: bool) -> anyhow::Result<Self> {
         if path.as_os_str() == "-" {
             let stdin = io::stdin();
@@ -30,30 +32,69 @@ impl Input {
                 bail!("standard input is a terminal: pipe perf data into it, or name a file with -i");
             }
             let file = stdin.as_fd().try_clone_to_owned().context("cannot read standard input")?.into();
-            return Ok(Self { file, path: None });
+            return Ok(Self { file, path: None, others: Vec::new() });
         }
-        let cannot = || format!("cannot open {}", path.display());
-        let file = File::open(path).with_context(cannot)?;
-        let meta = file.metadata().with_context(cannot)?;
-        if meta.is_dir() {
-            bail!("{}: it is a directory", cannot());
+        if !path.is_dir() {
+            return Ok(Self { file: open(path, force)?, path: Some(path.to_owned()), others: Vec::new() });
         }
-        if !force && meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
-            bail!("{}: it belongs neither to you nor to root (-f reads it all the same)", cannot());
+        let first = path.join("data");
+        if !first.is_file() {
+            bail!("cannot open {}: it is a directory, and no recording is in it", path.display());
         }
-        Ok(Self { file, path: Some(path.to_owned()) })
+        let numbered = (0..).map(|number| path.join(format!("data.{number}")));
+        let others = numbered.take_while(|path| path.is_file()).map(|path| open(&path, force));
+        let others = others.collect::<anyhow::Result<_>>()?;
+        Ok(Self { file: open(&first, force)?, path: Some(path.to_owned()), others })
     }
 
     /// Whether a producer may still be writing to it.
     pub(crate) fn is_live(&self) -> bool {
-        let kind = self.file.metadata().map(|meta| meta.file_type());
-        kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+        is_pipe(&self.file)
     }
 
-    /// The open file.
-    pub(crate) fn into_file(self) -> File {
-        self.file
+    /// The file once more, if it is an object file and no recording, packed or not.
+    ///
+    /// # Errors
+    /// Where it cannot be opened twice.
+    pub(crate) fn object_file(&self) -> io::Result<Option<File>> {
+        let mut magic = [0; 4];
+        // What cannot be read at a place is no file; what is too short is no object.
+        let is_object = self.file.read_exact_at(&mut magic, 0).is_ok()
+            && OBJECTS.iter().any(|object| magic.starts_with(object));
+        if is_object { self.file.try_clone().map(Some) } else { Ok(None) }
     }
+
+    /// The first file from its start on, and the others.
+    ///
+    /// # Errors
+    /// Where the first is a pipe, in which nobody can go back.
+    pub(crate) fn into_files(mut self) -> anyhow::Result<(File, Vec<File>)> {
+        self.file.rewind().context("it is in perf's file format, which cannot be read from a pipe")?;
+        Ok((self.file, self.others))
+    }
+}
+
+/// How ELF files begin, and those packed with gzip, xz and zstd.
+const OBJECTS: [&[u8]; 4] = [b"\x7fELF", b"\x1f\x8b", b"\xfd7zX", b"\x28\xb5\x2f\xfd"];
+
+fn open(path: &Path, force: bool) -> anyhow::Result<File> {
+    let cannot = || format!("cannot open {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    let owner = file.metadata().with_context(cannot)?.uid();
+    if !force && owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        bail!("{}: it belongs neither to you nor to root (-f reads it all the same)", cannot());
+    }
+    Ok(file)
+}
+
+fn is_pipe(file: &File) -> bool {
+    let kind = file.metadata().map(|meta| meta.file_type());
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+}
+
+/// Whether standard input is a pipe, so that a command without a name means it.
+pub(crate) fn is_piped() -> bool {
+    io::stdin().as_fd().try_clone_to_owned().is_ok_and(|fd| is_pipe(&fd.into()))
 }
 
 impl Read for Input {

@@ -158,17 +158,6 @@ fn a_sample_of_no_known_event_is_a_warning_and_passes() {
 }
 
 #[test]
-fn a_compressed_recording_passes_with_a_warning() {
-    let stream = fs::read(common::data().join("compressed.pipe")).expect("a recording");
-    let output = run(perftool(&["inject", "-b"]), &stream);
-    assert!(output.stdout == stream);
-    assert_eq!(
-        stderr(&output),
-        "perftool: warning: what is compressed is not looked into: no ids for what its samples hit\n"
-    );
-}
-
-#[test]
 fn verbose_says_each_id_as_perf_words_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let program = dir.path().join("program");

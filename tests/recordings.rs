@@ -36,9 +36,14 @@ fn with_ids_every_recording_keeps_its_bytes_and_each_name_gets_one_id() {
     assert!(with_ids >= 8, "most recordings have samples whose DSOs have no id yet; {with_ids} did");
 }
 
+/// The recordings whose twins can be made: the swapper does not look into what is compressed.
+fn with_twins() -> impl Iterator<Item = (String, Vec<u8>)> {
+    pipe_recordings().into_iter().filter(|(name, _)| name != "compressed.pipe")
+}
+
 #[test]
 fn every_recording_has_a_twin_that_is_treated_like_it() {
-    for (name, stream) in pipe_recordings() {
+    for (name, stream) in with_twins() {
         let twin = swapped(&stream);
         assert_eq!(records(&twin).len(), records(&stream).len(), "{name}");
         assert!(swapped(&twin) == stream, "{name}: the twin's twin");
@@ -127,22 +132,16 @@ fn a_recording_cut_at_any_record_passes_whole_and_cut_inside_one_says_where() {
 
 #[test]
 fn no_recording_has_a_record_that_seems_odd() {
-    for (name, stream) in pipe_recordings() {
-        for stream in [swapped(&stream), stream] {
-            let mut source = &stream[..];
-            let head = perf_format::Head::read(&mut source).expect("a pipe's header");
-            let mut reader = perf_format::RecordReader::pipe(source, head);
-            let mut session = Session::new();
-            let mut tool = perf_inject::BuildIds::new(common::named());
-            session
-                .process_events(
-                    &mut reader,
-                    &mut [&mut tool],
-                    perf_session::Repipe::Off,
-                    &mut Default::default(),
-                )
-                .expect("a whole stream");
-            assert_eq!(session.odd.count(), 0, "{name}: {:?}", session.odd);
-        }
+    let twins = with_twins().map(|(name, stream)| (name, swapped(&stream)));
+    for (name, stream) in pipe_recordings().into_iter().chain(twins) {
+        let mut source = &stream[..];
+        let head = perf_format::Head::read(&mut source).expect("a pipe's header");
+        let mut reader = perf_format::RecordReader::pipe(source, head);
+        let mut session = Session::new();
+        let mut tool = perf_inject::BuildIds::new(common::named());
+        session
+            .process_events(&mut reader, &mut [&mut tool], perf_session::Repipe::Off, &mut Default::default())
+            .expect("a whole stream");
+        assert_eq!(session.odd.count(), 0, "{name}: {:?}", session.odd);
     }
 }

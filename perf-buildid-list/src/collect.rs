@@ -1,86 +1,173 @@
-//! Collects: from a file's table of build-ids, or from the records where there is none.
+//! Collects: from a file's table, from the records, or from both.
 
 use std::io::{Read, Seek};
 
-use bstr::BString;
-use perf_format::{BuildId, Feature, RawRecord, RecordReader, build_id_table};
+use perf_format::record::{BuildIdRecord, HOST_PID, MapFile, Mmap2};
+use perf_format::{BuildId, Endian, Feature, Misc, RawRecord, RecordReader, RecordType, build_id_table};
+use perf_session::dso::{Dso, PerDso};
 use perf_session::file::PerfFile;
-use perf_session::{Error, Hits, Injection, Passed, RecordSet, Repipe, Session, Tool, Verdict, Via};
+use perf_session::hits::Hits as SampleHits;
+use perf_session::{Error, Injection, Passed, RecordSet, Session, Tool, Verdict, Via};
 
-/// A DSO and its id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    /// The long name.
-    pub name: BString,
-    /// The id, if the recording has one for it.
-    pub build_id: Option<BuildId>,
+use crate::{Hits, List, Listed, Place, Source};
+
+/// What shall be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// What perf lists: a file's table, or where there is none what samples hit by their own address.
+    Table,
+    /// What samples hit by their own address.
+    WithHits,
+    /// All that has an id or that samples hit, by their own address or their call chain, with counts.
+    Everything,
 }
 
-/// What was collected, and what ended the collecting before the recording's end.
+/// What was collected, and what kept it from being all.
 #[derive(Debug)]
-pub struct List {
+pub struct Collected {
     /// The DSOs.
-    pub entries: Vec<Entry>,
+    pub list: List,
     /// What is wrong with the recording.
     pub damage: Option<Error>,
 }
 
-/// Collects from a file: its table where it has one, its records otherwise.
+/// Collects from a pipe's stream. It has no table, so that [`Question::Table`] asks for what is hit.
+pub fn from_pipe<R: Read>(records: RecordReader<R>, question: Question) -> Collected {
+    let mut collector = Collector::new();
+    let damage = collector.read(&mut [records]).err();
+    collector.collected(question.without_table(), damage)
+}
+
+/// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records are laid
+/// out as the first one says. What can be read of a damaged file is read.
 ///
 /// # Errors
-/// Where the file cannot be read as far as its header.
-pub fn from_file<S: Read + Seek>(source: S) -> Result<List, Error> {
-    let mut file = PerfFile::open(source)?;
-    let Some((offset, table)) = file.feature_bytes(Feature::BUILD_ID)? else {
-        let mut session = Session::new();
-        for (attr, ids) in file.attrs()? {
-            session.evlist.add(attr, ids.into_iter());
+/// Where the first cannot be read as far as its header.
+pub fn from_files<S: Read + Seek>(first: S, others: Vec<S>, question: Question) -> Result<Collected, Error> {
+    let mut file = PerfFile::open(first)?;
+    let mut collector = Collector::new();
+    let mut damage = file.whole().err();
+    let table = match file.feature_bytes(Feature::BUILD_ID) {
+        Ok(None) => false,
+        Ok(Some((offset, table))) => {
+            let entries = collector.take_table(&table, offset, file.header.endian);
+            damage = damage.or(entries.err());
+            true
         }
-        return Ok(from_records(session, file.records()?));
+        Err(error) => {
+            damage.get_or_insert(error);
+            false
+        }
     };
-    let mut list = List { entries: Vec::new(), damage: None };
-    for entry in build_id_table(&table, offset, file.header.endian) {
-        match entry {
-            Ok((_, entry)) => {
-                let build_id = Some(entry.build_id.0);
-                list.entries.push(Entry { name: entry.filename.to_owned(), build_id });
+    let question = match question {
+        _ if !table => question.without_table(),
+        // The samples are still in the trace; until it is decoded nothing is hit.
+        Question::WithHits if file.has(Feature::AUXTRACE) => Question::Table,
+        question => question,
+    };
+    if question == Question::Table {
+        return Ok(collector.collected(question, damage.map(Error::from)));
+    }
+    match file.attrs() {
+        Ok(attrs) => {
+            attrs.into_iter().for_each(|(attr, ids)| collector.session.evlist.add(attr, ids.into_iter()));
+        }
+        Err(error) => _ = damage.get_or_insert(error),
+    }
+    let endian = file.header.endian;
+    let mut readers = vec![file.records()?];
+    readers.extend(others.into_iter().map(|source| RecordReader::records(source.take(u64::MAX), endian, 0)));
+    // Where the records end too soon is the better news than that they do.
+    let read = collector.read(&mut readers).err();
+    Ok(collector.collected(question, read.or(damage.map(Error::from))))
+}
+
+impl Question {
+    fn without_table(self) -> Self {
+        if self == Self::Table { Self::WithHits } else { self }
+    }
+}
+
+/// Adds a recording up.
+struct Collector {
+    session: Session,
+    gathered: Gathered,
+}
+
+impl Collector {
+    fn new() -> Self {
+        let mut session = Session::new();
+        session.jit_names = true;
+        Self { session, gathered: Gathered::default() }
+    }
+
+    fn take_table(&mut self, table: &[u8], offset: u64, endian: Endian) -> Result<(), perf_format::Error> {
+        for entry in build_id_table(table, offset, endian) {
+            let (misc, entry) = entry?;
+            // Tables from before there were guests have 0 for the host.
+            let host =
+                BuildIdRecord { pid: if misc.cpumode().is_guest() { entry.pid } else { HOST_PID }, ..entry };
+            if let Some(dso) = self.session.add_build_id(misc, &host) {
+                self.gathered.about.of(dso).source(Place::Header, host.build_id.0);
             }
-            Err(error) => list.damage = Some(error.into()),
+        }
+        Ok(())
+    }
+
+    fn read<R: Read>(&mut self, readers: &mut [RecordReader<R>]) -> Result<(), Error> {
+        self.session.process_in_order(readers, &mut [&mut self.gathered], &mut Passed::default())
+    }
+
+    /// The DSOs that answer the question: the host's, then each guest's, as they came up.
+    fn collected(mut self, question: Question, damage: Option<Error>) -> Collected {
+        let mut dsos: Vec<Listed> = Vec::new();
+        for (id, dso) in self.session.dsos.iter() {
+            let About { hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
+            let is_asked_for = match question {
+                Question::Table => true,
+                Question::WithHits => hits.ip > 0,
+                Question::Everything => hits != Hits::default() || dso.build_id.is_some(),
+            };
+            if is_asked_for {
+                let Dso { name, machine, kind, build_id, .. } = dso.clone();
+                dsos.push(Listed { name, machine, kind, build_id, hits, sources, on_disk: None });
+            }
+        }
+        // The host's number is the lowest.
+        dsos.sort_by_key(|dso| dso.machine);
+        Collected { list: List { dsos }, damage }
+    }
+}
+
+/// What the records say of each DSO.
+#[derive(Debug, Default)]
+struct Gathered {
+    hits: SampleHits,
+    about: PerDso<About>,
+    samples: u64,
+}
+
+/// What the records say of one.
+#[derive(Debug, Default)]
+struct About {
+    hits: Hits,
+    /// The last sample whose call chain hit it: a chain that passes through it twice is one hit.
+    last_chain: u64,
+    sources: Vec<Source>,
+}
+
+impl About {
+    fn source(&mut self, place: Place, build_id: BuildId) {
+        let source = Source { place, build_id };
+        if !self.sources.contains(&source) {
+            self.sources.push(source);
         }
     }
-    Ok(list)
 }
 
-/// Collects from a pipe's stream: the DSOs that samples hit.
-pub fn from_pipe<R: Read>(records: RecordReader<R>) -> List {
-    from_records(Session::new(), records)
-}
-
-fn from_records<R: Read>(mut session: Session, mut records: RecordReader<R>) -> List {
-    let mut collector = Collector::default();
-    let result =
-        session.process_events(&mut records, &mut [&mut collector], Repipe::Off, &mut Passed::default());
-    let hit = |index: usize| collector.hit.get(index).copied().unwrap_or(false);
-    let mut entries: Vec<Entry> = session
-        .dsos
-        .iter()
-        .filter(|(id, _)| hit(id.index()))
-        .map(|(_, dso)| Entry { name: dso.name.clone(), build_id: dso.build_id })
-        .collect();
-    entries.sort();
-    List { entries, damage: result.err() }
-}
-
-/// Marks the DSOs that samples hit by their own address, as perf does.
-#[derive(Debug, Default)]
-struct Collector {
-    hits: Hits,
-    hit: Vec<bool>,
-}
-
-impl Tool for Collector {
+impl Tool for Gathered {
     fn wants(&self) -> RecordSet {
-        Hits::WANTS
+        SampleHits::WANTS.and(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn event(
@@ -89,14 +176,32 @@ impl Tool for Collector {
         session: &mut Session,
         _: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
-        let Self { hits, hit } = self;
-        hits.event(record, session, |dso, via| {
-            if via == Via::Ip {
-                if hit.len() <= dso.index() {
-                    hit.resize(dso.index() + 1, false);
+        match record.record_type() {
+            RecordType::BUILD_ID => {
+                let id: BuildIdRecord<'_> = record.parse_as()?;
+                if let Some(dso) = session.dso_of_build_id(record.misc(), &id) {
+                    self.about.of(dso).source(Place::Record, id.build_id.0);
                 }
-                if let Some(hit) = hit.get_mut(dso.index()) {
-                    *hit = true;
+            }
+            RecordType::MMAP2 if record.misc().has(Misc::MMAP_BUILD_ID) => {
+                let mapped = session.touched().first().and_then(|touched| touched.map);
+                let Mmap2 { file, .. } = record.parse_as()?;
+                if let (Some((dso, _)), MapFile::BuildId(Some(id))) = (mapped, file) {
+                    self.about.of(dso).source(Place::Mmap2, id);
+                }
+            }
+            _ => {}
+        }
+        self.samples += 1;
+        let Self { hits, about, samples } = self;
+        hits.event(record, session, |dso, via| {
+            let about = about.of(dso);
+            match via {
+                Via::Ip => about.hits.ip += 1,
+                Via::Callchain if about.last_chain == *samples => {}
+                Via::Callchain => {
+                    about.last_chain = *samples;
+                    about.hits.callchain += 1;
                 }
             }
         });

@@ -1,11 +1,21 @@
-//! The build-ids that a recording carries: one tool that collects them, and a printer.
+//! The build-ids that a recording carries.
+//!
+//! [`from_pipe`] and [`from_files`] collect a [`List`] of DSOs with their ids, how often samples hit them, and the
+//! places that carry an id; [`check`] compares the ids with those of this machine's files; [`print()`] writes the
+//! list as perf does, [`json`] as a document for programs.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod check;
 mod collect;
+mod json;
+mod list;
 mod print;
 
-pub use collect::{Entry, List, from_file, from_pipe};
+pub use check::check;
+pub use collect::{Collected, Question, from_files, from_pipe};
+pub use json::json;
+pub use list::{Hits, List, Listed, OnDisk, Place, Sort, Source};
 pub use print::print;

@@ -27,9 +27,9 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Short => write!(f, "the record ends inside it"),
-            Self::NoNul => write!(f, "no terminating NUL inside the record"),
-            Self::Count(count) => write!(f, "a count of {count} does not fit in the record"),
+            Self::Short => write!(f, "it is cut short"),
+            Self::NoNul => write!(f, "it has no terminating NUL"),
+            Self::Count(count) => write!(f, "a count of {count} does not fit"),
             Self::Unexpected => write!(f, "not what must stand here"),
             Self::Size(size) => write!(f, "a size of {size} is not possible"),
         }

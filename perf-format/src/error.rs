@@ -39,7 +39,7 @@ pub enum Error {
         /// How long it should be, in bytes.
         size: u64,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: SectionProblem,
     },
     /// A record whose size is less than a record header's eight bytes; nothing after it can be found.
     #[error("a record of type {record_type} at offset {offset:#x} has size {size}, less than its own header")]
@@ -100,6 +100,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: Problem,
     },
+    /// A compressed record whose content cannot be had.
+    #[error("{record_type} record at offset {offset:#x} does not inflate: {problem}")]
+    Inflate {
+        /// Where the record starts.
+        offset: u64,
+        /// Its type.
+        record_type: RecordType,
+        /// Why.
+        problem: &'static str,
+    },
     /// A record that would not fit in the 65535 bytes that a record's size can say.
     #[error("a {record_type} record of {size} bytes does not fit in a record's 65535")]
     RecordTooLarge {
@@ -116,6 +126,27 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What can be wrong with a section of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SectionProblem {
+    /// The file ends before the section does.
+    #[error("lies outside the file, which has {len} bytes")]
+    Outside {
+        /// The file's length in bytes.
+        len: u64,
+    },
+    /// No such section is that long.
+    #[error("is longer than any such section")]
+    TooLong,
+    /// Nobody came to write its size.
+    #[error("was never completed: the recording was not closed")]
+    NotClosed,
+    /// Its entries cannot be what they should be.
+    #[error("has entries that cannot be read")]
+    Entries,
 }
 
 impl Error {

@@ -33,6 +33,7 @@
 pub mod attr;
 mod build_id;
 pub mod codec;
+mod compressed;
 mod endian;
 mod error;
 mod feature;
@@ -46,8 +47,9 @@ pub mod tracing_data;
 
 pub use attr::Attr;
 pub use build_id::{BuildId, BuildIdError};
+pub use compressed::Inflater;
 pub use endian::Endian;
-pub use error::Error;
+pub use error::{Error, SectionProblem};
 pub use feature::{Feature, build_id_table};
 pub use header::{FileHeader, Format, Head};
 pub use reader::{Batch, RecordReader, read_full};

@@ -112,7 +112,7 @@ fn data_cut_anywhere_is_an_error_that_names_the_place() {
             assert_eq!((what, offset), ("tracing data", 0x130));
         }
         let cut = TracingData::parse(&bytes[..12], 0x130).unwrap_err().to_string();
-        assert_eq!(cut, "tracing data at offset 0x130: field version: no terminating NUL inside the record");
+        assert_eq!(cut, "tracing data at offset 0x130: field version: it has no terminating NUL");
     }
 }
 
@@ -134,7 +134,7 @@ fn counts_that_no_data_could_have_are_errors_and_not_allocated() {
     for endian in ORDERS {
         let start = || Builder::new(endian, "0.6");
         for size in [78, u64::from(u32::MAX), u64::MAX - 7, u64::MAX] {
-            let count = format!("a count of {size} does not fit in the record");
+            let count = format!("a count of {size} does not fit");
             let page = said(start().raw(b"header_page\0").u64(size));
             assert_eq!(page, format!("tracing data at offset 0x0: field header_page: {count}"));
             let ftrace = said(start().headers().u32(1).u64(size));
@@ -142,7 +142,7 @@ fn counts_that_no_data_could_have_are_errors_and_not_allocated() {
             let cmdlines = said(start().headers().u32(0).u32(0).u32(0).u32(0).u64(size));
             assert_eq!(cmdlines, format!("tracing data at offset 0x0: field saved_cmdlines: {count}"));
         }
-        let short = "the record ends inside it";
+        let short = "it is cut short";
         let ftrace = said(start().headers().u32(u32::MAX));
         assert_eq!(ftrace, format!("tracing data at offset 0x0: field ftrace events: {short}"));
         let events = said(start().headers().u32(0).u32(1).raw(b"sched\0").u32(u32::MAX));
@@ -150,7 +150,7 @@ fn counts_that_no_data_could_have_are_errors_and_not_allocated() {
         let systems = said(start().headers().u32(0).u32(u32::MAX));
         assert_eq!(systems, format!("tracing data at offset 0x0: field event formats: {short}"));
         let kallsyms = said(start().headers().u32(0).u32(0).u32(u32::MAX));
-        let count = format!("a count of {} does not fit in the record", u32::MAX);
+        let count = format!("a count of {} does not fit", u32::MAX);
         assert_eq!(kallsyms, format!("tracing data at offset 0x0: field kallsyms: {count}"));
     }
 }

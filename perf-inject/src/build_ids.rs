@@ -4,7 +4,7 @@ use bstr::ByteSlice as _;
 use perf_format::record::{BuildIdRecord, SizedBuildId};
 use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record, RecordType};
 use perf_session::build_id::{BuildIdSource, Chain, NoBuildId};
-use perf_session::dso::{Dso, DsoId};
+use perf_session::dso::{Dso, DsoId, PerDso};
 use perf_session::machine::HOST;
 use perf_session::{Error, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
@@ -15,10 +15,9 @@ pub struct BuildIds {
     hits: Hits,
     sources: Chain,
     /// By DSO: whether it needs nothing any more.
-    done: Vec<bool>,
+    done: PerDso<bool>,
     hit_now: Vec<DsoId>,
     injected: Injected,
-    compressed: bool,
 }
 
 /// What has been injected.
@@ -37,10 +36,9 @@ impl BuildIds {
         Self {
             hits: Hits::default(),
             sources,
-            done: Vec::new(),
+            done: PerDso::default(),
             hit_now: Vec::new(),
             injected: Injected::default(),
-            compressed: false,
         }
     }
 
@@ -92,21 +90,9 @@ impl BuildIds {
     }
 }
 
-/// Sets a DSO's mark; whether it was not set before.
-fn mark(done: &mut Vec<bool>, dso: DsoId) -> bool {
-    if done.len() <= dso.index() {
-        done.resize(dso.index() + 1, false);
-    }
-    done.get_mut(dso.index()).is_some_and(|done| !std::mem::replace(done, true))
-}
-
 impl Tool for BuildIds {
     fn wants(&self) -> RecordSet {
-        Hits::WANTS.and(RecordSet::of(&[
-            RecordType::BUILD_ID,
-            RecordType::COMPRESSED,
-            RecordType::COMPRESSED2,
-        ]))
+        Hits::WANTS.and(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn event(
@@ -115,24 +101,15 @@ impl Tool for BuildIds {
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
-        match record.record_type() {
-            RecordType::BUILD_ID => {
-                if let Some(dso) = session.dso_of_build_id(record.misc(), &record.parse_as()?) {
-                    mark(&mut self.done, dso);
-                }
-                return Ok(Verdict::Repipe);
+        if record.record_type() == RecordType::BUILD_ID {
+            if let Some(dso) = session.dso_of_build_id(record.misc(), &record.parse_as()?) {
+                *self.done.of(dso) = true;
             }
-            RecordType::COMPRESSED | RecordType::COMPRESSED2 => {
-                if !std::mem::replace(&mut self.compressed, true) {
-                    log::warn!("what is compressed is not looked into: no ids for what its samples hit");
-                }
-                return Ok(Verdict::Repipe);
-            }
-            _ => {}
+            return Ok(Verdict::Repipe);
         }
         let Self { hits, done, hit_now, .. } = self;
         hits.event(record, session, |dso, _| {
-            if mark(done, dso) {
+            if !std::mem::replace(done.of(dso), true) {
                 hit_now.push(dso);
             }
         });

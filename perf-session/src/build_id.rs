@@ -12,13 +12,16 @@ use crate::machine::HOST;
 mod elf;
 mod file;
 mod kernel;
+mod kernel_maps;
 mod module;
 mod notes;
+mod packed;
 mod vdso;
 
 pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
 pub use kernel::KernelSource;
+pub use kernel_maps::{KernelMap, kernel_maps};
 pub use module::ModuleSource;
 pub use notes::gnu_build_id;
 pub use vdso::VdsoSource;
@@ -95,11 +98,18 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// What a live pipeline can ask: the recording, and this machine's files, kernel, modules and vdso.
+    /// What a live pipeline can ask: the recording, and then this machine.
     #[must_use]
     pub fn live() -> Self {
+        let mut sources = Self::files().0;
+        sources.insert(0, Box::new(Recorded));
+        Self(sources)
+    }
+
+    /// This machine's kernel, modules, vdso and files.
+    #[must_use]
+    pub fn files() -> Self {
         Self(vec![
-            Box::new(Recorded),
             Box::new(ThisMachine),
             Box::new(KernelSource::default()),
             Box::new(ModuleSource::default()),

@@ -14,8 +14,7 @@ pub struct DsoId(u32);
 
 impl DsoId {
     /// A number for tables, counted from 0.
-    #[must_use]
-    pub fn index(self) -> usize {
+    fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -116,6 +115,29 @@ impl Dsos {
     /// All of them, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = (DsoId, &Dso)> {
         (0..).map(DsoId).zip(&self.all)
+    }
+}
+
+/// Something that a tool notes of each DSO.
+#[derive(Debug, Clone)]
+pub struct PerDso<T> {
+    notes: Vec<T>,
+}
+
+impl<T> Default for PerDso<T> {
+    fn default() -> Self {
+        Self { notes: Vec::new() }
+    }
+}
+
+impl<T: Default> PerDso<T> {
+    /// What is noted of a DSO; the default until something is.
+    #[expect(clippy::indexing_slicing, reason = "the table was made long enough a line before")]
+    pub fn of(&mut self, dso: DsoId) -> &mut T {
+        if self.notes.len() <= dso.index() {
+            self.notes.resize_with(dso.index() + 1, T::default);
+        }
+        &mut self.notes[dso.index()]
     }
 }
 

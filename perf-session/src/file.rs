@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom, Take};
 
 use perf_format::codec::{Decoder, Fixed as _};
 use perf_format::header::Section;
-use perf_format::{Attr, Error, Feature, FileHeader, Misc, RecordReader, read_full};
+use perf_format::{Attr, Error, Feature, FileHeader, Misc, RecordReader, SectionProblem, read_full};
 
 /// An open perf.data file whose header has been read.
 #[derive(Debug)]
@@ -42,13 +42,13 @@ impl<S: Read + Seek> PerfFile<S> {
         let Section { offset, size } = section;
         let wrong = |problem| Error::Section { section: name, offset, size, problem };
         if offset.checked_add(size).is_none_or(|end| end > self.len) {
-            return Err(wrong("lies outside the file"));
+            return Err(wrong(SectionProblem::Outside { len: self.len }));
         }
         let len = usize::try_from(size).ok().filter(|_| size <= SECTION_AT_MOST);
-        let mut bytes = vec![0; len.ok_or_else(|| wrong("is longer than any such section"))?];
+        let mut bytes = vec![0; len.ok_or_else(|| wrong(SectionProblem::TooLong))?];
         self.source.seek(SeekFrom::Start(offset)).map_err(|source| Error::Io { offset, source })?;
         if read_full(&mut self.source, &mut bytes, offset)? < bytes.len() {
-            return Err(wrong("lies outside the file"));
+            return Err(wrong(SectionProblem::Outside { len: self.len }));
         }
         Ok(bytes)
     }
@@ -68,19 +68,25 @@ impl<S: Read + Seek> PerfFile<S> {
         };
         let stride = usize::try_from(self.header.words.attr_size).unwrap_or(usize::MAX);
         if stride < Attr::MIN_SIZE + Section::SIZE {
-            return Err(wrong("has entries too small for an attr"));
+            return Err(wrong(SectionProblem::Entries));
         }
         let endian = self.header.endian;
         let mut attrs = Vec::new();
         for entry in bytes.chunks_exact(stride) {
             let (attr, ids) = entry.split_at(stride - Section::SIZE);
             let mut d = Decoder::new(attr, 0, endian, Misc::default());
-            let attr = d.get().map_err(|_| wrong("has an attr that cannot be read"))?;
+            let attr = d.get().map_err(|_| wrong(SectionProblem::Entries))?;
             let ids = Decoder::new(ids, 0, endian, Misc::default()).get();
-            let ids = self.section("ids", ids.map_err(|_| wrong("has an attr without ids"))?)?;
+            let ids = self.section("ids", ids.map_err(|_| wrong(SectionProblem::Entries))?)?;
             attrs.push((attr, ids.chunks_exact(8).filter_map(|id| endian.u64_at(id, 0)).collect()));
         }
         Ok(attrs)
+    }
+
+    /// Whether the file has a feature.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.header.features().any(|other| other == feature)
     }
 
     /// Where a feature's section is; `None` where the file does not have it.
@@ -105,13 +111,29 @@ impl<S: Read + Seek> PerfFile<S> {
         self.section(name, section).map(|bytes| Some((section.offset, bytes)))
     }
 
-    /// A reader of the records, from the first.
+    /// A reader of the records, from the first. Where the header says that there are none, since whoever recorded
+    /// did not live to write how many, what is behind the header is read to its end.
     ///
     /// # Errors
     /// Where the source cannot seek there.
     pub fn records(mut self) -> Result<RecordReader<Take<S>>, Error> {
         let Section { offset, size } = self.header.words.data;
         self.source.seek(SeekFrom::Start(offset)).map_err(|source| Error::Io { offset, source })?;
+        let size = if size == 0 { self.len.saturating_sub(offset) } else { size };
         Ok(RecordReader::records(self.source.take(size), self.header.endian, offset))
+    }
+
+    /// Whether the records end where the header says.
+    ///
+    /// # Errors
+    /// [`Error::Section`] where the file ends before, or the header was never completed.
+    pub fn whole(&self) -> Result<(), Error> {
+        let Section { offset, size } = self.header.words.data;
+        let wrong = |problem| Err(Error::Section { section: "data", offset, size, problem });
+        match offset.checked_add(size) {
+            _ if size == 0 => wrong(SectionProblem::NotClosed),
+            Some(end) if end <= self.len => Ok(()),
+            _ => wrong(SectionProblem::Outside { len: self.len }),
+        }
     }
 }

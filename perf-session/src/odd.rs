@@ -35,7 +35,7 @@ impl Oddities {
     fn note(&mut self, record: &RawRecord<'_>, what: impl FnOnce() -> String) {
         let odd = self.by_type.entry(record.record_type()).or_insert_with(|| {
             let first = what();
-            log::warn!("{first}; passed as it is");
+            log::warn!("{first}");
             Odd { count: 0, first }
         });
         odd.count += 1;

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use perf_format::{Batch, RawRecord, RecordReader};
+use perf_format::{Batch, Inflater, RawRecord, RecordReader, RecordType};
 
 use crate::tool::{Injection, RecordSet, Tool, Verdict};
 use crate::{Error, Session};
@@ -80,8 +80,7 @@ impl Session {
         repipe: Repipe<'_>,
         passed: &mut Passed,
     ) -> Result<(), Error> {
-        let tools_want = tools.iter().fold(RecordSet::EMPTY, |set, tool| set.and(tool.wants()));
-        let wanted = if tools.is_empty() { RecordSet::EMPTY } else { tools_want.and(Self::WANTS) };
+        let wanted = Self::wanted_by(tools);
         let endian = records.endian();
         let mut sink = Sink { repipe, passed };
         let mut injected = Vec::new();
@@ -99,6 +98,14 @@ impl Session {
             tool.finish(self, &mut inject)?;
         }
         sink.inject(&mut injected)
+    }
+
+    /// The types that these tools want to see, and with them all that the session needs; nothing without tools.
+    pub(crate) fn wanted_by(tools: &[&mut dyn Tool]) -> RecordSet {
+        if tools.is_empty() {
+            return RecordSet::EMPTY;
+        }
+        tools.iter().fold(Self::WANTS, |set, tool| set.and(tool.wants()))
     }
 
     /// One batch: a run of records is written at once, up to where something is injected or dropped.
@@ -123,7 +130,7 @@ impl Session {
             if !wanted.contains(record.record_type()) {
                 continue;
             }
-            let verdict = self.show(&record, tools, injected)?;
+            let verdict = self.show(&record, wanted, tools, injected)?;
             if verdict == Verdict::Repipe && injected.is_empty() {
                 continue;
             }
@@ -137,13 +144,18 @@ impl Session {
         sink.write(batch.bytes(run, batch.position()))
     }
 
-    /// The session takes the record in, then the tools that want it see it.
-    fn show(
+    /// The session takes the record in, then the tools that want it see it. Records inside a compressed one are
+    /// shown in its place; what is injected for them stands in front of all of them.
+    pub(crate) fn show(
         &mut self,
         record: &RawRecord<'_>,
+        wanted: RecordSet,
         tools: &mut [&mut dyn Tool],
         injected: &mut Vec<u8>,
     ) -> Result<Verdict, Error> {
+        if is_compressed(record.record_type()) {
+            self.show_inside(record, wanted, tools, injected)?;
+        }
         if let Err(error) = self.update(record) {
             self.odd.malformed(record, &error);
             return Ok(Verdict::Repipe);
@@ -157,4 +169,44 @@ impl Session {
         }
         Ok(verdict)
     }
+
+    fn show_inside(
+        &mut self,
+        record: &RawRecord<'_>,
+        wanted: RecordSet,
+        tools: &mut [&mut dyn Tool],
+        injected: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        // Taken out for as long as it is at work: what is inside is shown to the session that has it.
+        let mut inflater = std::mem::take(&mut self.inflater).unwrap_or_default();
+        let inside = inflater.inflate(record, |inner| {
+            if wanted.contains(inner.record_type()) && !is_compressed(inner.record_type()) {
+                self.show(&inner, wanted, tools, injected)?;
+            }
+            Ok(())
+        });
+        self.after_inflating(record, inflater, inside)
+    }
+
+    /// Puts the inflater back for the next piece. A piece that does not inflate is odd, and nothing worse.
+    pub(crate) fn after_inflating(
+        &mut self,
+        record: &RawRecord<'_>,
+        inflater: Inflater,
+        inside: Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.inflater = Some(inflater);
+        match inside {
+            Err(Error::Format(error @ perf_format::Error::Inflate { .. })) => {
+                self.odd.malformed(record, &error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether records are inside records of this type.
+pub(crate) fn is_compressed(record_type: RecordType) -> bool {
+    matches!(record_type, RecordType::COMPRESSED | RecordType::COMPRESSED2)
 }

@@ -1,11 +1,11 @@
 //! The session: what the records so far add up to. It reads nothing and writes nothing.
 
-use bstr::BStr;
+use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::record::{
     BuildIdRecord, Comm, HeaderAttr, IdIndex, MapFile, Mmap, Mmap2, Task as TaskRecord,
 };
-use perf_format::{CpuMode, Misc, RawRecord, RecordType};
+use perf_format::{CpuMode, Inflater, Misc, RawRecord, RecordType};
 
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, kernel_name};
 use crate::evlist::Evlist;
@@ -26,9 +26,13 @@ pub struct Session {
     pub dsos: Dsos,
     /// Records that were whole but odd; they passed all the same.
     pub odd: Oddities,
+    /// Whether executable memory of no file is told apart by its process, under the name of the file in which its
+    /// writer may leave symbols (`/tmp/perf-PID.map`), as perf names it.
+    pub jit_names: bool,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
     touched: Vec<Touched>,
+    pub(crate) inflater: Option<Inflater>,
 }
 
 impl Session {
@@ -43,6 +47,8 @@ impl Session {
         RecordType::BUILD_ID,
         RecordType::ID_INDEX,
         RecordType::FINISHED_ROUND,
+        RecordType::COMPRESSED,
+        RecordType::COMPRESSED2,
     ]);
 
     /// A session of which nothing is known.
@@ -76,11 +82,13 @@ impl Session {
             }
             RecordType::MMAP => {
                 let Mmap { pid, start, len, pgoff, filename, .. } = record.parse_as()?;
-                self.map(record, pid, Range { start, len, pgoff }, filename, None);
+                let executable = !record.misc().has(Misc::MMAP_DATA);
+                self.map(record, pid, Range { start, len, pgoff, executable }, filename, None);
             }
             RecordType::MMAP2 => {
-                let Mmap2 { pid, start, len, pgoff, filename, file, .. } = record.parse_as()?;
-                self.map(record, pid, Range { start, len, pgoff }, filename, Some(file));
+                let Mmap2 { pid, start, len, pgoff, filename, file, prot, .. } = record.parse_as()?;
+                let executable = prot & PROT_EXEC != 0;
+                self.map(record, pid, Range { start, len, pgoff, executable }, filename, Some(file));
             }
             RecordType::COMM => {
                 let comm: Comm<'_> = record.parse_as()?;
@@ -108,7 +116,7 @@ impl Session {
                 let task: TaskRecord = record.parse_as()?;
                 self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), self.round);
             }
-            RecordType::BUILD_ID => self.build_id(record.misc(), &record.parse_as()?),
+            RecordType::BUILD_ID => _ = self.add_build_id(record.misc(), &record.parse_as()?),
             RecordType::ID_INDEX => self.id_index(&record.parse_as()?),
             RecordType::FINISHED_ROUND => {
                 self.round.0 += 1;
@@ -120,6 +128,7 @@ impl Session {
     }
 
     fn map(&mut self, record: &RawRecord<'_>, pid: u32, range: Range, name: &BStr, file: Option<MapFile>) {
+        let Range { start, len, pgoff, executable } = range;
         let cpumode = record.misc().cpumode();
         let machine = match cpumode {
             // A guest's kernel names its machine itself.
@@ -136,15 +145,21 @@ impl Session {
         } else {
             (DsoKind::of_user_map(name), name)
         };
+        let jit_name;
+        let name = if self.jit_names && kind == DsoKind::NoDso && executable {
+            jit_name = BString::from(format!("/tmp/perf-{}.map", signed(pid)));
+            jit_name.as_bstr()
+        } else {
+            name
+        };
         let dso = self.dsos.find_or_create(machine, kind, name);
         if let Some(dso) = self.dsos.get_mut(dso) {
             match file {
                 Some(MapFile::Inode(inode)) => _ = dso.inode.get_or_insert(inode),
-                Some(MapFile::BuildId(Some(id))) => _ = dso.build_id.get_or_insert(id),
+                Some(MapFile::BuildId(Some(id))) => dso.build_id = Some(id),
                 Some(MapFile::BuildId(None)) | None => {}
             }
         }
-        let Range { start, len, pgoff } = range;
         let since = self.evlist.time(record).unwrap_or(0);
         let map = Map { start, end: start.saturating_add(len), pgoff, since, dso };
         let machine = self.machines.find_or_create(machine);
@@ -171,11 +186,12 @@ impl Session {
         Some(self.dsos.find_or_create(record.pid, kind, name))
     }
 
-    fn build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) {
-        let dso = self.dso_of_build_id(misc, record);
-        if let Some(dso) = dso.and_then(|dso| self.dsos.get_mut(dso)) {
-            dso.build_id = Some(record.build_id.0);
-        }
+    /// Takes in the id that a BUILD_ID record or an entry of a file's table carries. `None` where its misc names no
+    /// kind of DSO.
+    pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
+        let dso = self.dso_of_build_id(misc, record)?;
+        self.dsos.get_mut(dso)?.build_id = Some(record.build_id.0);
+        Some(dso)
     }
 
     fn id_index(&mut self, index: &IdIndex<'_>) {
@@ -229,7 +245,11 @@ struct Range {
     start: u64,
     len: u64,
     pgoff: u64,
+    executable: bool,
 }
+
+/// `PROT_EXEC` of mmap(2).
+const PROT_EXEC: u32 = 4;
 
 /// Records store pids as words; -1 stands for none.
 fn signed(pid: u32) -> i32 {

@@ -182,3 +182,14 @@ fn the_chain_asks_in_order_and_says_the_first_reason() {
         id(&[8; 20])
     );
 }
+
+#[test]
+fn packed_modules_are_unpacked_whatever_they_are_called() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for name in ["module.ko", "module.ko.gz", "module.ko.xz", "module.ko.zst"] {
+        let bytes = fs::read(data.join(name)).expect("it is kept");
+        assert_eq!(id_at(&file(&bytes).path).expect(name), id(&[0xcd; 20]), "{name}");
+        // The end of a packed file is a checksum or nothing; half of one is no module.
+        assert!(!matches!(id_at(&file(&bytes[..bytes.len() / 2]).path), Ok(Some(_))), "half of {name}");
+    }
+}

@@ -1,14 +1,16 @@
 //! `perftool buildid-list`: the build-ids that a recording carries, as perf lists them.
 
-use std::io::{self, Seek as _};
+use std::fmt;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use perf_buildid_list::{from_file, from_pipe, print};
+use anyhow::{Context as _, bail};
+use perf_buildid_list::{Collected, Question, Sort, check, from_files, from_pipe, json, print};
 use perf_format::{Format, Head, RecordReader};
+use perf_session::build_id::{Chain, KernelSource, build_id_of, kernel_maps};
 
 use super::Talk;
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::report;
 
 /// The options of `perftool buildid-list`.
@@ -16,42 +18,134 @@ use crate::report;
 #[command(after_help = "\
 Examples:
   perftool buildid-list -i perf.data
-  perf record -o - CMD | perftool inject -b | perftool buildid-list -i -
+  perftool buildid-list --with-hits --json -i perf.data
+  perf record -o - CMD | perftool inject -b | perftool buildid-list
 
-Exit status: 0 success, 1 damaged or unreadable data (what could be read is listed), 129 usage error.")]
+Exit status: 0 success, 1 damaged or unreadable data (what could be read is listed) or, with
+--check, a file that is another build, 129 usage error.")]
 pub(crate) struct Args {
-    /// Read from FILE; - is standard input.
-    #[arg(short, long, value_name = "FILE", default_value = "perf.data")]
-    input: PathBuf,
+    /// Read from FILE: a recording, its directory, or an ELF file; - is standard input
+    /// [default: standard input if it is a pipe, else perf.data].
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// List only what samples hit by their own address.
+    #[arg(short = 'H', long)]
+    with_hits: bool,
 
     /// Read a file though somebody else owns it.
     #[arg(short, long)]
     force: bool,
 
+    /// Print the running kernel's build-id.
+    #[arg(short, long)]
+    kernel: bool,
+
+    /// Print the build-id, start, end and name of the running kernel and of each of its modules.
+    #[arg(short = 'm', long)]
+    kernel_maps: bool,
+
+    /// Print one JSON document: each DSO that has an id or is hit, and all that the recording says of it.
+    #[arg(long)]
+    json: bool,
+
+    /// Sort by name, by hits, or by id, and not as the DSOs came up.
+    #[arg(long, value_name = "KEY")]
+    sort: Option<Key>,
+
+    /// List only what has no id.
+    #[arg(long)]
+    missing: bool,
+
+    /// Compare each id with that of this machine's file: same, differs or gone.
+    #[arg(long)]
+    check: bool,
+
     #[command(flatten)]
     talk: Talk,
+}
+
+/// What to sort by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Key {
+    Name,
+    Hits,
+    Id,
 }
 
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.talk);
-        let mut input = Input::open(&self.input, self.force)?;
+        if self.kernel {
+            let id = KernelSource::default().running().map_err(anyhow::Error::msg);
+            return write(id.context("cannot find the kernel's build-id")?);
+        }
+        if self.kernel_maps {
+            for map in kernel_maps().context("cannot find the kernel's maps")? {
+                let id = map.build_id.map(|id| id.to_string()).unwrap_or_default();
+                write(format_args!("{id:<40} {:16x} {:16x} {}", map.start, map.end, map.name))?;
+            }
+            return Ok(());
+        }
+        let input = match &self.input {
+            Some(path) => Input::open(path, self.force)?,
+            None if input::is_piped() => Input::open("-".as_ref(), self.force)?,
+            None => Input::open("perf.data".as_ref(), self.force)?,
+        };
+        if let Some(elf) = input.object_file()? {
+            let id = build_id_of(elf).with_context(|| format!("cannot read {input}"))?;
+            return write(id.with_context(|| format!("{input} has no build-id"))?);
+        }
+        self.list(input)
+    }
+
+    fn list(&self, mut input: Input) -> anyhow::Result<()> {
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
+        let question = match self {
+            Self { with_hits: true, .. } => Question::WithHits,
+            Self { json: true, .. } | Self { sort: Some(Key::Hits), .. } => Question::Everything,
+            _ => Question::Table,
+        };
         let head = Head::read(&mut input).with_context(unreadable)?;
-        let list = match head.format {
-            Format::Pipe(_) => from_pipe(RecordReader::pipe(input, head)),
+        let Collected { mut list, damage } = match head.format {
+            Format::Pipe(_) => from_pipe(RecordReader::pipe(input, head), question),
             Format::File(_) => {
-                let mut file = input.into_file();
-                file.rewind()
-                    .with_context(|| format!("{}: a perf.data file must be seekable", unreadable()))?;
-                from_file(file).with_context(unreadable)?
+                let (first, others) = input.into_files().with_context(unreadable)?;
+                from_files(first, others, question).with_context(unreadable)?
             }
         };
-        print(&list.entries, &mut io::stdout().lock()).context("cannot write to standard output")?;
-        match list.damage {
-            Some(damage) => Err(damage).with_context(|| format!("cannot read {name} to its end")),
-            None => Ok(()),
+        if self.missing {
+            list.retain_missing();
+        }
+        if self.check {
+            check(&mut list, &mut Chain::files());
+        }
+        match self.sort {
+            Some(Key::Name) => list.sort(Sort::Name),
+            Some(Key::Hits) => list.sort(Sort::Hits),
+            Some(Key::Id) => list.sort(Sort::Id),
+            None => {}
+        }
+        let said = damage.as_ref().map(ToString::to_string);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let written = match self.json {
+            true => json(&list, said.as_deref(), &mut out),
+            false => print(&list, &mut out),
+        };
+        written.context(CANNOT_WRITE)?;
+        if let Some(damage) = damage {
+            return Err(damage).with_context(|| format!("cannot read {name} to its end"));
+        }
+        match list.differing() {
+            0 => Ok(()),
+            count => bail!("{count} of {} DSOs are other builds on this machine", list.dsos.len()),
         }
     }
+}
+
+const CANNOT_WRITE: &str = "cannot write to standard output";
+
+fn write(line: impl fmt::Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context(CANNOT_WRITE)
 }

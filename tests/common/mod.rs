@@ -12,6 +12,7 @@ use perf_session::build_id::{BuildIdSource, Chain, NoBuildId, Recorded, ThisMach
 use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Repipe, Session, Tool};
 
+pub mod oracle;
 pub mod scenario;
 
 /// The program under test.

@@ -1,6 +1,7 @@
 //! The BUILD_ID feature: a run of BUILD_ID records whose headers have type 0.
 
-use crate::record::{BuildIdRecord, Misc, RawRecord, RecordHeader};
+use crate::codec::{FieldError, Problem};
+use crate::record::{BuildIdRecord, Misc, RawRecord, RecordType};
 use crate::{Endian, Error};
 
 /// The entries of a table and the misc word of each. `offset` is where the table stands in the file.
@@ -26,13 +27,11 @@ pub fn build_id_table(
 }
 
 fn entry(rest: &[u8], offset: u64, endian: Endian) -> Result<(usize, (Misc, BuildIdRecord<'_>)), Error> {
-    let Some(raw) = RawRecord::first(rest, offset, endian) else {
-        let size = rest.get(6..8).and_then(|size| size.first_chunk()).map_or(0, |size| endian.u16(*size));
-        return Err(Error::Truncated {
-            offset,
-            have: rest.len(),
-            need: usize::from(size).max(RecordHeader::SIZE),
-        });
+    let Some(mut raw) = RawRecord::first(rest, offset, endian) else {
+        let size = rest.get(6..8).and_then(|size| size.first_chunk()).map(|size| endian.u16(*size));
+        let problem = size.map_or(Problem::Short, |size| Problem::Size(size.into()));
+        return Err(Error::structure("build-id table", offset, FieldError { field: "size", problem }));
     };
+    raw.header.record_type = RecordType::BUILD_ID;
     Ok((raw.bytes.len(), (raw.misc(), raw.parse_as()?)))
 }

@@ -2,6 +2,7 @@
 //! are read: headers and notes.
 
 use std::fs::File;
+use std::io;
 
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
@@ -9,9 +10,11 @@ use object::{Endianness, FileKind, ReadCache, ReadRef};
 use perf_format::BuildId;
 
 use super::notes::first_build_id;
+use super::packed::unpacked;
 
 /// What is wrong with an ELF file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ElfError {
     /// Not an ELF file at all.
     #[error("it is no ELF file")]
@@ -19,17 +22,24 @@ pub enum ElfError {
     /// An ELF file whose headers lie outside it, or contradict themselves.
     #[error("it is a damaged ELF file: {0}")]
     Damaged(object::read::Error),
+    /// It is packed, and cannot be unpacked.
+    #[error("it cannot be unpacked: {0}")]
+    Packed(io::Error),
 }
 
 /// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
 const NOTES_AT_MOST: u64 = 1 << 20;
 
-/// The build-id of an open ELF file; `None` where it has none.
+/// The build-id of an open ELF file, or of one that is packed with gzip, xz or zstd, as kernel modules are; `None`
+/// where it has none.
 ///
 /// # Errors
 /// Where the file is no ELF file, or a damaged one.
 pub fn build_id_of(file: File) -> Result<Option<BuildId>, ElfError> {
-    find_build_id(&ReadCache::new(file))
+    match unpacked(&file).map_err(ElfError::Packed)? {
+        Some(bytes) => find_build_id(bytes.as_slice()),
+        None => find_build_id(&ReadCache::new(file)),
+    }
 }
 
 /// The build-id of an ELF image, wherever it is.

@@ -1,0 +1,26 @@
+//! Compares the ids of a recording with those of this machine's files.
+
+use perf_session::build_id::{BuildIdSource, NoBuildId};
+use perf_session::dso::Dso;
+
+use crate::{List, OnDisk};
+
+/// Asks for the id of each DSO that has one. `files` must not know the recording's own ids.
+pub fn check(list: &mut List, files: &mut dyn BuildIdSource) {
+    for listed in &mut list.dsos {
+        let Some(build_id) = listed.build_id else { continue };
+        let dso = Dso {
+            machine: listed.machine,
+            kind: listed.kind,
+            name: listed.name.clone(),
+            inode: None,
+            build_id: None,
+        };
+        listed.on_disk = Some(match files.build_id(&dso) {
+            Ok(Some(found)) if found == build_id => OnDisk::Same,
+            Ok(Some(found)) => OnDisk::Differs(found),
+            Ok(None) => OnDisk::Gone(NoBuildId::Unknown.to_string()),
+            Err(reason) => OnDisk::Gone(reason.to_string()),
+        });
+    }
+}

@@ -1,0 +1,106 @@
+//! What is listed: DSOs, with their ids and all that the recording says of them.
+
+use bstr::BString;
+use perf_format::BuildId;
+use perf_session::dso::{DsoKind, MachinePid};
+
+/// The DSOs of a recording, in perf's order: the host's first, each machine's as they came up in time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct List {
+    /// The DSOs.
+    pub dsos: Vec<Listed>,
+}
+
+/// A DSO of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The long name.
+    pub name: BString,
+    /// The machine it is on: -1 the host.
+    pub machine: MachinePid,
+    /// What it is.
+    pub kind: DsoKind,
+    /// The id: where several places carry different ones, the last, which is what perf uses.
+    pub build_id: Option<BuildId>,
+    /// How often samples hit it.
+    pub hits: Hits,
+    /// The places that carry an id for it.
+    pub sources: Vec<Source>,
+    /// What this machine's file of that name says, where it was asked.
+    pub on_disk: Option<OnDisk>,
+}
+
+/// How many samples hit a DSO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hits {
+    /// By their own address.
+    pub ip: u64,
+    /// By an address of their call chain, the innermost included.
+    pub callchain: u64,
+}
+
+/// A place in a recording that carries an id for a DSO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Which.
+    pub place: Place,
+    /// The id that it carries.
+    pub build_id: BuildId,
+}
+
+/// Where in a recording ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The table behind a file's records.
+    Header,
+    /// A BUILD_ID record.
+    Record,
+    /// The MMAP2 record of the map.
+    Mmap2,
+}
+
+/// A file on this machine, compared with what the recording says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnDisk {
+    /// It has the same id.
+    Same,
+    /// It has another.
+    Differs(BuildId),
+    /// It is not there, or has no id that can be read, and why.
+    Gone(String),
+}
+
+/// How a list is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// By name, as perf from 6.10 on does by itself.
+    Name,
+    /// The most hits by address first, then the most by call chain.
+    Hits,
+    /// By id; those without one first.
+    Id,
+}
+
+impl List {
+    /// Sorts the list. What is equal stays in perf's order.
+    pub fn sort(&mut self, by: Sort) {
+        match by {
+            Sort::Name => self.dsos.sort_by(|a, b| a.name.cmp(&b.name)),
+            Sort::Hits => {
+                self.dsos.sort_by_key(|dso| std::cmp::Reverse((dso.hits.ip, dso.hits.callchain)));
+            }
+            Sort::Id => self.dsos.sort_by_key(|dso| dso.build_id),
+        }
+    }
+
+    /// Keeps only what has no id.
+    pub fn retain_missing(&mut self) {
+        self.dsos.retain(|dso| dso.build_id.is_none());
+    }
+
+    /// How many of the files on this machine are other builds.
+    #[must_use]
+    pub fn differing(&self) -> usize {
+        self.dsos.iter().filter(|dso| matches!(dso.on_disk, Some(OnDisk::Differs(_)))).count()
+    }
+}

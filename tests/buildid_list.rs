@@ -1,0 +1,398 @@
+//! `perftool buildid-list`: perf's text to the byte, every kind of input, JSON, and what is said of damage.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{oracle, perftool, run, stderr};
+use insta::assert_snapshot;
+use perf_format::record::{BuildIdRecord, CpuMode, MapFile, Misc, Record, SizedBuildId};
+use perf_format::testing::{At, StreamBuilder};
+use perf_format::{BuildId, Endian};
+use perf_session::testing::Elf;
+
+fn list(args: &[&str], input: &Path) -> Output {
+    perftool(&["buildid-list"]).args(args).arg("-i").arg(input).output().expect("it runs")
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("text")
+}
+
+/// What was printed, what was said, and how it ended.
+fn told(output: Output, dir: &Path) -> String {
+    let code = output.status.code().expect("an exit code");
+    let said = stderr(&output).replace(&*dir.to_string_lossy(), "DIR");
+    format!("{}{said}(exit {code})\n", text(output.stdout))
+}
+
+/// All recordings that are kept, pipes and files.
+fn recordings() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = fs::read_dir(common::data())
+        .expect("tests/data is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pipe" || extension == "data"))
+        .collect();
+    all.sort();
+    all
+}
+
+/// What perf prints, with the vdso's own name in the place of its temporary file's; `None` where it fails.
+fn perfs(args: &[&str], input: &Path) -> Option<String> {
+    let mut command = Command::new("perf");
+    command.arg("buildid-list").args(args).arg("-f").arg("-i").arg(input);
+    let output = command.env("HOME", "/nonexistent").stdin(Stdio::null()).output().expect("perf runs");
+    let failed = !output.status.success()
+        || stderr(&output).contains("failed")
+        || stderr(&output).contains("unexpected");
+    let lines = text(output.stdout)
+        .lines()
+        .map(|line| match line.split_once(" /tmp/perf-vdso.so-") {
+            Some((id, _)) => format!("{id} [vdso]\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    (!failed).then_some(lines)
+}
+
+#[test]
+fn the_text_is_perfs_to_the_byte_on_every_recording() {
+    if !oracle::perf_is_here("perf buildid-list on the recordings") {
+        return;
+    }
+    let mut compared = 0;
+    for path in recordings() {
+        for args in [&[][..], &["-H"]] {
+            if let Some(perfs) = perfs(args, &path) {
+                compared += 1;
+                let output = list(args, &path);
+                assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
+                assert_eq!(text(output.stdout), perfs, "{} {args:?}", path.display());
+            }
+        }
+    }
+    assert!(compared >= 30, "perf reads most recordings; it did {compared}");
+}
+
+#[test]
+fn the_text_is_perfs_on_fresh_recordings() {
+    if !oracle::perf_is_here("fresh recordings") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let kinds: [&[&str]; 8] = [
+        &[],
+        &["-g"],
+        &["-z"],
+        &["--buildid-all"],
+        &["--buildid-mmap"],
+        &["-B"],
+        &["-a", "-g"],
+        &["--threads"],
+    ];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let path = dir.path().join(format!("{number}.data"));
+        let mut record = Command::new("perf");
+        record.args(["record", "-q", "-e", "cpu-clock", "-F", "4000"]).args(kind).arg("-o").arg(&path);
+        record.args(["--", "sh", "-c", "ls -R /usr/share/doc >/dev/null; seq 40000 | sort -r | cksum"]);
+        let recorded = record.stdin(Stdio::null()).output().expect("perf runs");
+        if !recorded.status.success() {
+            return oracle::cannot_record(&stderr(&recorded));
+        }
+        for args in [&[][..], &["-H"]] {
+            let output = list(args, &path);
+            assert!(output.status.success(), "{kind:?}: {}", stderr(&output));
+            assert_eq!(
+                text(output.stdout),
+                perfs(args, &path).expect("perf reads its own"),
+                "{kind:?} {args:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_pipe_holds_is_listed_wherever_it_comes_from() {
+    let path = common::data().join("build-id-mmap.pipe");
+    let expected = text(list(&[], &path).stdout);
+    assert_eq!(expected.lines().count(), 4, "{expected}");
+    let stream = fs::read(&path).expect("a recording");
+    // A pipe on standard input needs no name.
+    assert_eq!(text(run(perftool(&["buildid-list"]), &stream).stdout), expected);
+    assert_eq!(text(run(perftool(&["buildid-list", "-i", "-"]), &stream).stdout), expected);
+    let from_file = perftool(&["buildid-list", "-i", "-"]).stdin(File::open(&path).expect("open")).output();
+    assert_eq!(text(from_file.expect("it runs").stdout), expected);
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("a FIFO");
+    let both = [&["buildid-list"][..], &["buildid-list", "-i", fifo.to_str().expect("text")]];
+    for (redirected, args) in [true, false].into_iter().zip(both) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| fs::write(&fifo, &stream).expect("somebody reads it"));
+            let mut command = perftool(args);
+            if redirected {
+                command.stdin(File::open(&fifo).expect("somebody writes it"));
+            }
+            assert_eq!(text(command.output().expect("it runs").stdout), expected);
+        });
+    }
+}
+
+#[test]
+fn without_a_pipe_and_a_name_it_is_perf_data() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plain = common::data().join("plain.data");
+    fs::copy(&plain, dir.path().join("perf.data")).expect("copied");
+    let mut command = perftool(&["buildid-list"]);
+    let output = command.current_dir(dir.path()).stdin(Stdio::null()).output().expect("it runs");
+    assert_eq!(text(output.stdout), text(list(&[], &plain).stdout));
+}
+
+#[test]
+fn an_object_file_is_its_id_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("object");
+    for len in [1, 5, 8, 16, 20] {
+        for sections in [true, false] {
+            fs::write(&path, Elf { sections, ..Elf::with_build_id(&vec![0x5e; len]) }.bytes())
+                .expect("written");
+            assert_eq!(text(list(&[], &path).stdout), format!("{}\n", "5e".repeat(len)));
+        }
+    }
+    for packed in ["module.ko", "module.ko.gz", "module.ko.xz", "module.ko.zst"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("perf-session/tests/data").join(packed);
+        assert_eq!(text(list(&[], &path).stdout), format!("{}\n", "cd".repeat(20)), "{packed}");
+    }
+    fs::write(&path, Elf::new(object::Endianness::Little, true).bytes()).expect("written");
+    assert_snapshot!(told(list(&[], &path), dir.path()));
+}
+
+#[test]
+fn the_running_kernel_is_told() {
+    let id = text(perftool(&["buildid-list", "-k"]).output().expect("it runs").stdout);
+    assert_eq!(id.len(), 41, "{id}");
+    let maps = text(perftool(&["buildid-list", "--kernel-maps"]).output().expect("it runs").stdout);
+    let first = maps.lines().next().expect("a line");
+    assert!(first.starts_with(id.trim_end()) && first.ends_with(" [kernel.kallsyms]"), "{first}");
+    if oracle::perf_is_here("perf buildid-list -k and -m") {
+        for option in ["-k", "-m"] {
+            let perfs = Command::new("perf").args(["buildid-list", option]).output().expect("perf runs");
+            assert_eq!(
+                text(perftool(&["buildid-list", option]).output().expect("it runs").stdout),
+                text(perfs.stdout)
+            );
+        }
+    }
+}
+
+#[test]
+fn json_says_where_each_id_comes_from() {
+    for name in ["plain.data", "callchain.data", "callchain.pipe", "build-id-mmap.pipe", "compressed.pipe"] {
+        let output = list(&["--json"], &common::data().join(name));
+        assert_eq!(stderr(&output), "");
+        assert_snapshot!(format!("json_{name}"), text(output.stdout));
+    }
+}
+
+/// A stream in which the places of an id do not agree, with a guest and a name that is no UTF-8.
+fn contradictory() -> Vec<u8> {
+    let id = |byte| BuildId::new(&[byte; 20]).expect("an id");
+    let mapped = |byte| MapFile::BuildId(Some(id(byte)));
+    let guest = BuildIdRecord {
+        pid: 77,
+        build_id: SizedBuildId(id(9)),
+        filename: "[guest.kernel.kallsyms.77]".into(),
+    };
+    let odd_name =
+        BuildIdRecord { pid: -1, build_id: SizedBuildId(id(5)), filename: b"/lib/\xff.so"[..].into() };
+    StreamBuilder::with_callchains(Endian::Big)
+        .record(Misc::of(CpuMode::GuestKernel), &Record::BuildId(guest))
+        .record(Misc::of(CpuMode::User), &Record::BuildId(odd_name))
+        .mapped(At::new(1, 10), 0x1000, 0x1000, "/lib/a.so", mapped(1))
+        .build_id(CpuMode::User, id(2), "/lib/a.so")
+        .mapped(At::new(1, 20), 0x8000, 0x1000, "/lib/a.so", mapped(1))
+        .mmap2(At::new(1, 11), 0x2000, 0x1000, "/lib/b.so")
+        .mmap2(At::new(1, 11), 0x4000, 0x1000, "/lib/unhit.so")
+        .sample(CpuMode::User, At::new(1, 12), 0x2000, &[0x2000, 0x1000, 0x2004, 0x1008])
+        .sample(CpuMode::User, At::new(1, 13), 0x2000, &[0x2000])
+        .bytes()
+}
+
+#[test]
+fn json_holds_what_does_not_agree() {
+    let output = run(perftool(&["buildid-list", "--json"]), &contradictory());
+    assert_snapshot!(text(output.stdout));
+}
+
+#[test]
+fn lists_can_be_sorted_and_cut_to_what_is_missing() {
+    let stream = contradictory();
+    let told: Vec<String> =
+        [&["--sort=name"][..], &["--sort=hits"], &["--sort=id"], &["--json", "--missing"]]
+            .into_iter()
+            .map(|args| {
+                let output = run(perftool(&[&["buildid-list"], args].concat()), &stream);
+                format!("--- {}\n{}", args.join(" "), String::from_utf8_lossy(&output.stdout))
+            })
+            .collect();
+    assert_snapshot!(told.concat());
+}
+
+#[test]
+fn ids_are_compared_with_the_files_here() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let name = |file: &str| dir.path().join(file).into_os_string().into_string().expect("text");
+    let id = |byte| BuildId::new(&[byte; 20]).expect("an id");
+    fs::write(name("same"), Elf::with_build_id(&[1; 20]).bytes()).expect("written");
+    fs::write(name("rebuilt"), Elf::with_build_id(&[3; 20]).bytes()).expect("written");
+    let stream = |files: &[(&str, u8)]| {
+        let stream = StreamBuilder::with_callchains(Endian::Little);
+        let stream = files
+            .iter()
+            .fold(stream, |stream, (file, byte)| stream.build_id(CpuMode::User, id(*byte), &name(file)));
+        let stream = (0u64..).zip(files).fold(stream, |stream, (n, (file, _))| {
+            stream.mmap2(At::new(1, 1), 0x1000 * (n + 1), 0x1000, &name(file))
+        });
+        let stream = (0u64..).zip(files).fold(stream, |stream, (n, _)| {
+            stream.sample(CpuMode::User, At::new(1, 2), 0x1000 * (n + 1), &[])
+        });
+        stream.bytes()
+    };
+    let differing = stream(&[("same", 1), ("rebuilt", 2), ("gone", 4)]);
+    let shown = |args: &[&str], stream: &[u8]| {
+        let output = run(perftool(&[&["buildid-list", "--check"], args].concat()), stream);
+        told(output, dir.path()).replace(&*dir.path().to_string_lossy(), "DIR")
+    };
+    assert_snapshot!(shown(&[], &differing));
+    assert_snapshot!("ids_are_compared_json", shown(&["--json"], &differing));
+    assert_snapshot!("ids_are_the_same", shown(&[], &stream(&[("same", 1), ("gone", 4)])));
+}
+
+#[test]
+fn a_cut_recording_lists_what_it_holds_and_says_where_it_ended() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cut = |name: &str, len: usize| {
+        let bytes = fs::read(common::data().join(name)).expect("a recording");
+        let path = dir.path().join(format!("cut-{len}-{name}"));
+        fs::write(&path, &bytes[..len]).expect("written");
+        told(list(&[], &path), dir.path())
+    };
+    let told: Vec<String> =
+        [("plain.data", 60), ("plain.data", 104), ("plain.data", 5000), ("callchain.pipe", 9000)]
+            .into_iter()
+            .map(|(name, len)| format!("--- {name}, {len} bytes\n{}", cut(name, len)))
+            .collect();
+    assert_snapshot!(told.concat());
+}
+
+#[test]
+fn a_recording_that_was_never_closed_is_read_to_its_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("killed.data");
+    let mut bytes = fs::read(common::data().join("plain.data")).expect("a recording");
+    let data = usize::try_from(u64::from_le_bytes(bytes[40..48].try_into().expect("8"))).expect("small");
+    let size = usize::try_from(u64::from_le_bytes(bytes[48..56].try_into().expect("8"))).expect("small");
+    bytes.truncate(data + size);
+    bytes[48..56].fill(0);
+    fs::write(&path, bytes).expect("written");
+    assert_snapshot!(told(list(&[], &path), dir.path()));
+}
+
+#[test]
+fn sections_that_cannot_be_are_an_error_with_their_offset() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("bad.data");
+    let whole = fs::read(common::data().join("plain.data")).expect("a recording");
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    let table = usize::try_from(word(&whole, 40) + word(&whole, 48)).expect("small");
+    let ids = usize::try_from(word(&whole, table)).expect("small");
+    let changes: [(&str, usize, Vec<u8>); 6] = [
+        ("the table far outside", table, vec![0xff; 8]),
+        ("the table longer than memory", table + 8, vec![0xff; 7]),
+        ("an entry without an end to its name", ids + 36, vec![b'x'; 64]),
+        ("an entry longer than the table", ids + 6, vec![0xff; 2]),
+        ("an entry of no size", ids + 6, vec![0; 2]),
+        ("attrs far outside", 24, vec![0xff; 7]),
+    ];
+    let mut all = String::new();
+    for (what, at, bytes) in changes {
+        let mut damaged = whole.clone();
+        damaged[at..at + bytes.len()].copy_from_slice(&bytes);
+        fs::write(&path, damaged).expect("written");
+        let args: &[&str] = if what.starts_with("attrs") { &["-H"] } else { &[] };
+        all += &format!("--- {what}\n{}", told(list(args, &path), dir.path()));
+    }
+    assert_snapshot!(all);
+}
+
+#[test]
+fn a_directory_is_a_recording_or_an_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_snapshot!(told(list(&[], dir.path()), dir.path()));
+    fs::copy(common::data().join("plain.data"), dir.path().join("data")).expect("copied");
+    let expected = text(list(&[], &common::data().join("plain.data")).stdout);
+    assert_eq!(text(list(&[], dir.path()).stdout), expected);
+}
+
+#[test]
+fn a_file_in_the_other_byte_order_and_with_the_old_magic_is_read() {
+    // The header of a 2.6.33 file, all sections empty, and a BUILD_ID table behind no records.
+    for (endian, magic) in [
+        (Endian::Little, b"PERFILE2"),
+        (Endian::Big, b"2ELIFREP"),
+        (Endian::Little, b"PERFFILE"),
+        (Endian::Big, b"PERFFILE"),
+    ] {
+        let mut file = magic.to_vec();
+        for word in [104, 64 + 16, 104, 0, 104, 0, 0, 0, (1 << 2) | (1 << 3), 0, 0, 0] {
+            file.extend(endian.put_u64(word));
+        }
+        let mut table = Vec::new();
+        let id = SizedBuildId(BuildId::new(&[0x2b; 20]).expect("an id"));
+        let entry = BuildIdRecord { pid: -1, build_id: id, filename: "/bin/old".into() };
+        Record::BuildId(entry).encode(Misc::of(CpuMode::User), &[], endian, &mut table).expect("small");
+        table[..4].fill(0);
+        for word in [104 + 32, table.len() as u64, 104 + 32 + table.len() as u64, 0] {
+            file.extend(endian.put_u64(word));
+        }
+        file.extend(table);
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("old.data");
+        fs::write(&path, file).expect("written");
+        // A recording without records and one whose header was never completed look the same.
+        let output = list(&[], &path);
+        assert_eq!(text(output.stdout), format!("{} /bin/old\n", "2b".repeat(20)), "{endian:?} {magic:?}");
+    }
+}
+
+#[test]
+fn a_table_is_read_without_the_records() {
+    // A terabyte of records that are not there: whoever reads them takes for ever.
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("huge.data");
+    let whole = fs::read(common::data().join("plain.data")).expect("a recording");
+    let word = |at: usize| u64::from_le_bytes(whole[at..at + 8].try_into().expect("8 bytes"));
+    let (data, size, more) = (word(40), word(48), 1u64 << 40);
+    let table = usize::try_from(data + size).expect("small");
+    let file = File::create(&path).expect("made");
+    let mut head = whole[..usize::try_from(data).expect("small")].to_vec();
+    head[48..56].copy_from_slice(&(size + more).to_le_bytes());
+    std::os::unix::fs::FileExt::write_all_at(&file, &head, 0).expect("written");
+    let mut tail = whole[table..].to_vec();
+    let features = (0..tail.len() / 16).take_while(|n| {
+        let offset = u64::from_le_bytes(tail[n * 16..n * 16 + 8].try_into().expect("8 bytes"));
+        offset >= data + size && offset < whole.len() as u64
+    });
+    for at in features.map(|n| n * 16).collect::<Vec<_>>() {
+        let offset = u64::from_le_bytes(tail[at..at + 8].try_into().expect("8 bytes"));
+        tail[at..at + 8].copy_from_slice(&(offset + more).to_le_bytes());
+    }
+    std::os::unix::fs::FileExt::write_all_at(&file, &tail, data + size + more).expect("written");
+    assert!(file.metadata().expect("there").size() > more);
+    let expected = text(list(&[], &common::data().join("plain.data")).stdout);
+    assert_eq!(text(list(&[], &path).stdout), expected);
+}
