@@ -17,6 +17,7 @@ pub(crate) struct Input {
     path: Option<PathBuf>,
     /// The other files of a directory recording.
     others: Vec<File>,
+    is_directory: bool,
 }
 
 impl Input {
@@ -32,10 +33,11 @@ impl Input {
                 bail!("standard input is a terminal: pipe perf data into it, or name a file with -i");
             }
             let file = stdin.as_fd().try_clone_to_owned().context("cannot read standard input")?.into();
-            return Ok(Self { file, path: None, others: Vec::new() });
+            return Ok(Self { file, path: None, others: Vec::new(), is_directory: false });
         }
         if !path.is_dir() {
-            return Ok(Self { file: open(path, force)?, path: Some(path.to_owned()), others: Vec::new() });
+            let (file, path) = (open(path, force)?, Some(path.to_owned()));
+            return Ok(Self { file, path, others: Vec::new(), is_directory: false });
         }
         let first = path.join("data");
         if !first.is_file() {
@@ -44,7 +46,17 @@ impl Input {
         let numbered = (0..).map(|number| path.join(format!("data.{number}")));
         let others = numbered.take_while(|path| path.is_file()).map(|path| open(&path, force));
         let others = others.collect::<anyhow::Result<_>>()?;
-        Ok(Self { file: open(&first, force)?, path: Some(path.to_owned()), others })
+        Ok(Self { file: open(&first, force)?, path: Some(path.to_owned()), others, is_directory: true })
+    }
+
+    /// Whether it is a recording in a directory.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.is_directory
+    }
+
+    /// The directory, if the recording is in one.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|_| self.is_directory)
     }
 
     /// Whether a producer may still be writing to it.

@@ -1,5 +1,6 @@
-//! Interrupts while a pipe is read: the producer gets the same Ctrl-C and still has its last buffers to write, so
-//! the first one only means that the end is near. The second ends the program as any other.
+//! Interrupts. While a pipe is read, the producer gets the same Ctrl-C and still has its last buffers to write, so
+//! the first one only means that the end is near. While a file is read, it ends the reading, and what was begun is
+//! cleared away. The second ends the program as any other.
 
 use std::io;
 use std::sync::Arc;
@@ -8,16 +9,16 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// From here on the first SIGINT or SIGTERM is passed over and the second kills.
+/// From here on the first SIGINT or SIGTERM sets the flag that is returned, and the second kills.
 ///
 /// # Errors
 /// Where the handlers cannot be set.
-pub(crate) fn read_to_the_end() -> io::Result<()> {
+pub(crate) fn noted() -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the second signal finds the flag that the first one set.
         flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
         flag::register(signal, Arc::clone(&interrupted))?;
     }
-    Ok(())
+    Ok(interrupted)
 }

@@ -14,6 +14,7 @@ pub mod exit;
 mod input;
 mod interrupt;
 mod output;
+mod progress;
 mod report;
 
 /// The command line: `perftool SUBCOMMAND [OPTIONS]`.

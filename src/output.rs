@@ -1,38 +1,121 @@
-//! Standard output as a stream of bytes: unbuffered, since what is read is to go on at once.
+//! Outputs: standard output or a device as a stream of bytes, unbuffered, since what is read is to go on at once; or
+//! a file, which takes its name when it is whole.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::{NamedTempFile, TempDir};
 
-/// Where perf data is written.
+/// Where perf data is written. `Display` names it.
 #[derive(Debug)]
-pub(crate) struct Output {
-    file: File,
+pub(crate) enum Output {
+    /// Standard output, a FIFO or a device: in pipe format.
+    Stream(File, String),
+    /// A file under a name that nobody looks for, beside the one it shall have.
+    Replacement(NamedTempFile, PathBuf),
+    /// A directory, likewise.
+    Directory(TempDir, PathBuf),
 }
 
 impl Output {
-    /// Standard output.
+    /// Opens an output; `-` is standard output. A recording in a directory goes into a directory.
     ///
     /// # Errors
-    /// Where it is a terminal, which perf data would only disturb.
-    pub(crate) fn stdout() -> anyhow::Result<Self> {
-        let stdout = io::stdout();
-        if stdout.is_terminal() {
-            bail!("standard output is a terminal: pipe it into perf report -i -, or redirect it to a file");
+    /// Where it is a terminal, which perf data would only disturb, where a directory stands in its way, or where it
+    /// cannot be made.
+    pub(crate) fn open(path: &Path, is_directory: bool) -> anyhow::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Self::stdout();
         }
-        let file = stdout.as_fd().try_clone_to_owned().context("cannot write to standard output")?.into();
-        Ok(Self { file })
+        let cannot = || format!("cannot write to {}", path.display());
+        let kind = fs::metadata(path).map(|meta| meta.file_type());
+        match kind {
+            Ok(kind) if kind.is_dir() && !is_directory => bail!("{}: it is a directory", cannot()),
+            Ok(kind) if kind.is_dir() && !is_recording(path) => {
+                bail!("{}: it is a directory, and no recording is in it", cannot())
+            }
+            Ok(kind) if !kind.is_dir() && is_directory => {
+                bail!("{}: a recording in a directory goes into a directory", cannot())
+            }
+            Ok(kind) if !kind.is_dir() && !kind.is_file() => {
+                let file = File::options().write(true).open(path).with_context(cannot)?;
+                return Self::stream(file, path.display().to_string());
+            }
+            _ => {}
+        }
+        // What a link points to is replaced, not the link.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folder =
+            target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // The name of a file that could not be made is nobody's business.
+        let nameless = |error: io::Error| io::Error::from(error.kind());
+        let mut beside = tempfile::Builder::new();
+        beside.prefix(".perftool-");
+        if is_directory {
+            let made = beside.tempdir_in(folder).map_err(nameless).with_context(cannot)?;
+            return Ok(Self::Directory(made, target));
+        }
+        let made = beside.tempfile_in(folder).map_err(nameless).with_context(cannot)?;
+        Ok(Self::Replacement(made, target))
+    }
+
+    fn stdout() -> anyhow::Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
+        Self::stream(stdout.into(), "standard output".to_owned())
+    }
+
+    fn stream(file: File, name: String) -> anyhow::Result<Self> {
+        if file.is_terminal() {
+            bail!("{name} is a terminal: pipe it into perf report -i -, or redirect it to a file");
+        }
+        Ok(Self::Stream(file, name))
+    }
+
+    /// Gives a whole output its name. One that is never given it goes without a trace.
+    ///
+    /// # Errors
+    /// Where it cannot take the name.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stream(..) => Ok(()),
+            Self::Replacement(file, target) => {
+                let cannot = || format!("cannot give the output its name, {}", target.display());
+                file.persist(&target).map(drop).with_context(cannot)
+            }
+            Self::Directory(made, target) => {
+                let cannot = || format!("cannot give the output its name, {}", target.display());
+                fs::set_permissions(made.path(), Permissions::from_mode(0o700)).with_context(cannot)?;
+                if fs::symlink_metadata(&target).is_ok() {
+                    // The old one is then under the other name, and goes with it.
+                    renameat_with(CWD, made.path(), CWD, &target, RenameFlags::EXCHANGE)
+                        .with_context(cannot)?;
+                    return made.close().context("cannot remove what stood there before");
+                }
+                fs::rename(made.keep(), &target).with_context(cannot)
+            }
+        }
     }
 }
 
-impl Write for Output {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.file.write(buf)
-    }
+/// Whether a directory is a recording, so that another may take its place.
+fn is_recording(path: &Path) -> bool {
+    let magic = fs::File::open(path.join("data")).and_then(|mut file| {
+        let mut magic = [0; 8];
+        io::Read::read_exact(&mut file, &mut magic).map(|()| magic)
+    });
+    magic.is_ok_and(|magic| [b"PERFILE2", b"2ELIFREP", b"PERFFILE"].contains(&&magic))
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stream(_, name) => f.write_str(name),
+            Self::Replacement(_, target) | Self::Directory(_, target) => target.display().fmt(f),
+        }
     }
 }

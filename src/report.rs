@@ -12,6 +12,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::cmd::Talk;
 use crate::exit;
+use crate::progress::BesideTheBar;
 
 /// Sets up what is said: warnings; nothing but errors with `-q`; more with each `-v`.
 pub(crate) fn set_up(talk: Talk) {
@@ -22,7 +23,7 @@ pub(crate) fn set_up(talk: Talk) {
         Talk { .. } => LevelFilter::Trace,
     };
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).target(env_logger::Target::Stderr);
+    builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(BesideTheBar)));
     builder.format(|out, record| match record.level() {
         Level::Error => writeln!(out, "perftool: error: {}", record.args()),
         Level::Warn => writeln!(out, "perftool: warning: {}", record.args()),

@@ -6,6 +6,7 @@ use perf_format::record::{BuildIdRecord, HOST_PID, MapFile, Mmap2};
 use perf_format::{BuildId, Endian, Feature, Misc, RawRecord, RecordReader, RecordType, build_id_table};
 use perf_session::dso::{Dso, PerDso};
 use perf_session::file::PerfFile;
+use perf_session::frame::Frame;
 use perf_session::hits::Hits as SampleHits;
 use perf_session::{Error, Injection, Passed, RecordSet, Session, Tool, Verdict, Via};
 
@@ -43,7 +44,11 @@ pub fn from_pipe<R: Read>(records: RecordReader<R>, question: Question) -> Colle
 ///
 /// # Errors
 /// Where the first cannot be read as far as its header.
-pub fn from_files<S: Read + Seek>(first: S, others: Vec<S>, question: Question) -> Result<Collected, Error> {
+pub fn from_files<S: Read + Seek>(
+    first: S,
+    mut others: Vec<S>,
+    question: Question,
+) -> Result<Collected, Error> {
     let mut file = PerfFile::open(first)?;
     let mut collector = Collector::new();
     let mut damage = file.whole().err();
@@ -68,15 +73,15 @@ pub fn from_files<S: Read + Seek>(first: S, others: Vec<S>, question: Question) 
     if question == Question::Table {
         return Ok(collector.collected(question, damage.map(Error::from)));
     }
-    match file.attrs() {
-        Ok(attrs) => {
-            attrs.into_iter().for_each(|(attr, ids)| collector.session.evlist.add(attr, ids.into_iter()));
-        }
-        Err(error) => _ = damage.get_or_insert(error),
+    let events = file.events().map(|events| Frame::new(file.header.endian, events));
+    match events.map_err(Error::from).and_then(|events| events.introduce(&mut collector.session)) {
+        Ok(()) => {}
+        Err(Error::Format(error)) => _ = damage.get_or_insert(error),
+        Err(error) => return Err(error),
     }
     let endian = file.header.endian;
     let mut readers = vec![file.records()?];
-    readers.extend(others.into_iter().map(|source| RecordReader::records(source.take(u64::MAX), endian, 0)));
+    readers.extend(others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)));
     // Where the records end too soon is the better news than that they do.
     let read = collector.read(&mut readers).err();
     Ok(collector.collected(question, read.or(damage.map(Error::from))))

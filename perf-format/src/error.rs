@@ -144,6 +144,9 @@ pub enum SectionProblem {
     /// Nobody came to write its size.
     #[error("was never completed: the recording was not closed")]
     NotClosed,
+    /// It lies over another.
+    #[error("overlaps the {0}")]
+    Overlaps(&'static str),
     /// Its entries cannot be what they should be.
     #[error("has entries that cannot be read")]
     Entries,

@@ -3,12 +3,35 @@
 use std::fmt;
 
 mod build_id_table;
+mod event_desc;
 
-pub use build_id_table::build_id_table;
+pub use build_id_table::{build_id_table, push_build_id};
+pub use event_desc::event_names;
 
 /// The number of a feature, `HEADER_*` in perf. Unknown ones are carried.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Feature(pub u32);
+
+impl Feature {
+    /// `HEADER_LAST_FEATURE` of the perf of the day (6.1 to 6.12): a HEADER_FEATURE record with this number and no
+    /// payload says that there are no more.
+    pub const LAST: Self = Self(32);
+
+    /// Whether the feature describes the file that it is in and not the recording: where things stand in it, or
+    /// what a pipe says with records of its own.
+    #[must_use]
+    pub fn is_of_the_file(self) -> bool {
+        let of_the_file = [
+            Self::TRACING_DATA,
+            Self::BUILD_ID,
+            Self::BRANCH_STACK,
+            Self::AUXTRACE,
+            Self::STAT,
+            Self::DIR_FORMAT,
+        ];
+        of_the_file.contains(&self)
+    }
+}
 
 macro_rules! features {
     ($($number:literal $name:ident $what:literal;)*) => {

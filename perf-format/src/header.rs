@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::codec::{Decoder, Fixed as _, layout};
+use crate::codec::{Decoder, Encoder, Fixed as _, layout};
 use crate::reader::read_full;
 use crate::record::Misc;
 use crate::{Endian, Error, Feature};
@@ -136,6 +136,29 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
+    /// A header with these features.
+    #[must_use]
+    pub fn new(words: FileHeaderWords, endian: Endian, features: impl IntoIterator<Item = Feature>) -> Self {
+        let mut bits = [0; 4];
+        for Feature(bit) in features {
+            if let Some(word) = bits.get_mut(bit as usize / 64) {
+                *word |= 1_u64 << (bit % 64);
+            }
+        }
+        let words = FileHeaderWords { magic: endian.put_u64(MAGIC2), size: FILE_HEADER_SIZE, ..words };
+        Self { words, endian, features: bits }
+    }
+
+    /// The header's bytes, [`FILE_HEADER_SIZE`] of them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut e = Encoder::new(&mut bytes, self.endian, Misc::default());
+        e.put(&self.words);
+        self.features.iter().for_each(|word| e.put(word));
+        bytes
+    }
+
     /// Reads the header at the start of a file.
     ///
     /// # Errors

@@ -164,6 +164,15 @@ impl<'r> Batch<'r> {
         self.bytes.get(at(from)..at(to)).unwrap_or_default()
     }
 
+    /// The header of the next whole record, which stays the next.
+    #[must_use]
+    pub fn peek(&self) -> Option<RecordHeader> {
+        let rest =
+            self.bytes.get(self.cursor.start - self.start..).filter(|_| self.cursor.payload.left == 0)?;
+        let header = RecordHeader::from_bytes(*rest.first_chunk()?, self.cursor.endian);
+        (rest.len() >= header.size.into()).then_some(header)
+    }
+
     /// The input offset of the first record.
     #[must_use]
     pub fn offset(&self) -> u64 {

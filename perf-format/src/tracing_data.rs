@@ -37,6 +37,8 @@ pub struct TracingData<'a> {
     pub printk_formats: &'a BStr,
     /// tracefs `saved_cmdlines`; older versions have none.
     pub saved_cmdlines: Option<&'a BStr>,
+    /// How many bytes all of this took.
+    pub size: usize,
 }
 
 /// A system of tracepoints: `sched`, `block` and their like.
@@ -75,6 +77,7 @@ impl<'a> TracingData<'a> {
     }
 
     fn read(d: &mut Decoder<'a>) -> Result<Self, FieldError> {
+        let whole = d.rest().len();
         if d.field::<[u8; 10]>("magic")? != *MAGIC {
             return Err(FieldError { field: "magic", problem: Problem::Unexpected });
         }
@@ -109,6 +112,7 @@ impl<'a> TracingData<'a> {
             kallsyms,
             printk_formats,
             saved_cmdlines,
+            size: whole - d.rest().len(),
         })
     }
 }

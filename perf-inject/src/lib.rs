@@ -1,15 +1,20 @@
-//! Tools that put records into a passing stream of perf data.
+//! Tools that put records into a passing stream of perf data, and the run that passes it: from a pipe, a file or a
+//! directory, to a pipe or a file.
 //!
 //! [`Plan`] turns what was asked for into tools; each injector is one file and one row there. Records are
-//! injected through [`perf_session::Injection`], in front of the record that needs them; the stream's own bytes
-//! are never touched.
+//! injected through [`perf_session::Injection`], in front of the record that needs them; the recording's own bytes
+//! are never touched. [`Run`] knows the pairings of input and output.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
 mod build_ids;
+mod drop_feature;
 mod plan;
+mod run;
 
-pub use build_ids::{BuildIds, Injected};
+pub use build_ids::{BuildIds, IdsTo, Injected};
+pub use drop_feature::DropFeature;
 pub use plan::{Plan, Tools};
+pub use run::{Ended, Run};

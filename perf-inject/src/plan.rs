@@ -1,15 +1,20 @@
 //! What was asked for, and the tools that do it.
 
+use perf_format::Feature;
 use perf_session::Tool;
 use perf_session::build_id::Chain;
 
-use crate::BuildIds;
+use crate::{BuildIds, DropFeature, IdsTo};
 
 /// What shall be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// A BUILD_ID record in front of the first sample that hits a DSO.
+    /// The build-id of each DSO that a sample hits.
     pub build_ids: bool,
+    /// Where it goes; by default to the place where readers of the output look first.
+    pub ids_to: Option<IdsTo>,
+    /// Compressed records come out as what is inside them.
+    pub decompress: bool,
 }
 
 /// The tools of a plan; those that are not asked for are not there, and cost nothing.
@@ -17,19 +22,26 @@ pub struct Plan {
 pub struct Tools {
     /// Injects build-ids.
     pub build_ids: Option<BuildIds>,
+    drop_feature: Option<DropFeature>,
 }
 
 impl Plan {
-    /// The tools that do what was asked for. Ids come from `sources`.
+    /// The tools that do what was asked for. Ids come from `sources`, and go to `ids_to` where the plan does not
+    /// say.
     #[must_use]
-    pub fn tools(self, sources: Chain) -> Tools {
-        Tools { build_ids: self.build_ids.then(|| BuildIds::new(sources)) }
+    pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
+        let ids_to = self.ids_to.unwrap_or(ids_to);
+        Tools {
+            build_ids: self.build_ids.then(|| BuildIds::new(sources, ids_to)),
+            drop_feature: self.decompress.then_some(DropFeature(Feature::COMPRESSED)),
+        }
     }
 }
 
 impl Tools {
     /// The tools in the order in which they see a record.
     pub fn as_tools(&mut self) -> Vec<&mut dyn Tool> {
-        self.build_ids.iter_mut().map(|tool| tool as &mut dyn Tool).collect()
+        let build_ids = self.build_ids.iter_mut().map(|tool| tool as &mut dyn Tool);
+        build_ids.chain(self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool)).collect()
     }
 }

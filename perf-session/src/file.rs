@@ -4,7 +4,11 @@ use std::io::{Read, Seek, SeekFrom, Take};
 
 use perf_format::codec::{Decoder, Fixed as _};
 use perf_format::header::Section;
-use perf_format::{Attr, Error, Feature, FileHeader, Misc, RecordReader, SectionProblem, read_full};
+use perf_format::{
+    Attr, Error, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, SectionProblem, read_full,
+};
+
+use crate::frame::{Event, Frame};
 
 /// An open perf.data file whose header has been read.
 #[derive(Debug)]
@@ -18,6 +22,10 @@ pub struct PerfFile<S> {
 
 /// Bytes that the header of a file has at the most.
 const HEADER_SIZE: usize = 104;
+
+/// The most bytes that may stand between the table of features and the first of them: as many places as there are
+/// bits for features.
+const SLACK_AT_MOST: u64 = 256 * Section::SIZE as u64;
 
 /// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
 const SECTION_AT_MOST: u64 = 1 << 28;
@@ -53,11 +61,11 @@ impl<S: Read + Seek> PerfFile<S> {
         Ok(bytes)
     }
 
-    /// The events and their ids.
+    /// The events.
     ///
     /// # Errors
-    /// Where the attrs or their ids lie outside the file, or an attr cannot be read.
-    pub fn attrs(&mut self) -> Result<Vec<(Attr, Vec<u64>)>, Error> {
+    /// Where the attrs or their ids lie outside the file.
+    pub fn events(&mut self) -> Result<Vec<Event>, Error> {
         let section = self.header.words.attrs;
         let bytes = self.section("attrs", section)?;
         let wrong = |problem| Error::Section {
@@ -70,17 +78,44 @@ impl<S: Read + Seek> PerfFile<S> {
         if stride < Attr::MIN_SIZE + Section::SIZE {
             return Err(wrong(SectionProblem::Entries));
         }
-        let endian = self.header.endian;
-        let mut attrs = Vec::new();
+        let mut events = Vec::new();
         for entry in bytes.chunks_exact(stride) {
             let (attr, ids) = entry.split_at(stride - Section::SIZE);
-            let mut d = Decoder::new(attr, 0, endian, Misc::default());
-            let attr = d.get().map_err(|_| wrong(SectionProblem::Entries))?;
-            let ids = Decoder::new(ids, 0, endian, Misc::default()).get();
+            let ids = Decoder::new(ids, 0, self.header.endian, Misc::default()).get();
             let ids = self.section("ids", ids.map_err(|_| wrong(SectionProblem::Entries))?)?;
-            attrs.push((attr, ids.chunks_exact(8).filter_map(|id| endian.u64_at(id, 0)).collect()));
+            let ids = ids.chunks_exact(8).filter_map(|id| self.header.endian.u64_at(id, 0)).collect();
+            events.push(Event { attr: attr.to_vec(), ids });
         }
-        Ok(attrs)
+        Ok(events)
+    }
+
+    /// The frame round the records: the events and all features. Of a file that was never closed, it is the events
+    /// alone.
+    ///
+    /// # Errors
+    /// Where a part of it lies outside the file.
+    pub fn frame(&mut self) -> Result<Frame, Error> {
+        let mut frame = Frame::new(self.header.endian, self.events()?);
+        if !self.is_closed() {
+            return Ok(frame);
+        }
+        let features: Vec<_> = self.header.features().collect();
+        let table_end =
+            self.header.feature_table().unwrap_or_default() + (features.len() * Section::SIZE) as u64;
+        let mut first = u64::MAX;
+        for feature in features {
+            let Some((offset, bytes)) = self.feature_bytes(feature)? else { continue };
+            first = first.min(offset);
+            frame.features.insert(feature, bytes);
+        }
+        frame.slack = first.checked_sub(table_end).filter(|slack| *slack <= SLACK_AT_MOST).unwrap_or(0);
+        Ok(frame)
+    }
+
+    /// Whether the recording was ended in good order.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.header.words.data.size != 0
     }
 
     /// Whether the file has a feature.
@@ -116,11 +151,28 @@ impl<S: Read + Seek> PerfFile<S> {
     ///
     /// # Errors
     /// Where the source cannot seek there.
-    pub fn records(mut self) -> Result<RecordReader<Take<S>>, Error> {
-        let Section { offset, size } = self.header.words.data;
-        self.source.seek(SeekFrom::Start(offset)).map_err(|source| Error::Io { offset, source })?;
+    pub fn records(&mut self) -> Result<RecordReader<Take<&mut S>>, Error> {
+        let (Section { offset, size }, endian) = (self.header.words.data, self.header.endian);
         let size = if size == 0 { self.len.saturating_sub(offset) } else { size };
-        Ok(RecordReader::records(self.source.take(size), self.header.endian, offset))
+        Ok(RecordReader::records(self.at_records()?.take(size), endian, offset))
+    }
+
+    /// The source, at the first record, for whoever copies the records.
+    ///
+    /// # Errors
+    /// Where it cannot seek there.
+    pub fn at_records(&mut self) -> Result<&mut S, Error> {
+        let offset = self.header.words.data.offset;
+        self.source.seek(SeekFrom::Start(offset)).map_err(|source| Error::Io { offset, source })?;
+        Ok(&mut self.source)
+    }
+
+    /// Whether the records end where the header says, or the header was never completed.
+    ///
+    /// # Errors
+    /// [`Error::Section`] where the file ends before.
+    pub fn whole_or_unclosed(&self) -> Result<(), Error> {
+        if self.is_closed() { self.whole() } else { Ok(()) }
     }
 
     /// Whether the records end where the header says.
@@ -136,4 +188,27 @@ impl<S: Read + Seek> PerfFile<S> {
             _ => wrong(SectionProblem::Outside { len: self.len }),
         }
     }
+
+    /// Whether header, attrs and records each have their own place.
+    ///
+    /// # Errors
+    /// [`Error::Section`] with the first that lies over another.
+    pub fn apart(&self) -> Result<(), Error> {
+        let FileHeaderWords { size, attrs, data, .. } = self.header.words;
+        let header = Section { offset: 0, size };
+        let places = [("header", header), ("attrs", attrs), ("data", data)];
+        for (index, (section, place)) in places.iter().enumerate() {
+            let Section { offset, size } = *place;
+            if let Some((other, _)) = places.iter().take(index).find(|(_, other)| overlap(other, place)) {
+                let problem = SectionProblem::Overlaps(other);
+                return Err(Error::Section { section, offset, size, problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn overlap(a: &Section, b: &Section) -> bool {
+    let ends_before = |a: &Section, b: &Section| a.offset.saturating_add(a.size) <= b.offset;
+    a.size > 0 && b.size > 0 && !ends_before(a, b) && !ends_before(b, a)
 }

@@ -3,8 +3,8 @@
 //! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](thread), their
 //! [maps](map) with the time from which they hold, the [DSOs](dso) in them, the [events](evlist).
 //! [`Session::process_events`] reads batches of records, shows them to the session and to [tools](tool), and
-//! repipes them; [`Session::process_in_order`] is for tools that repipe nothing. A [file](mod@file) has a frame
-//! of its own. [Hits](hits) tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//! repipes them; [`Session::process_in_order`] is for tools that repipe nothing. A [file](mod@file) and a
+//! pipe have the same [frame] round their records, each in its way. [Hits](hits) tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
 //!
 //! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
 //! may want to know goes to the `log` facade.
@@ -18,6 +18,7 @@ pub mod dso;
 mod error;
 pub mod evlist;
 pub mod file;
+pub mod frame;
 pub mod hits;
 pub mod machine;
 pub mod map;

@@ -120,6 +120,7 @@ impl Run<'_, '_, '_> {
         for record in batch {
             let record = record?;
             passed.records += 1;
+            passed.read += record.bytes.len() as u64;
             self.take(&record)?;
         }
         Ok(true)

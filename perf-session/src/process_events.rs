@@ -30,6 +30,8 @@ impl std::fmt::Debug for Repipe<'_> {
 pub struct Passed {
     /// Records read.
     pub records: u64,
+    /// Bytes read as whole records and payloads.
+    pub read: u64,
     /// Bytes written, header and payloads included.
     pub written: u64,
     /// Of those, bytes of injected records.
@@ -90,6 +92,7 @@ impl Session {
         while let Some(batch) = records.next_batch()? {
             self.process_batch(batch, wanted, tools, &mut injected, &mut sink)?;
             while let Some(payload) = records.next_payload()? {
+                sink.passed.read += payload.len() as u64;
                 sink.write(payload)?;
             }
         }
@@ -127,6 +130,13 @@ impl Session {
                 }
             };
             sink.passed.records += 1;
+            sink.passed.read += record.bytes.len() as u64;
+            if self.decompress && is_compressed(record.record_type()) {
+                sink.write(batch.bytes(run, record.offset))?;
+                self.pass_inside(&record, wanted, tools, injected, sink)?;
+                run = batch.position();
+                continue;
+            }
             if !wanted.contains(record.record_type()) {
                 continue;
             }
@@ -188,6 +198,37 @@ impl Session {
         self.after_inflating(record, inflater, inside)
     }
 
+    /// Writes the records inside a compressed one in its place, and what is injected in front of each.
+    fn pass_inside(
+        &mut self,
+        record: &RawRecord<'_>,
+        wanted: RecordSet,
+        tools: &mut [&mut dyn Tool],
+        injected: &mut Vec<u8>,
+        sink: &mut Sink<'_, '_>,
+    ) -> Result<(), Error> {
+        let mut inflater = std::mem::take(&mut self.inflater).unwrap_or_default();
+        let mut plain = Vec::new();
+        let inside = inflater.inflate(record, |inner| {
+            let verdict = match wanted.contains(inner.record_type()) {
+                true => self.show(&inner, wanted, tools, injected)?,
+                false => Verdict::Repipe,
+            };
+            if !injected.is_empty() || plain.len() > PLAIN_AT_ONCE {
+                sink.write(&plain)?;
+                plain.clear();
+                sink.inject(injected)?;
+            }
+            if verdict == Verdict::Repipe {
+                plain.extend_from_slice(inner.bytes);
+            }
+            Ok::<_, Error>(())
+        });
+        self.inflater = Some(inflater);
+        sink.write(&plain)?;
+        inside
+    }
+
     /// Puts the inflater back for the next piece. A piece that does not inflate is odd, and nothing worse.
     pub(crate) fn after_inflating(
         &mut self,
@@ -205,6 +246,9 @@ impl Session {
         }
     }
 }
+
+/// Bytes of inflated records that are written at once.
+const PLAIN_AT_ONCE: usize = 1 << 20;
 
 /// Whether records are inside records of this type.
 pub(crate) fn is_compressed(record_type: RecordType) -> bool {

@@ -29,6 +29,8 @@ pub struct Session {
     /// Whether executable memory of no file is told apart by its process, under the name of the file in which its
     /// writer may leave symbols (`/tmp/perf-PID.map`), as perf names it.
     pub jit_names: bool,
+    /// Whether compressed records go on as the records that are inside them.
+    pub decompress: bool,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
     touched: Vec<Touched>,

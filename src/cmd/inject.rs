@@ -1,16 +1,21 @@
 //! `perftool inject`: perf data in, perf data out, and what was asked for put into it.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Format, Head, RecordReader};
-use perf_inject::Plan;
+use perf_inject::{IdsTo, Plan, Run};
+use perf_session::Error;
 use perf_session::build_id::Chain;
-use perf_session::{Passed, Repipe, Session};
+use perf_session::file::PerfFile;
 
 use super::Talk;
 use crate::input::Input;
 use crate::output::Output;
+use crate::progress::Watched;
 use crate::{interrupt, report};
 
 /// The options of `perftool inject`.
@@ -18,21 +23,30 @@ use crate::{interrupt, report};
 #[command(after_help = "\
 Examples:
   perf record -o - -g CMD | perftool inject -b | perf report -i -
-  perf record -o - -a sleep 10 | perftool inject -b > profile.pipe
-  perftool inject -b -i profile.pipe | perf script -i -
+  perf record -o - -a sleep 10 | perftool inject -b -o perf.data
+  perftool inject -b -i perf.data -o perf.data.new
 
 Exit status: 0 success, 1 damaged or unreadable data or a failed write, 129 usage error,
 141 the reader of standard output went away.")]
 pub(crate) struct Args {
-    /// Inject the build-id of each DSO in front of the first sample that hits it.
+    /// Inject the build-id of each DSO that a sample hits.
     #[arg(short = 'b', long)]
     build_ids: bool,
 
-    /// Read from FILE; - is standard input.
+    /// Where ids go: header (the table of a file, its default), events (records in front of the first
+    /// sample that needs them, the default in a pipe), or both, with a comma.
+    #[arg(long, value_name = "PLACES")]
+    buildid_to: Option<Places>,
+
+    /// Write compressed records as what is inside them.
+    #[arg(long)]
+    decompress: bool,
+
+    /// Read from FILE, in pipe or file format, or from the directory of a recording; - is standard input.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
-    /// Write to FILE; - is standard output.
+    /// Write to FILE, in file format; - is standard output, and like a FIFO or a device in pipe format.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 
@@ -44,45 +58,119 @@ pub(crate) struct Args {
     talk: Talk,
 }
 
+/// The places that ids go to.
+#[derive(Debug, Clone, Copy)]
+struct Places(IdsTo);
+
+impl FromStr for Places {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut to = IdsTo::default();
+        for place in text.split(',') {
+            match place {
+                "header" => to.header = true,
+                "events" => to.events = true,
+                other => return Err(format!("{other:?} is neither header nor events")),
+            }
+        }
+        Ok(Self(to))
+    }
+}
+
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.talk);
-        if self.output.as_os_str() != "-" {
-            bail!(
-                "cannot write to {}: so far inject writes to standard output alone (-o -)",
-                self.output.display()
-            );
-        }
         let mut input = Input::open(&self.input, self.force)?;
-        let mut output = Output::stdout()?;
-        if input.is_live() {
-            interrupt::read_to_the_end().context("cannot watch for interrupts")?;
-        }
-        let head = Head::read(&mut input).with_context(|| format!("cannot read {input}"))?;
-        if let Format::File(_) = head.format {
-            bail!(
-                "cannot read {input}: it is in perf's file format; so far inject reads what perf record -o - writes"
-            );
+        let mut output = Output::open(&self.output, input.is_directory())?;
+        let ids_to = self.buildid_to.map(|Places(to)| to);
+        if matches!(output, Output::Stream(..)) && ids_to.is_some_and(|to| to.header) {
+            bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
         }
         let name = input.to_string();
-        let mut records = RecordReader::pipe(input, head);
-        let mut session = Session::new();
-        let mut passed = Passed::default();
-        let mut tools = Plan { build_ids: self.build_ids }.tools(Chain::live());
-        let done =
-            session.process_events(&mut records, &mut tools.as_tools(), Repipe::To(&mut output), &mut passed);
-        report::odd(&session.odd);
+        let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
+        let plan = Plan { build_ids: self.build_ids, ids_to, decompress: self.decompress };
+        let mut run = Run::new(plan, Chain::live());
+        let done = match head.format {
+            Format::Pipe(_) => pipe(&mut run, input, head, &mut output),
+            Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),
+        };
+        let ended = run.ended();
+        report::odd(&ended.session.odd);
+        let passed = ended.passed;
         log::debug!(
             "{} records, {} bytes written, {} of them injected",
             passed.records,
             passed.written,
             passed.injected
         );
-        done.map_err(|error| match error {
-            perf_session::Error::Write { .. } => {
-                anyhow::Error::new(error).context("cannot write to standard output")
-            }
-            error => anyhow::Error::new(error).context(format!("cannot read {name} to its end")),
-        })
+        done.map_err(|error| {
+            let what = match error.downcast_ref() {
+                Some(Error::Write { .. }) => format!("cannot write to {output}"),
+                Some(_) => format!("cannot read {name} to its end"),
+                None => return error,
+            };
+            error.context(what)
+        })?;
+        output.finish()
     }
+}
+
+fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output) -> anyhow::Result<()> {
+    if input.is_live() {
+        interrupt::noted().context("cannot watch for interrupts")?;
+    }
+    match output {
+        Output::Stream(out, _) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), out)?,
+        Output::Replacement(out, _) => {
+            // The pipe's own header has no place in a file.
+            let mut records = RecordReader::records(input, head.format.endian(), PIPE_HEADER_SIZE as u64);
+            run.pipe_to_file(&mut records, out.as_file_mut())?;
+        }
+        // A directory whose data is in pipe format is none that perf writes.
+        Output::Directory(..) => bail!("the recording in the directory is in pipe format"),
+    }
+    Ok(())
+}
+
+fn file(run: &mut Run, input: Input, output: &mut Output, quiet: bool) -> anyhow::Result<()> {
+    let stop = interrupt::noted().context("cannot watch for interrupts")?;
+    let folder = input.directory().map(Path::to_owned);
+    let watch = |file| Watched::new(file, quiet, stop.clone());
+    let (first, others) = input.into_files()?;
+    let mut others: Vec<_> = others.into_iter().map(watch).collect();
+    let mut file = PerfFile::open(watch(first)).map_err(Error::from)?;
+    match (output, folder) {
+        (Output::Stream(..), Some(_)) => {
+            bail!("a recording in a directory goes into a directory, and not into a pipe (-o DIR)")
+        }
+        (Output::Stream(out, _), None) => run.file_to_pipe(&mut file, out)?,
+        (Output::Replacement(out, _), _) => {
+            run.file_to_file(&mut file, &mut others, out.as_file_mut(), Watched::copy_to)?;
+        }
+        (Output::Directory(made, _), folder) => {
+            let path = made.path().join("data");
+            let mut out = File::options().read(true).write(true).create_new(true).open(path)?;
+            run.file_to_file(&mut file, &mut others, &mut out, Watched::copy_to)?;
+            let folder = folder.context("a directory goes into a directory")?;
+            copy_rest(&folder, made.path()).with_context(|| format!("cannot copy {}", folder.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies all of a recording's directory but its `data`.
+fn copy_rest(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            fs::create_dir(&target)?;
+            copy_rest(&entry.path(), &target)?;
+        } else if kind.is_file() && !target.exists() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
 }

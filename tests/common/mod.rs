@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use perf_format::record::Record;
 use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
-use perf_inject::BuildIds;
+use perf_inject::{BuildIds, IdsTo};
 use perf_session::build_id::{BuildIdSource, Chain, NoBuildId, Recorded, ThisMachine};
 use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Repipe, Session, Tool};
@@ -83,6 +83,9 @@ impl BuildIdSource for Named {
     }
 }
 
+/// Where ids go in a pipe.
+pub const EVENTS: IdsTo = IdsTo { header: false, events: true };
+
 /// The chain of a live pipeline, with [`Named`] in the place of this machine's files.
 pub fn named() -> Chain {
     Chain(vec![Box::new(Recorded), Box::new(ThisMachine), Box::new(Named)])
@@ -135,7 +138,7 @@ pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
 
 /// Runs `-b` over a stream, with [`named`] ids.
 pub fn inject(source: impl Read) -> Ran {
-    process(source, &mut [&mut BuildIds::new(named())])
+    process(source, &mut [&mut BuildIds::new(named(), EVENTS)])
 }
 
 /// One record of a stream, by its bytes, with the payload behind it.

@@ -1,7 +1,7 @@
 //! The BUILD_ID feature: a run of BUILD_ID records whose headers have type 0.
 
 use crate::codec::{FieldError, Problem};
-use crate::record::{BuildIdRecord, Misc, RawRecord, RecordType};
+use crate::record::{BuildIdRecord, Misc, RawRecord, Record, RecordType};
 use crate::{Endian, Error};
 
 /// The entries of a table and the misc word of each. `offset` is where the table stands in the file.
@@ -34,4 +34,22 @@ fn entry(rest: &[u8], offset: u64, endian: Endian) -> Result<(usize, (Misc, Buil
     };
     raw.header.record_type = RecordType::BUILD_ID;
     Ok((raw.bytes.len(), (raw.misc(), raw.parse_as()?)))
+}
+
+/// Appends an entry to a table.
+///
+/// # Errors
+/// [`Error::RecordTooLarge`] where the name is too long for an entry.
+pub fn push_build_id(
+    table: &mut Vec<u8>,
+    misc: Misc,
+    entry: BuildIdRecord<'_>,
+    endian: Endian,
+) -> Result<(), Error> {
+    let start = table.len();
+    Record::BuildId(entry).encode(misc, &[], endian, table)?;
+    if let Some(record_type) = table.get_mut(start..start + 4) {
+        record_type.fill(0);
+    }
+    Ok(())
 }

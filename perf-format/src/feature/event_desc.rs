@@ -1,0 +1,35 @@
+//! The EVENT_DESC feature: the events once more, with their names.
+
+use bstr::{BStr, ByteSlice as _};
+
+use crate::Endian;
+use crate::codec::{Array, Decoder, Problem};
+use crate::record::Misc;
+
+/// The first id and the name of each event; events without ids are left out, and so is what cannot be read.
+#[must_use]
+pub fn event_names(feature: &[u8], endian: Endian) -> Vec<(u64, &BStr)> {
+    let mut names = Vec::new();
+    let mut d = Decoder::new(feature, 0, endian, Misc::default());
+    let mut read = || {
+        let count: u32 = d.get()?;
+        let attr_size: u32 = d.get()?;
+        for _ in 0..count {
+            take(&mut d, attr_size)?;
+            let ids: u32 = d.get()?;
+            let len: u32 = d.get()?;
+            let name = take(&mut d, len)?;
+            let ids: Array<'_, u64> = Array::counted(&mut d, ids.into())?;
+            let name = name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name);
+            names.extend(ids.iter().next().map(|id| (id, name.as_bstr())));
+        }
+        Ok::<_, Problem>(())
+    };
+    // A name that cannot be had is no loss to the records.
+    read().ok();
+    names
+}
+
+fn take<'a>(d: &mut Decoder<'a>, len: u32) -> Result<&'a [u8], Problem> {
+    usize::try_from(len).map_err(|_| Problem::Count(len.into())).and_then(|len| d.take(len))
+}

@@ -1,0 +1,234 @@
+//! One run, in each pairing of input and output. The frame round the records is turned from a pipe's into a file's
+//! and back; the records pass as they are.
+
+use std::io::{self, Read, Seek, Write};
+
+use perf_format::{Feature, RecordReader};
+use perf_session::build_id::Chain;
+use perf_session::file::PerfFile;
+use perf_session::frame::Frame;
+use perf_session::{Error, Passed, Repipe, Session, Tool};
+
+use crate::{IdsTo, Injected, Plan};
+
+/// A run of a plan over a recording.
+#[derive(Debug)]
+pub struct Run {
+    plan: Plan,
+    sources: Chain,
+    ended: Ended,
+}
+
+/// What a run has seen and done, whether or not it came to its end.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// What the records added up to.
+    pub session: Session,
+    /// What has passed.
+    pub passed: Passed,
+    /// What was injected.
+    pub injected: Injected,
+}
+
+/// Where ids go into a pipe, and into a file.
+const TO_EVENTS: IdsTo = IdsTo { header: false, events: true };
+const TO_HEADER: IdsTo = IdsTo { header: true, events: false };
+
+impl Run {
+    /// A run of a plan; ids come from `sources`.
+    #[must_use]
+    pub fn new(plan: Plan, sources: Chain) -> Self {
+        let mut ended = Ended::default();
+        ended.session.decompress = plan.decompress;
+        Self { plan, sources, ended }
+    }
+
+    /// What was seen and done.
+    #[must_use]
+    pub fn ended(self) -> Ended {
+        self.ended
+    }
+
+    /// From a pipe to a pipe: every byte as it comes.
+    ///
+    /// # Errors
+    /// What [`Session::process_events`] ends with.
+    pub fn pipe_to_pipe<R: Read>(
+        &mut self,
+        records: &mut RecordReader<R>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        self.pass(records, Repipe::To(out), TO_EVENTS, None)
+    }
+
+    /// From a file to a pipe: the frame becomes records.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or the output cannot be written.
+    pub fn file_to_pipe<S: Read + Seek>(
+        &mut self,
+        file: &mut PerfFile<S>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        file.apart()?;
+        let frame = self.frame(file.frame()?)?;
+        let front = frame
+            .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
+        out.write_all(&front).map_err(|source| Error::Write { written: 0, source })?;
+        let closed = file.is_closed();
+        let passed = self.pass(&mut file.records()?, Repipe::To(out), TO_EVENTS, None);
+        self.to_the_last_whole(closed, passed)
+    }
+
+    /// From a pipe to a file: the records of the frame become a header and a table.
+    ///
+    /// # Errors
+    /// Where the stream cannot be read on, or the output cannot be written.
+    pub fn pipe_to_file<R: Read, W: Write + Seek>(
+        &mut self,
+        records: &mut RecordReader<R>,
+        out: &mut W,
+    ) -> Result<(), Error> {
+        let mut frame = self.frame(Frame::read_from_pipe(records)?)?;
+        let before = frame.write_before(out)?;
+        self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame))?;
+        frame.write_behind(out, before, self.ended.passed.written)
+    }
+
+    /// From a file to a file: records that nothing is put between are copied with `copy`, which copies so many bytes
+    /// from where the source is; the caller knows how the kernel can do it. `others` are the other files of a
+    /// directory recording, which are looked into but not written.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or the output cannot be written.
+    pub fn file_to_file<S: Read + Seek, W: Write + Seek>(
+        &mut self,
+        file: &mut PerfFile<S>,
+        others: &mut [S],
+        out: &mut W,
+        copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64>,
+    ) -> Result<(), Error> {
+        file.apart()?;
+        file.whole_or_unclosed()?;
+        let mut frame = self.frame(file.frame()?)?;
+        let before = frame.write_before(out)?;
+        let closed = file.is_closed();
+        if self.plan.decompress || self.plan.ids_to.is_some_and(|to| to.events) {
+            if frame.features.remove(&Feature::AUXTRACE).is_some() {
+                log::warn!("what is put between the records moves the hardware trace: its index is left out");
+            }
+            let passed = self.pass(&mut file.records()?, Repipe::To(out), TO_HEADER, Some(&mut frame));
+            self.to_the_last_whole(closed, passed)?;
+            return frame.write_behind(out, before, self.ended.passed.written);
+        }
+        let moved = before.data.wrapping_sub(file.header.words.data.offset);
+        move_auxtrace_index(&mut frame, moved);
+        let mut len = file.header.words.data.size;
+        if self.plan.build_ids || !closed {
+            let looked = self.look(file, others, &mut frame);
+            self.to_the_last_whole(closed, looked)?;
+            len = if closed { len } else { self.ended.passed.read };
+        }
+        let copied = copy(file.at_records()?, len, out);
+        self.ended.passed.written = copied.map_err(|source| Error::Write { written: before.data, source })?;
+        frame.write_behind(out, before, len)
+    }
+
+    /// Makes a frame true of the output, and known to the session.
+    fn frame(&mut self, mut frame: Frame) -> Result<Frame, Error> {
+        if self.plan.decompress {
+            frame.features.remove(&Feature::COMPRESSED);
+        }
+        frame.introduce(&mut self.ended.session)?;
+        Ok(frame)
+    }
+
+    /// Shows the records to the tools, and repipes them. The ids that go into the table are in the frame then.
+    fn pass<R: Read>(
+        &mut self,
+        records: &mut RecordReader<R>,
+        repipe: Repipe<'_>,
+        ids_to: IdsTo,
+        frame: Option<&mut Frame>,
+    ) -> Result<(), Error> {
+        self.with_tools(ids_to, frame, |ended, tools| {
+            ended.session.process_events(records, tools, repipe, &mut ended.passed)
+        })
+    }
+
+    /// Shows the records to the tools, and does nothing else with them.
+    fn look<S: Read + Seek>(
+        &mut self,
+        file: &mut PerfFile<S>,
+        others: &mut [S],
+        frame: &mut Frame,
+    ) -> Result<(), Error> {
+        let endian = frame.endian;
+        self.with_tools(TO_HEADER, Some(frame), |ended, tools| {
+            let mut records = file.records()?;
+            if others.is_empty() {
+                return ended.session.process_events(&mut records, tools, Repipe::Off, &mut ended.passed);
+            }
+            let mut readers = vec![records];
+            readers.extend(
+                others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)),
+            );
+            ended.session.process_in_order(&mut readers, tools, &mut ended.passed)
+        })
+    }
+
+    fn with_tools(
+        &mut self,
+        ids_to: IdsTo,
+        frame: Option<&mut Frame>,
+        process: impl FnOnce(&mut Ended, &mut [&mut dyn Tool]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
+        if let (Some(frame), Some(build_ids)) = (&frame, &mut tools.build_ids) {
+            for entry in frame.build_ids() {
+                let (misc, entry) = entry?;
+                if let Some(dso) = self.ended.session.dso_of_build_id(misc, &entry) {
+                    build_ids.stands_in_header(dso);
+                }
+            }
+        }
+        let processed = process(&mut self.ended, &mut tools.as_tools());
+        if let Some(build_ids) = tools.build_ids {
+            self.ended.injected = build_ids.injected();
+            if let Some(frame) = frame {
+                let mut table = frame.features.remove(&Feature::BUILD_ID).unwrap_or_default();
+                build_ids.extend_table(&mut table, &self.ended.session, frame.endian);
+                if !table.is_empty() {
+                    frame.features.insert(Feature::BUILD_ID, table);
+                }
+            }
+        }
+        processed
+    }
+
+    /// A recording that was never closed ends where its last whole record does, and that is no fault of the run.
+    fn to_the_last_whole(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
+        match processed {
+            Err(Error::Format(error @ perf_format::Error::Truncated { .. })) if !closed => {
+                log::warn!("the recording was never closed, and {error}");
+                Ok(())
+            }
+            Ok(()) if !closed => {
+                log::warn!("the recording was never closed; all that is in it is kept");
+                Ok(())
+            }
+            processed => processed,
+        }
+    }
+}
+
+/// The index says where in the file the pieces of a hardware trace are: a count, then offset and size of each.
+fn move_auxtrace_index(frame: &mut Frame, moved: u64) {
+    let endian = frame.endian;
+    let Some(index) = frame.features.get_mut(&Feature::AUXTRACE) else { return };
+    for entry in index.get_mut(8..).unwrap_or_default().chunks_exact_mut(16) {
+        if let Some(offset) = entry.first_chunk_mut() {
+            *offset = endian.put_u64(endian.u64(*offset).wrapping_add(moved));
+        }
+    }
+}

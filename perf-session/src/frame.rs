@@ -1,0 +1,242 @@
+//! The frame round the records: the events with their ids, and the features. In a file it is a header before the
+//! records and a table behind them; in a pipe it is records in front of the others.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use perf_format::codec::{Decoder, Encoder, Fixed as _, Words};
+use perf_format::header::{FILE_HEADER_SIZE, pipe_header};
+use perf_format::record::{
+    EventUpdate, HeaderAttr, HeaderFeature, Record, TracingData as TracingDataRecord, Update,
+};
+use perf_format::tracing_data::TracingData;
+use perf_format::{
+    Attr, Endian, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, RecordType, Section,
+    build_id_table, event_names,
+};
+
+use crate::{Error, Session};
+
+/// The frame of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The byte order.
+    pub endian: Endian,
+    /// The events.
+    pub events: Vec<Event>,
+    /// The features, each as a file has it.
+    pub features: BTreeMap<Feature, Vec<u8>>,
+    /// Bytes between the table of features and the first of them: places of features that were not to be had.
+    pub slack: u64,
+}
+
+/// An event of the recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The attr's bytes, as they were recorded.
+    pub attr: Vec<u8>,
+    /// The ids of its instances.
+    pub ids: Vec<u64>,
+}
+
+impl Frame {
+    /// A frame with events and no features.
+    #[must_use]
+    pub fn new(endian: Endian, events: Vec<Event>) -> Self {
+        Self { endian, events, features: BTreeMap::new(), slack: 0 }
+    }
+
+    /// Takes the frame off the front of a pipe's stream: all before the first record that is not of it. What comes
+    /// later stays where it is.
+    ///
+    /// # Errors
+    /// Where the stream cannot be read on.
+    pub fn read_from_pipe<R: Read>(records: &mut RecordReader<R>) -> Result<Self, Error> {
+        let mut frame = Self::new(records.endian(), Vec::new());
+        while let Some(mut batch) = records.next_batch()? {
+            let mut tracing = false;
+            while let Some(header) = batch.peek() {
+                match header.record_type {
+                    RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA => {}
+                    _ => return Ok(frame),
+                }
+                let Some(record) = batch.next().transpose()? else { break };
+                match record.parse()? {
+                    Record::HeaderAttr(HeaderAttr { attr, ids }) => frame.events.push(Event {
+                        attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
+                        ids: ids.0.iter().collect(),
+                    }),
+                    // The one without a payload marks the end.
+                    Record::HeaderFeature(HeaderFeature { feat_id, data }) if !data.is_empty() => {
+                        let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
+                        frame.features.insert(feature, data.to_vec());
+                    }
+                    Record::TracingData(_) => tracing = true,
+                    _ => {}
+                }
+            }
+            if tracing {
+                frame.read_tracing_data(records)?;
+            }
+        }
+        Ok(frame)
+    }
+
+    /// A file has the data without the padding that a pipe puts behind it.
+    fn read_tracing_data<R: Read>(&mut self, records: &mut RecordReader<R>) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        while let Some(payload) = records.next_payload()? {
+            bytes.extend_from_slice(payload);
+        }
+        let len = TracingData::parse(&bytes, 0).map_or(bytes.len(), |data| data.size);
+        bytes.truncate(len);
+        self.features.insert(Feature::TRACING_DATA, bytes);
+        Ok(())
+    }
+
+    /// Tells the session which events there are.
+    ///
+    /// # Errors
+    /// [`perf_format::Error::Malformed`] where an attr cannot be read.
+    pub fn introduce(&self, session: &mut Session) -> Result<(), Error> {
+        for Event { attr, ids } in &self.events {
+            let attr: Result<Attr, _> = Decoder::new(attr, 0, self.endian, Misc::default()).get();
+            let attr = attr.map_err(|problem| perf_format::Error::Structure {
+                what: "attr",
+                offset: 0,
+                field: "size",
+                problem,
+            })?;
+            session.evlist.add(attr, ids.iter().copied());
+        }
+        for entry in self.build_ids() {
+            let (misc, entry) = entry?;
+            session.add_build_id(misc, &entry);
+        }
+        Ok(())
+    }
+
+    /// The entries of the table of build-ids.
+    pub fn build_ids(
+        &self,
+    ) -> impl Iterator<Item = Result<(Misc, perf_format::record::BuildIdRecord<'_>), perf_format::Error>>
+    {
+        let table = self.features.get(&Feature::BUILD_ID).map(Vec::as_slice).unwrap_or_default();
+        build_id_table(table, 0, self.endian)
+    }
+
+    /// The records that say in a pipe what this frame says in a file, with the pipe's header before them. Features
+    /// that do not fit in a record are left out, and told to `left_out`.
+    ///
+    /// # Errors
+    /// Where an event has more ids than fit in a record.
+    pub fn to_pipe(&self, mut left_out: impl FnMut(Feature)) -> Result<Vec<u8>, Error> {
+        let mut out = pipe_header(self.endian).to_vec();
+        let record =
+            |record: Record<'_>, out: &mut Vec<u8>| record.encode(Misc::default(), &[], self.endian, out);
+        for Event { attr, ids } in &self.events {
+            let attr: Attr = Decoder::new(attr, 0, self.endian, Misc::default()).get().unwrap_or_default();
+            let ids: Vec<u8> = ids.iter().flat_map(|id| self.endian.put_u64(*id)).collect();
+            let ids = Words(perf_format::codec::Array::new(&ids, self.endian));
+            record(Record::HeaderAttr(HeaderAttr { attr, ids }), &mut out)?;
+        }
+        for (feature, data) in self.features.iter().filter(|(feature, _)| !feature.is_of_the_file()) {
+            let feat_id = u64::from(feature.0);
+            if record(Record::HeaderFeature(HeaderFeature { feat_id, data }), &mut out).is_err() {
+                left_out(*feature);
+            }
+        }
+        let end = HeaderFeature { feat_id: Feature::LAST.0.into(), data: &[] };
+        record(Record::HeaderFeature(end), &mut out)?;
+        if let Some(data) = self.features.get(&Feature::TRACING_DATA) {
+            let padded = data.len().next_multiple_of(8);
+            let size = u32::try_from(padded).unwrap_or(u32::MAX);
+            record(Record::TracingData(TracingDataRecord { size, pad: Some(0) }), &mut out)?;
+            out.extend_from_slice(data);
+            out.resize(out.len() + padded - data.len(), 0);
+        }
+        let desc = self.features.get(&Feature::EVENT_DESC).map(Vec::as_slice).unwrap_or_default();
+        for (id, name) in event_names(desc, self.endian) {
+            record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
+        }
+        for entry in self.build_ids() {
+            let (misc, entry) = entry?;
+            Record::BuildId(entry).encode(misc, &[], self.endian, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Writes what stands in a file before its records, the header still empty. Tells where the records start.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_before(&self, out: &mut impl Write) -> Result<Before, Error> {
+        let mut bytes = vec![0; usize::try_from(FILE_HEADER_SIZE).unwrap_or_default()];
+        let mut entries = Vec::new();
+        // Readers find the next entry behind the attr's own size, so that all must have one size.
+        let size = self.events.iter().map(|event| event.attr.len()).max().unwrap_or(Attr::MIN_SIZE);
+        for Event { attr, ids } in &self.events {
+            let section = Section { offset: bytes.len() as u64, size: 8 * ids.len() as u64 };
+            bytes.extend(ids.iter().flat_map(|id| self.endian.put_u64(*id)));
+            let start = entries.len();
+            entries.extend_from_slice(attr);
+            if attr.len() < size {
+                entries.resize(start + size, 0);
+                let own_size = self.endian.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
+                entries.splice(start + 4..start + 8, own_size);
+            }
+            Encoder::new(&mut entries, self.endian, Misc::default()).put(&section);
+        }
+        let attrs = Section { offset: bytes.len() as u64, size: entries.len() as u64 };
+        bytes.extend(entries);
+        out.write_all(&bytes).map_err(|source| Error::Write { written: 0, source })?;
+        Ok(Before { attrs, attr_size: (size + Section::SIZE) as u64, data: bytes.len() as u64 })
+    }
+
+    /// Writes what stands behind the records, `size` bytes of them, and then the header.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_behind(
+        &self,
+        out: &mut (impl Write + Seek),
+        before: Before,
+        size: u64,
+    ) -> Result<(), Error> {
+        let table = before.data + size;
+        let slack = usize::try_from(self.slack).unwrap_or_default();
+        let mut at = table + (self.features.len() * Section::SIZE + slack) as u64;
+        let mut bytes = Vec::new();
+        for data in self.features.values() {
+            let section = Section { offset: at, size: data.len() as u64 };
+            Encoder::new(&mut bytes, self.endian, Misc::default()).put(&section);
+            at += section.size;
+        }
+        bytes.resize(bytes.len() + slack, 0);
+        let words = FileHeaderWords {
+            attr_size: before.attr_size,
+            attrs: before.attrs,
+            data: Section { offset: before.data, size },
+            ..FileHeaderWords::default()
+        };
+        let header = FileHeader::new(words, self.endian, self.features.keys().copied());
+        let mut write = || {
+            out.seek(SeekFrom::Start(table))?;
+            out.write_all(&bytes)?;
+            self.features.values().try_for_each(|data| out.write_all(data))?;
+            out.rewind()?;
+            out.write_all(&header.to_bytes())?;
+            out.flush()
+        };
+        write().map_err(|source| Error::Write { written: table, source })
+    }
+}
+
+/// What stands before the records of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    attrs: Section,
+    attr_size: u64,
+    /// Where the records start.
+    pub data: u64,
+}

@@ -1,0 +1,103 @@
+//! Progress on standard error, for inputs of known size that take a while, when a person is looking.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How long one waits before one wants to know.
+const SHOWN_AFTER: Duration = Duration::from_millis(500);
+
+/// How often it is drawn, in times a second.
+const DRAWN_AT_MOST: u8 = 5;
+
+static BAR: OnceLock<ProgressBar> = OnceLock::new();
+
+/// A file whose reading is shown.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    file: File,
+    bar: Option<ProgressBar>,
+    since: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watched {
+    /// Watches a file being read, unless nobody looks, or it has no size. Reading ends when `stop` is set.
+    pub(crate) fn new(file: File, quiet: bool, stop: Arc<AtomicBool>) -> Self {
+        let len = file.metadata().map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });
+        let bar = (len > 0 && !quiet && io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template(
+                "{wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+            );
+            let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            BAR.get_or_init(|| bar).clone()
+        });
+        Self { file, bar, since: Instant::now(), stop }
+    }
+
+    /// Copies the next bytes into another file; the kernel does it, and shares blocks where the file system can.
+    ///
+    /// # Errors
+    /// Where either file fails.
+    pub(crate) fn copy_to(&mut self, len: u64, out: &mut File) -> io::Result<u64> {
+        io::copy(&mut (&mut self.file).take(len), out)
+    }
+
+    fn show(&self, moved: impl FnOnce(&ProgressBar)) {
+        let Some(bar) = &self.bar else { return };
+        if bar.is_hidden() && self.since.elapsed() >= SHOWN_AFTER {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWN_AT_MOST));
+        }
+        moved(bar);
+    }
+}
+
+impl Read for Watched {
+    /// An interrupt ends reading with an error, so that what was begun is cleared away.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("interrupted"));
+        }
+        let read = self.file.read(buf)?;
+        self.show(|bar| bar.inc(read as u64));
+        Ok(read)
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = self.file.seek(to)?;
+        self.show(|bar| bar.set_position(at));
+        Ok(at)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Standard error, for what is said while a bar may stand there.
+#[derive(Debug, Default)]
+pub(crate) struct BesideTheBar;
+
+impl Write for BesideTheBar {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match BAR.get() {
+            Some(bar) => bar.suspend(|| io::stderr().write(buf)),
+            None => io::stderr().write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

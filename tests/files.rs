@@ -1,0 +1,524 @@
+//! `perftool inject` between files and pipes: every pairing, on every recording, judged by real perf and by the bytes.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{oracle, perftool, run, stderr};
+use insta::assert_snapshot;
+use perf_format::attr::{Attr, SampleType};
+use perf_format::record::CpuMode;
+use perf_format::testing::{At, StreamBuilder, attr, swapped};
+use perf_format::{Endian, Feature, Section};
+use perf_session::file::PerfFile;
+use perf_session::frame::Frame;
+
+fn inject(args: &[&str], input: &Path, output: &Path) -> Output {
+    let mut command = perftool(&["inject"]);
+    command.args(args).arg("-i").arg(input);
+    if output.as_os_str() == "-" {
+        return command.stdin(Stdio::null()).output().expect("it runs");
+    }
+    command.arg("-o").arg(output).stdin(Stdio::null()).output().expect("it runs")
+}
+
+/// Injects, and fails where that does.
+fn injected(args: &[&str], input: &Path, output: &Path) -> Vec<u8> {
+    let done = inject(args, input, output);
+    assert!(done.status.success(), "{}: {}", input.display(), stderr(&done));
+    done.stdout
+}
+
+fn kept(name: &str) -> PathBuf {
+    common::data().join(name)
+}
+
+fn recordings(extensions: &[&str]) -> Vec<PathBuf> {
+    let entries = fs::read_dir(common::data()).expect("tests/data is there");
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    all.retain(|path| {
+        path.extension().is_some_and(|end| extensions.iter().any(|extension| end == *extension))
+    });
+    all.sort();
+    assert!(all.len() >= 2, "{all:?}");
+    all
+}
+
+fn perf(args: &[&str], input: &Path) -> String {
+    let mut command = Command::new("perf");
+    command.args(args).arg("-f").arg("-i").arg(input).env("HOME", "/nonexistent").stdin(Stdio::null());
+    let output = command.output().expect("perf runs");
+    assert!(output.status.success(), "perf {args:?} {}: {}", input.display(), stderr(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What the records say, in fields that perf shows of files and of pipes. Of a pipe's addresses it shows symbols
+/// too, whatever it was asked for.
+fn script(input: &Path) -> String {
+    let lines = perf(&["script", "-F", "comm,pid,tid,time,event,ip"], input);
+    let lines = lines.lines().map(|line| match line.strip_prefix('\t') {
+        Some(frame) => frame.split_whitespace().next().unwrap_or_default(),
+        None => line.trim_end(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Fails with the first line that differs: all of them would fill pages.
+fn assert_same_lines(got: &str, expected: &str, what: &str) {
+    let (mut got_lines, mut expected_lines) = (got.lines(), expected.lines());
+    for number in 1.. {
+        match (got_lines.next(), expected_lines.next()) {
+            (None, None) => break,
+            (got, expected) => assert_eq!(got, expected, "{what}, line {number}"),
+        }
+    }
+}
+
+/// What perf says of the machine and the recording. What is of the file itself, and the marks of what a pipe never
+/// says, are not compared.
+fn features(input: &Path) -> Vec<String> {
+    let of_the_file =
+        ["captured on", "data offset", "data size", "feat offset", "missing features", "CACHE info"];
+    let header = perf(&["report", "--header-only"], input);
+    let lines = header.lines().filter(|line| line.contains(':') || line.contains("info available"));
+    lines.filter(|line| !of_the_file.iter().any(|what| line.contains(what))).map(str::to_owned).collect()
+}
+
+/// Ids as `buildid-list` tells them of what is hit.
+fn ids(input: &Path) -> Vec<String> {
+    let output = perftool(&["buildid-list", "-H", "-i"]).arg(input).output().expect("it runs");
+    assert!(output.status.success(), "{}: {}", input.display(), stderr(&output));
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+fn frame(path: &Path) -> (Frame, Vec<u8>) {
+    let bytes = fs::read(path).expect("a file");
+    let mut file = PerfFile::open(Cursor::new(&bytes[..])).expect("a file's header");
+    let Section { offset, size } = file.header.words.data;
+    let at = |offset: u64| usize::try_from(offset).expect("small");
+    (file.frame().expect("a frame"), bytes[at(offset)..at(offset + size)].to_vec())
+}
+
+#[test]
+fn in_every_pairing_the_records_and_the_features_are_what_they_were_and_the_ids_are_there() {
+    if !oracle::perf_is_here("the pairings of files and pipes") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    for input in recordings(&["pipe", "data"]) {
+        let name = input.file_name().expect("a name").to_string_lossy().into_owned();
+        let (file, pipe) = (dir.path().join(format!("{name}.file")), dir.path().join(format!("{name}.pipe")));
+        let (said, told) = (script(&input), features(&input));
+        injected(&["-b"], &input, &file);
+        fs::write(&pipe, injected(&["-b"], &input, Path::new("-"))).expect("written");
+        for output in [&file, &pipe] {
+            assert_same_lines(&script(output), &said, &output.display().to_string());
+            assert_eq!(features(output), told, "{}", output.display());
+        }
+        assert_eq!(ids(&file), ids(&pipe), "{name}");
+        assert!(ids(&file).iter().all(|line| !line.starts_with(' ')), "{name}: {:?}", ids(&file));
+    }
+}
+
+#[test]
+fn perf_lists_the_ids_of_a_file_that_came_from_a_pipe() {
+    if !oracle::perf_is_here("perf buildid-list on files") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    injected(&["-b"], &kept("callchain.pipe"), &file);
+    assert_eq!(perf(&["buildid-list"], &file), String::from_utf8_lossy(&listed(&file)));
+    assert_eq!(perf(&["evlist"], &file), "cpu-clock\n");
+}
+
+fn listed(input: &Path) -> Vec<u8> {
+    perftool(&["buildid-list", "-i"]).arg(input).output().expect("it runs").stdout
+}
+
+#[test]
+fn from_file_to_file_nothing_changes_but_the_table_of_ids() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (once, twice) = (dir.path().join("once"), dir.path().join("twice"));
+    for input in recordings(&["data"]) {
+        injected(&[], &input, &once);
+        assert!(fs::read(&once).expect("there") == fs::read(&input).expect("there"), "{}", input.display());
+        injected(&["-b"], &input, &once);
+        injected(&["-b"], &once, &twice);
+        assert!(fs::read(&once).expect("there") == fs::read(&twice).expect("there"), "{}", input.display());
+        let ((mut before, records), (mut after, same_records)) = (frame(&input), frame(&once));
+        assert!(records == same_records, "{}", input.display());
+        let table = |frame: &mut Frame| frame.features.remove(&Feature::BUILD_ID).expect("a table");
+        let (old, new) = (table(&mut before), table(&mut after));
+        assert!(new.starts_with(&old), "the table is extended");
+        assert_eq!(before, after, "{}", input.display());
+    }
+}
+
+#[test]
+fn a_table_gains_what_the_samples_hit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (bare, full) = (dir.path().join("bare"), dir.path().join("full"));
+    injected(&[], &kept("callchain.pipe"), &bare);
+    assert!(!frame(&bare).0.features.contains_key(&Feature::BUILD_ID), "nothing was asked for");
+    injected(&["-b"], &bare, &full);
+    let names: Vec<String> =
+        frame(&full).0.build_ids().map(|entry| entry.expect("an entry").1.filename.to_string()).collect();
+    assert!(names.contains(&"[kernel.kallsyms]".to_owned()) && names.len() >= 4, "{names:?}");
+}
+
+#[test]
+fn ids_go_where_they_are_asked_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    let mut seen = BTreeMap::new();
+    for places in ["header", "events", "header,events"] {
+        injected(&["-b", "--buildid-to", places], &kept("callchain.pipe"), &file);
+        let (frame, records) = frame(&file);
+        let before = frame_of_input().1.len();
+        seen.insert(places, (frame.features.contains_key(&Feature::BUILD_ID), records.len() > before));
+        assert!(ids(&file).iter().all(|line| !line.starts_with(' ')), "{places}");
+    }
+    let expected = [("events", (false, true)), ("header", (true, false)), ("header,events", (true, true))];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+    let refused = inject(&["-b", "--buildid-to=header"], &kept("callchain.pipe"), Path::new("-"));
+    assert_snapshot!(format!("{}(exit {})", stderr(&refused), refused.status.code().expect("a code")));
+    let wrong = inject(&["-b", "--buildid-to=table"], &kept("callchain.pipe"), Path::new("-"));
+    assert_eq!(wrong.status.code(), Some(129));
+}
+
+/// What the file of a recording without ids has in it.
+fn frame_of_input() -> (Frame, Vec<u8>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    injected(&[], &kept("callchain.pipe"), &file);
+    frame(&file)
+}
+
+#[test]
+fn compressed_records_are_looked_into_and_pass_or_come_out_plain() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (packed, plain, pipe) =
+        (dir.path().join("packed"), dir.path().join("plain"), dir.path().join("pipe"));
+    injected(&["-b"], &kept("compressed.pipe"), &packed);
+    injected(&["-b", "--decompress"], &kept("compressed.pipe"), &plain);
+    fs::write(&pipe, injected(&["-b", "--decompress"], &kept("compressed.pipe"), Path::new("-")))
+        .expect("written");
+    assert!(frame(&packed).0.features.contains_key(&Feature::COMPRESSED));
+    assert!(!frame(&plain).0.features.contains_key(&Feature::COMPRESSED));
+    let types: Vec<u32> =
+        common::records(&fs::read(&pipe).expect("there")).iter().map(|record| record.record_type.0).collect();
+    assert!(!types.contains(&81) && types.contains(&9) && types.contains(&67), "{types:?}");
+    assert_eq!(ids(&packed).len(), 4);
+    assert_eq!((ids(&plain), ids(&pipe)), (ids(&packed), ids(&packed)));
+    // From a plain file there is no way back, and nothing to do.
+    let again = dir.path().join("again");
+    injected(&["-b", "--decompress"], &plain, &again);
+    assert!(fs::read(&again).expect("there") == fs::read(&plain).expect("there"));
+    if oracle::perf_is_here("perf script on what was compressed") {
+        assert_same_lines(&script(&plain), &script(&packed), "plain");
+        assert_same_lines(&script(&pipe), &script(&packed), "pipe");
+        assert!(script(&plain).lines().count() > 100);
+    }
+}
+
+#[test]
+fn a_piece_that_does_not_inflate_is_a_warning_and_passes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, output) = (dir.path().join("in"), dir.path().join("out"));
+    let mut stream = fs::read(kept("compressed.pipe")).expect("a recording");
+    let at = common::records(&stream)
+        .iter()
+        .take_while(|record| record.record_type.0 != 81)
+        .map(|record| record.bytes.len() + record.payload.len())
+        .sum::<usize>()
+        + 16;
+    stream[at + 8] ^= 0xff;
+    fs::write(&input, &stream).expect("written");
+    let passed = inject(&["-b"], &input, Path::new("-"));
+    assert!(passed.stdout == stream);
+    assert_snapshot!(format!("{}(exit {})", stderr(&passed), passed.status.code().expect("a code")));
+    let refused = inject(&["--decompress"], &input, &output);
+    let said = stderr(&refused).replace(&*dir.path().to_string_lossy(), "DIR");
+    assert_snapshot!(
+        "a_piece_that_does_not_inflate_cannot_come_out_plain",
+        format!("{said}(exit {})", refused.status.code().expect("a code"))
+    );
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_directory_is_a_recording_and_comes_out_as_one() {
+    if !oracle::perf_is_here("a recording in a directory") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, output) = (dir.path().join("in"), dir.path().join("out"));
+    let mut record = Command::new("perf");
+    record.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-a", "--threads", "-o"]).arg(&input);
+    record.args(["--", "sh", "-c", "seq 60000 | sort -r | cksum"]).stdin(Stdio::null());
+    let recorded = record.output().expect("perf runs");
+    if !recorded.status.success() {
+        return oracle::cannot_record(&stderr(&recorded));
+    }
+    // Twice: into nothing, and over a recording that is there.
+    for _ in 0..2 {
+        injected(&["-b"], &input, &output);
+        assert_same_lines(&script(&output), &script(&input), "the directory");
+        assert_eq!(ids(&output), ids(&input));
+    }
+    injected(&["-b"], &input, &input);
+    assert_same_lines(&script(&output), &script(&input), "the directory");
+    let names = |path: &Path| {
+        let mut names: Vec<_> = fs::read_dir(path)
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&input), names(&output));
+    assert_eq!(names(dir.path()), ["in", "out"], "nothing else is left");
+    assert_eq!(fs::metadata(&output).expect("there").permissions().mode() & 0o777, 0o700);
+    for (input, output) in [(&input, Path::new("-")), (&input, &dir.path().join("in/data.0"))] {
+        assert_eq!(inject(&["-b"], input, output).status.code(), Some(1), "{}", output.display());
+    }
+}
+
+#[test]
+fn an_output_takes_its_name_when_it_is_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let output = dir.path().join("out");
+    // Nothing in the target's place where the input is no recording, or is cut.
+    let cut = dir.path().join("cut");
+    let whole = fs::read(kept("plain.data")).expect("a recording");
+    fs::write(&cut, &whole[..5003]).expect("written");
+    fs::write(&output, "what was there").expect("written");
+    for input in [&cut, Path::new(env!("CARGO_BIN_EXE_perftool"))] {
+        let refused = inject(&["-b"], input, &output);
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(fs::read(&output).expect("there"), b"what was there");
+    }
+    injected(&["-b"], &kept("plain.data"), &output);
+    assert_eq!(fs::metadata(&output).expect("there").permissions().mode() & 0o777, 0o600);
+    // Onto its own input, also through a link.
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&output, &link).expect("a link");
+    let expected = fs::read(&output).expect("there");
+    injected(&["-b"], &output, &output);
+    injected(&["-b"], &output, &link);
+    assert!(fs::read(&output).expect("there") == expected);
+    assert!(fs::symlink_metadata(&link).expect("there").file_type().is_symlink());
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn what_stands_in_the_way_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let inside = dir.path().join("no/such");
+    let mut all = String::new();
+    for output in [dir.path(), &inside, Path::new("/proc/nothing")] {
+        let refused = inject(&["-b"], &kept("plain.data"), output);
+        all += &format!("{}(exit {})\n", stderr(&refused), refused.status.code().expect("a code"));
+    }
+    let all = all.replace(&*dir.path().to_string_lossy(), "DIR");
+    assert_snapshot!(all);
+}
+
+#[test]
+fn a_fifo_and_a_device_are_written_to_as_a_pipe() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("a FIFO");
+    let expected = injected(&["-b"], &kept("callchain.pipe"), Path::new("-"));
+    let got = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(&fifo).expect("somebody writes it"));
+        injected(&["-b"], &kept("callchain.pipe"), &fifo);
+        reader.join().expect("it read")
+    });
+    assert!(got == expected);
+    assert!(fs::metadata(&fifo).expect("there").file_type().is_fifo());
+    injected(&["-b"], &kept("callchain.data"), Path::new("/dev/null"));
+    assert!(fs::metadata("/dev/null").expect("there").file_type().is_char_device());
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_nothing_behind() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI runs as root");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = "mount -t tmpfs -o size=16k none \"$1\" || exit 9; \"$2\" inject -b -i \"$3\" -o \"$1/out\"; echo $?; ls -A \"$1\"";
+    for input in ["callchain.pipe", "callchain.data"] {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", script, "sh"]).arg(dir.path());
+        let output =
+            unshare.arg(env!("CARGO_BIN_EXE_perftool")).arg(kept(input)).output().expect("unshare runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n", "{input}: {}", stderr(&output));
+        assert!(stderr(&output).contains("No space left on device"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_recording_that_was_never_closed_is_kept_as_far_as_it_goes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, output) = (dir.path().join("killed"), dir.path().join("out"));
+    let whole = fs::read(kept("plain.data")).expect("a recording");
+    let word = |at: usize| {
+        usize::try_from(u64::from_le_bytes(whole[at..at + 8].try_into().expect("8"))).expect("small")
+    };
+    let (data, size) = (word(40), word(48));
+    let mut all = String::new();
+    for torn in [0, 3] {
+        let mut killed = whole[..data + size - torn].to_vec();
+        killed[48..56].fill(0);
+        fs::write(&input, killed).expect("written");
+        let done = inject(&["-b"], &input, &output);
+        all += &format!("{}(exit {})\n", stderr(&done), done.status.code().expect("a code"));
+        let (frame, records) = frame(&output);
+        assert!(
+            whole[data..].starts_with(&records) && size - records.len() <= if torn == 0 { 0 } else { 64 }
+        );
+        assert!(frame.features.contains_key(&Feature::BUILD_ID));
+        assert!(!injected(&["-b"], &input, Path::new("-")).is_empty());
+    }
+    assert_snapshot!(all);
+}
+
+#[test]
+fn sections_that_overlap_or_lie_outside_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, output) = (dir.path().join("bad"), dir.path().join("out"));
+    let whole = fs::read(kept("plain.data")).expect("a recording");
+    let mut all = String::new();
+    for (what, at, value) in [
+        ("records over the header", 40, 50_u64),
+        ("records over the attrs", 40, 130),
+        ("attrs over the header", 24, 8),
+        ("attrs outside", 24, 1 << 40),
+        ("records outside", 48, 1 << 40),
+        ("attrs of no size", 16, 0),
+        ("a feature table cut short", 48, whole.len() as u64 - 264 - 8),
+    ] {
+        let mut bad = whole.clone();
+        bad[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        fs::write(&input, bad).expect("written");
+        for to in [output.as_path(), Path::new("-")] {
+            let refused = inject(&["-b"], &input, to);
+            assert_eq!(refused.status.code(), Some(1), "{what}");
+            if to == output {
+                all += &format!("--- {what}\n{}", stderr(&refused));
+            }
+        }
+        assert!(!output.exists(), "{what}");
+    }
+    assert_snapshot!(all.replace(&*dir.path().to_string_lossy(), "DIR"));
+}
+
+#[test]
+fn attrs_of_every_size_go_from_pipe_to_file_and_back_in_either_order() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (pipe, file) = (dir.path().join("pipe"), dir.path().join("file"));
+    for endian in [Endian::Little, Endian::Big] {
+        for size in Attr::SIZES.into_iter().chain([0, 152]) {
+            let mut attr = attr(SampleType::IP | SampleType::TID | SampleType::TIME);
+            attr.fields.size = u32::try_from(size).expect("small");
+            attr.tail = vec![7; size.saturating_sub(144)];
+            let stream = StreamBuilder::new(endian)
+                .attr(&attr, &[5, 6])
+                .mmap2(At::new(1, 1), 0x1000, 0x2000, "[vdso]")
+                .sample(CpuMode::User, At::new(1, 2), 0x1800, &[])
+                .finished_round();
+            let stream = stream.bytes();
+            fs::write(&pipe, &stream).expect("written");
+            injected(&["-b"], &pipe, &file);
+            let (frame, records) = frame(&file);
+            assert_eq!(frame.endian, endian);
+            assert_eq!(frame.events.len(), 1);
+            assert_eq!(frame.events[0].ids, [5, 6]);
+            assert!(stream.ends_with(&records), "size {size}");
+            assert_eq!(frame.build_ids().count(), 1, "size {size}");
+            // Back again: the attr, the records, and the id as a record.
+            let back = run(perftool(&["inject", "-i", file.to_str().expect("text")]), b"").stdout;
+            let of = |stream: &[u8], kind: u32| -> Vec<Vec<u8>> {
+                let records =
+                    common::records(stream).into_iter().filter(|record| record.record_type.0 == kind);
+                records.map(|record| record.bytes).collect()
+            };
+            for kind in [64, 10, 9, 68] {
+                assert_eq!(of(&back, kind), of(&stream, kind), "size {size}, type {kind}");
+            }
+            assert_eq!(of(&back, 67).len(), 1, "size {size}");
+        }
+    }
+}
+
+#[test]
+fn a_file_in_the_other_byte_order_comes_out_in_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (pipe, file, again, back) =
+        (dir.path().join("pipe"), dir.path().join("file"), dir.path().join("again"), dir.path().join("back"));
+    for name in ["callchain.pipe", "two-events.pipe", "forks.pipe"] {
+        let stream = fs::read(kept(name)).expect("a recording");
+        fs::write(&pipe, swapped(&stream)).expect("written");
+        injected(&["-b"], &pipe, &file);
+        assert_eq!(frame(&file).0.endian, Endian::NATIVE.other());
+        injected(&["-b"], &file, &again);
+        assert!(fs::read(&file).expect("there") == fs::read(&again).expect("there"), "{name}");
+        fs::write(&back, injected(&[], &file, Path::new("-"))).expect("written");
+        assert_eq!(ids(&back), ids(&file), "{name}");
+        let native = dir.path().join("native");
+        injected(&["-b"], &kept(name), &native);
+        assert_eq!(ids(&file), ids(&native), "{name}: its twin has the same");
+    }
+}
+
+#[test]
+fn the_old_magic_is_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (old, output) = (dir.path().join("old"), dir.path().join("out"));
+    for input in recordings(&["data"]) {
+        let mut bytes = fs::read(&input).expect("a recording");
+        bytes[..8].copy_from_slice(b"PERFFILE");
+        fs::write(&old, bytes).expect("written");
+        injected(&[], &old, &output);
+        assert!(
+            fs::read(&output).expect("there") == fs::read(&input).expect("there"),
+            "it comes out as of today"
+        );
+    }
+    let mut stream = fs::read(kept("one-event.pipe")).expect("a recording");
+    stream[..8].copy_from_slice(b"PERFFILE");
+    fs::write(&old, &stream).expect("written");
+    assert!(injected(&[], &old, Path::new("-")) == stream);
+}
+
+#[test]
+fn a_feature_too_large_for_a_record_is_left_out_of_a_pipe_with_a_warning() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("large");
+    let (mut frame, records) = frame(&kept("plain.data"));
+    frame.features.insert(Feature::BPF_BTF, vec![1; 70_000]);
+    let mut out = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
+    let before = frame.write_before(&mut out).expect("written");
+    std::io::Write::write_all(&mut out, &records).expect("written");
+    frame.write_behind(&mut out, before, records.len() as u64).expect("written");
+    let done = inject(&[], &path, Path::new("-"));
+    assert!(done.status.success());
+    assert_eq!(stderr(&done), "perftool: warning: the BPF_BTF feature does not fit in a record; left out\n");
+    let file = dir.path().join("file");
+    injected(&[], &path, &file);
+    assert!(fs::read(&file).expect("there") == fs::read(&path).expect("there"), "in a file there is room");
+}
