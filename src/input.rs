@@ -6,8 +6,10 @@ use std::io::{self, IsTerminal as _, Read, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use perf_session::build_id::Trust;
 
 /// An open input. `Display` names it.
 #[derive(Debug)]
@@ -57,6 +59,19 @@ impl Input {
     /// The directory, if the recording is in one.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.path.as_deref().filter(|_| self.is_directory)
+    }
+
+    /// How far this machine's files are trusted to be those of the recording. perf's clock runs like the monotonic
+    /// one: of a recording of this boot it tells when a file was mapped, and of an older one nothing, since it
+    /// starts again with each boot; that is over when it was written.
+    pub(crate) fn trust(&self, allow_changed: bool) -> Trust {
+        let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let running = u64::try_from(monotonic.tv_sec).ok().map(Duration::from_secs);
+        let clock_zero = running.and_then(|running| SystemTime::now().checked_sub(running));
+        let meta = self.file.metadata().ok().filter(|meta| meta.is_file());
+        let over = meta.and_then(|meta| meta.modified().ok());
+        let this_boot = over.zip(clock_zero).is_none_or(|(over, booted)| over >= booted);
+        Trust { allow_changed, clock_zero: clock_zero.filter(|_| this_boot), over }
     }
 
     /// Whether a producer may still be writing to it.

@@ -1,5 +1,7 @@
 //! Compares the ids of a recording with those of this machine's files.
 
+use bstr::ByteSlice as _;
+use perf_session::Recording;
 use perf_session::build_id::{BuildIdSource, NoBuildId};
 use perf_session::dso::Dso;
 
@@ -9,14 +11,8 @@ use crate::{List, OnDisk};
 pub fn check(list: &mut List, files: &mut dyn BuildIdSource) {
     for listed in &mut list.dsos {
         let Some(build_id) = listed.build_id else { continue };
-        let dso = Dso {
-            machine: listed.machine,
-            kind: listed.kind,
-            name: listed.name.clone(),
-            inode: None,
-            build_id: None,
-        };
-        listed.on_disk = Some(match files.build_id(&dso) {
+        let dso = Dso::new(listed.machine, listed.kind, listed.name.as_bstr());
+        listed.on_disk = Some(match files.build_id(&dso, &Recording::default()) {
             Ok(Some(found)) if found == build_id => OnDisk::Same,
             Ok(Some(found)) => OnDisk::Differs(found),
             Ok(None) => OnDisk::Gone(NoBuildId::Unknown.to_string()),

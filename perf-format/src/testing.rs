@@ -136,7 +136,7 @@ impl StreamBuilder {
         self.traced(Misc::of(CpuMode::User), &Record::Mmap2(map), at)
     }
 
-    /// The kernel's image.
+    /// The kernel's image; the address of its reference symbol is hidden.
     #[must_use]
     pub fn kernel(self, start: u64, len: u64) -> Self {
         let map = crate::record::Mmap {
@@ -144,7 +144,7 @@ impl StreamBuilder {
             tid: 0,
             start,
             len,
-            pgoff: start,
+            pgoff: 0,
             filename: b"[kernel.kallsyms]_text".as_bstr(),
         };
         let at = At { pid: u32::MAX, tid: 0, time: 0 };

@@ -7,7 +7,7 @@ use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType,
 use perf_session::build_id::{BuildIdSource, Chain, NoBuildId};
 use perf_session::dso::{Dso, DsoId, PerDso};
 use perf_session::machine::HOST;
-use perf_session::{Error, Hits, Injection, RecordSet, Session, Tool, Verdict};
+use perf_session::{Error, Hits, Injection, RecordSet, Recording, Session, Tool, Verdict};
 
 /// Where ids go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,8 +78,8 @@ impl BuildIds {
     }
 
     /// The id of a DSO that was hit, if there is one.
-    fn id_of(&mut self, dso: &Dso) -> Option<BuildId> {
-        let reason = match self.sources.build_id(dso) {
+    fn id_of(&mut self, dso: &Dso, recording: &Recording) -> Option<BuildId> {
+        let reason = match self.sources.build_id(dso, recording) {
             Ok(Some(id)) => {
                 log::debug!("build id found for {}: {id}", dso.name);
                 return Some(id);
@@ -89,7 +89,10 @@ impl BuildIds {
             Ok(None) => NoBuildId::Unknown,
             Err(reason) => reason,
         };
-        log::debug!("no build_id found for {}: {reason}", dso.name);
+        match reason {
+            NoBuildId::Changed(change) => log::warn!("no build-id for {}: {change}", dso.name),
+            reason => log::debug!("no build_id found for {}: {reason}", dso.name),
+        }
         None
     }
 
@@ -97,7 +100,7 @@ impl BuildIds {
         let Some(dso) = session.dso(id) else { return Ok(()) };
         let done = std::mem::replace(self.done.of(id), IdsTo { header: true, events: true });
         self.injected.hit += 1;
-        let Some(build_id) = self.id_of(dso) else { return Ok(()) };
+        let Some(build_id) = self.id_of(dso, &session.recording) else { return Ok(()) };
         self.injected.found += 1;
         if self.to.header && !done.header {
             self.for_header.push((id, build_id));

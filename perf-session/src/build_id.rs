@@ -4,10 +4,12 @@
 use std::fmt;
 use std::io;
 
+use bstr::BString;
 use perf_format::BuildId;
 
 use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
+use crate::session::Recording;
 
 mod elf;
 mod file;
@@ -16,6 +18,7 @@ mod kernel_maps;
 mod module;
 mod notes;
 mod packed;
+mod trust;
 mod vdso;
 
 pub use elf::{ElfError, build_id_of};
@@ -24,6 +27,7 @@ pub use kernel::KernelSource;
 pub use kernel_maps::{KernelMap, kernel_maps};
 pub use module::ModuleSource;
 pub use notes::gnu_build_id;
+pub use trust::Trust;
 pub use vdso::VdsoSource;
 
 /// Knows build-ids of some DSOs.
@@ -32,7 +36,7 @@ pub trait BuildIdSource {
     ///
     /// # Errors
     /// Why there is no id, where the source is the one to ask.
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId>;
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<BuildId>, NoBuildId>;
 }
 
 /// Why a DSO has no build-id.
@@ -52,8 +56,41 @@ pub enum NoBuildId {
     Elf(ElfError),
     /// It has no build-id note.
     NoNote,
+    /// What is here now is not what was recorded, and how one knows.
+    Changed(Change),
     /// No source knows of it.
     Unknown,
+}
+
+/// How what is here now was found to be another than what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// On the device of the recorded file, another inode has its name.
+    Inode {
+        /// The inode that was mapped.
+        recorded: u64,
+        /// The inode that is there.
+        here: u64,
+    },
+    /// The file was written after it was mapped.
+    Younger,
+    /// Another release of the kernel runs.
+    Release(BString),
+    /// Another boot of the kernel runs: its symbols are elsewhere.
+    Boot,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inode { recorded, here } => {
+                write!(f, "another file is there now (inode {here}, recorded was {recorded})")
+            }
+            Self::Younger => f.write_str("it was written after it was mapped"),
+            Self::Release(release) => write!(f, "recorded was kernel {release}, which does not run here"),
+            Self::Boot => f.write_str("recorded was another boot of the kernel"),
+        }
+    }
 }
 
 impl fmt::Display for NoBuildId {
@@ -66,6 +103,7 @@ impl fmt::Display for NoBuildId {
             Self::Io(error) => error.fmt(f),
             Self::Elf(error) => error.fmt(f),
             Self::NoNote => f.write_str("it has no build-id note"),
+            Self::Changed(change) => change.fmt(f),
             Self::Unknown => f.write_str("nothing is known of it"),
         }
     }
@@ -82,7 +120,7 @@ impl From<io::Error> for NoBuildId {
 pub struct Recorded;
 
 impl BuildIdSource for Recorded {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         Ok(dso.build_id)
     }
 }
@@ -98,33 +136,33 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// What a live pipeline can ask: the recording, and then this machine.
+    /// What can be asked of a recording: itself, and then this machine as far as it can be trusted.
     #[must_use]
-    pub fn live() -> Self {
-        let mut sources = Self::files().0;
+    pub fn of_recording(trust: Trust) -> Self {
+        let mut sources = Self::files(trust).0;
         sources.insert(0, Box::new(Recorded));
         Self(sources)
     }
 
     /// This machine's kernel, modules, vdso and files.
     #[must_use]
-    pub fn files() -> Self {
+    pub fn files(trust: Trust) -> Self {
         Self(vec![
             Box::new(ThisMachine),
-            Box::new(KernelSource::default()),
+            Box::new(KernelSource::new(trust)),
             Box::new(ModuleSource::default()),
             Box::new(VdsoSource),
-            Box::new(FileSource),
+            Box::new(FileSource::new(trust)),
         ])
     }
 }
 
 impl BuildIdSource for Chain {
     /// The first id that a source knows; otherwise the first reason that one gave.
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         let mut reason = None;
         for source in &mut self.0 {
-            match source.build_id(dso) {
+            match source.build_id(dso, recording) {
                 Ok(Some(id)) => return Ok(Some(id)),
                 Ok(None) => {}
                 // A DSO of no file or of another machine is nothing for the sources behind this one.
@@ -141,7 +179,7 @@ impl BuildIdSource for Chain {
 pub struct ThisMachine;
 
 impl BuildIdSource for ThisMachine {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         match dso {
             Dso { kind: DsoKind::NoDso, .. } => Err(NoBuildId::NoDso),
             Dso { machine, .. } if *machine != HOST => Err(NoBuildId::OtherMachine),

@@ -79,8 +79,21 @@ pub struct Dso {
     pub name: BString,
     /// Which file of that name it was, as its first map told.
     pub inode: Option<Inode>,
+    /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
+    pub mapped_at: Option<u64>,
+    /// Where the kernel's reference symbol was, as its map told; `None` where it did not.
+    pub reference: Option<u64>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
+}
+
+impl Dso {
+    /// A DSO of which nothing but its name is known.
+    #[must_use]
+    pub fn new(machine: MachinePid, kind: DsoKind, name: &BStr) -> Self {
+        let name = name.to_owned();
+        Self { machine, kind, name, inode: None, mapped_at: None, reference: None, build_id: None }
+    }
 }
 
 /// The DSOs of a session. A DSO is known by its machine, whether it is the kernel's, and its name: that is all
@@ -97,7 +110,7 @@ impl Dsos {
         let key = (machine, kind.is_kernel(), name.to_owned());
         *self.by_name.entry(key).or_insert_with(|| {
             let id = DsoId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-            self.all.push(Dso { machine, kind, name: name.to_owned(), inode: None, build_id: None });
+            self.all.push(Dso::new(machine, kind, name));
             id
         })
     }

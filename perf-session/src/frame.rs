@@ -94,7 +94,7 @@ impl Frame {
         Ok(())
     }
 
-    /// Tells the session which events there are.
+    /// Tells the session which events there are, and what the features say.
     ///
     /// # Errors
     /// [`perf_format::Error::Malformed`] where an attr cannot be read.
@@ -108,6 +108,9 @@ impl Frame {
                 problem,
             })?;
             session.evlist.add(attr, ids.iter().copied());
+        }
+        for (feature, data) in &self.features {
+            session.recording.feature(*feature, data, self.endian);
         }
         for entry in self.build_ids() {
             let (misc, entry) = entry?;

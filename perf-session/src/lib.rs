@@ -37,5 +37,5 @@ pub use error::Error;
 pub use hits::{Hits, Via};
 pub use odd::{Odd, Oddities};
 pub use process_events::{Passed, Repipe};
-pub use session::Session;
+pub use session::{Recording, Session};
 pub use tool::{Injection, RecordSet, Tool, Verdict};

@@ -3,9 +3,9 @@
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::record::{
-    BuildIdRecord, Comm, HeaderAttr, IdIndex, MapFile, Mmap, Mmap2, Task as TaskRecord,
+    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap, Mmap2, Task as TaskRecord,
 };
-use perf_format::{CpuMode, Inflater, Misc, RawRecord, RecordType};
+use perf_format::{CpuMode, Endian, Feature, Inflater, Misc, RawRecord, RecordType};
 
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, kernel_name};
 use crate::evlist::Evlist;
@@ -26,6 +26,8 @@ pub struct Session {
     pub dsos: Dsos,
     /// Records that were whole but odd; they passed all the same.
     pub odd: Oddities,
+    /// What the recording says of itself.
+    pub recording: Recording,
     /// Whether executable memory of no file is told apart by its process, under the name of the file in which its
     /// writer may leave symbols (`/tmp/perf-PID.map`), as perf names it.
     pub jit_names: bool,
@@ -37,10 +39,27 @@ pub struct Session {
     pub(crate) inflater: Option<Inflater>,
 }
 
+/// What a recording says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recording {
+    /// The release of the kernel that it was made on (`uname -r`).
+    pub release: Option<BString>,
+}
+
+impl Recording {
+    /// Takes in a feature.
+    pub(crate) fn feature(&mut self, feature: Feature, data: &[u8], endian: Endian) {
+        if feature == Feature::OSRELEASE {
+            self.release = text(data, endian).map(BString::from);
+        }
+    }
+}
+
 impl Session {
     /// The types that the session takes in.
     pub const WANTS: RecordSet = RecordSet::of(&[
         RecordType::HEADER_ATTR,
+        RecordType::HEADER_FEATURE,
         RecordType::MMAP,
         RecordType::MMAP2,
         RecordType::COMM,
@@ -81,6 +100,11 @@ impl Session {
             RecordType::HEADER_ATTR => {
                 let event: HeaderAttr<'_> = record.parse_as()?;
                 self.evlist.add(event.attr, event.ids.0.iter());
+            }
+            RecordType::HEADER_FEATURE => {
+                let HeaderFeature { feat_id, data } = record.parse_as()?;
+                let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
+                self.recording.feature(feature, data, record.endian);
             }
             RecordType::MMAP => {
                 let Mmap { pid, start, len, pgoff, filename, .. } = record.parse_as()?;
@@ -154,15 +178,21 @@ impl Session {
         } else {
             name
         };
+        let time = self.evlist.time(record);
         let dso = self.dsos.find_or_create(machine, kind, name);
         if let Some(dso) = self.dsos.get_mut(dso) {
+            // A tool that lists what was there before the recording has no time for it.
+            dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
+            if kind == DsoKind::Kernel && pgoff != 0 {
+                dso.reference = dso.reference.or(Some(pgoff));
+            }
             match file {
                 Some(MapFile::Inode(inode)) => _ = dso.inode.get_or_insert(inode),
                 Some(MapFile::BuildId(Some(id))) => dso.build_id = Some(id),
                 Some(MapFile::BuildId(None)) | None => {}
             }
         }
-        let since = self.evlist.time(record).unwrap_or(0);
+        let since = time.unwrap_or(0);
         let map = Map { start, end: start.saturating_add(len), pgoff, since, dso };
         let machine = self.machines.find_or_create(machine);
         if cpumode.is_kernel() {
@@ -248,6 +278,13 @@ struct Range {
     len: u64,
     pgoff: u64,
     executable: bool,
+}
+
+/// A feature that is one text: a length, and the text up to a NUL.
+fn text(data: &[u8], endian: Endian) -> Option<&[u8]> {
+    let len = usize::try_from(endian.u32_at(data, 0)?).ok()?;
+    let text = data.get(4..)?.get(..len)?;
+    text.get(..text.find_byte(0).unwrap_or(text.len()))
 }
 
 /// `PROT_EXEC` of mmap(2).

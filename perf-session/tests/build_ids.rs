@@ -1,22 +1,25 @@
 //! Sources of build-ids, on real files: what is one, what is none, and what nobody opens.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use bstr::BString;
 use object::Endianness;
 use object::elf::NoteType;
 use perf_format::BuildId;
+use perf_format::record::Inode;
+use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdSource, Chain, FileSource, KernelSource, ModuleSource, NoBuildId, VdsoSource, gnu_build_id,
+    BuildIdSource, Chain, Change, FileSource, KernelSource, ModuleSource, NoBuildId, Trust, VdsoSource,
+    gnu_build_id,
 };
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::HOST;
 use perf_session::testing::{BUILD_ID, Elf};
 
 fn dso(kind: DsoKind, name: &str) -> Dso {
-    Dso { machine: HOST, kind, name: BString::from(name), inode: None, build_id: None }
+    Dso::new(HOST, kind, name.into())
 }
 
 /// A file in a directory of its own.
@@ -32,8 +35,13 @@ fn file(bytes: &[u8]) -> File {
     File { _dir: dir, path }
 }
 
+/// Asks a source, of a recording that says nothing of itself.
+fn ask(source: &mut impl BuildIdSource, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    source.build_id(dso, &Recording::default())
+}
+
 fn id_at(path: &Path) -> Result<Option<BuildId>, NoBuildId> {
-    FileSource.build_id(&dso(DsoKind::File, path.to_str().expect("text")))
+    ask(&mut FileSource::default(), &dso(DsoKind::File, path.to_str().expect("text")))
 }
 
 fn id_in(elf: &Elf) -> Option<BuildId> {
@@ -137,12 +145,12 @@ fn the_running_kernel_and_its_vdso_have_their_ids() {
     let notes = fs::read("/sys/kernel/notes").expect("Linux shows its notes");
     let kernel = gnu_build_id(&notes).expect("the kernel has an id");
     let mut source = KernelSource::default();
-    assert_eq!(source.build_id(&dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"), Some(kernel));
-    assert_eq!(source.build_id(&dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
+    assert_eq!(ask(&mut source, &dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"), Some(kernel));
+    assert_eq!(ask(&mut source, &dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
     let vdso =
-        VdsoSource.build_id(&dso(DsoKind::Vdso, "[vdso]")).expect("found").expect("the vdso has an id");
+        ask(&mut VdsoSource, &dso(DsoKind::Vdso, "[vdso]")).expect("found").expect("the vdso has an id");
     assert_ne!(vdso, kernel);
-    assert_eq!(VdsoSource.build_id(&dso(DsoKind::Vdso, "[vdso32]")).expect("another image"), None);
+    assert_eq!(ask(&mut VdsoSource, &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"), None);
 }
 
 #[test]
@@ -153,32 +161,32 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
     let mut source = ModuleSource::at(dir.path().to_owned());
     for name in ["[nf_nat]", "/lib/modules/6.1/kernel/net/nf-nat.ko.zst"] {
-        assert_eq!(source.build_id(&dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
+        assert_eq!(ask(&mut source, &dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
     }
-    assert!(source.build_id(&dso(DsoKind::Module, "[ext4]")).is_err());
-    assert_eq!(source.build_id(&dso(DsoKind::File, "/x/nf_nat.ko")).expect("not its business"), None);
+    assert!(ask(&mut source, &dso(DsoKind::Module, "[ext4]")).is_err());
+    assert_eq!(ask(&mut source, &dso(DsoKind::File, "/x/nf_nat.ko")).expect("not its business"), None);
 }
 
 #[test]
 fn the_chain_asks_in_order_and_says_the_first_reason() {
     let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
     let name = elf.path.to_str().expect("text");
-    let mut chain = Chain::live();
-    assert_eq!(chain.build_id(&dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
+    let mut chain = Chain::of_recording(Trust::default());
+    assert_eq!(ask(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
     // What the recording says itself comes first.
     let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
-    assert_eq!(chain.build_id(&recorded).expect("recorded"), id(&[1; 3]));
+    assert_eq!(ask(&mut chain, &recorded).expect("recorded"), id(&[1; 3]));
     // This machine's files say nothing of a guest's, nor of memory that is of no file.
     let guest = Dso { machine: 1234, ..dso(DsoKind::File, name) };
-    assert!(matches!(chain.build_id(&guest), Err(NoBuildId::OtherMachine)));
-    assert!(matches!(chain.build_id(&dso(DsoKind::NoDso, "//anon")), Err(NoBuildId::NoDso)));
-    assert!(matches!(chain.build_id(&dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
+    assert!(matches!(ask(&mut chain, &guest), Err(NoBuildId::OtherMachine)));
+    assert!(matches!(ask(&mut chain, &dso(DsoKind::NoDso, "//anon")), Err(NoBuildId::NoDso)));
+    assert!(matches!(ask(&mut chain, &dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
     // A module that is not loaded here may still have its file.
     let module = file(&Elf { segments: false, ..Elf::with_build_id(&[8; 20]) }.bytes());
     let path = module.path.with_extension("ko");
     fs::rename(&module.path, &path).expect("renamed");
     assert_eq!(
-        chain.build_id(&dso(DsoKind::Module, path.to_str().expect("text"))).expect("found"),
+        ask(&mut chain, &dso(DsoKind::Module, path.to_str().expect("text"))).expect("found"),
         id(&[8; 20])
     );
 }
@@ -192,4 +200,77 @@ fn packed_modules_are_unpacked_whatever_they_are_called() {
         // The end of a packed file is a checksum or nothing; half of one is no module.
         assert!(!matches!(id_at(&file(&bytes[..bytes.len() / 2]).path), Ok(Some(_))), "half of {name}");
     }
+}
+
+/// A DSO whose map told which file it was.
+fn mapped(path: &Path) -> Dso {
+    let meta = fs::metadata(path).expect("there");
+    let inode = Inode {
+        maj: rustix::fs::major(meta.dev()),
+        min: rustix::fs::minor(meta.dev()),
+        ino: meta.ino(),
+        ino_generation: 0,
+    };
+    Dso { inode: Some(inode), ..dso(DsoKind::File, path.to_str().expect("text")) }
+}
+
+#[test]
+fn a_rebuilt_file_is_not_the_one_that_was_recorded() {
+    let built = file(&Elf::with_build_id(&[1; 20]).bytes());
+    let recorded = mapped(&built.path);
+    let mut trusting = FileSource::new(Trust { allow_changed: true, ..Trust::default() });
+    assert_eq!(ask(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
+    // Compilers write a new file and give it the old name.
+    let new = built.path.with_extension("new");
+    fs::write(&new, Elf::with_build_id(&[2; 20]).bytes()).expect("written");
+    fs::rename(&new, &built.path).expect("renamed");
+    let refused = ask(&mut FileSource::default(), &recorded);
+    assert!(matches!(refused, Err(NoBuildId::Changed(Change::Inode { .. }))), "{refused:?}");
+    assert_eq!(ask(&mut trusting, &recorded).expect("told to"), id(&[2; 20]));
+    // On another device, inodes say nothing.
+    let inode = recorded.inode.map(|inode| Inode { maj: inode.maj + 1, ..inode });
+    let elsewhere = Dso { inode, ..recorded.clone() };
+    assert_eq!(ask(&mut FileSource::default(), &elsewhere).expect("it cannot be compared"), id(&[2; 20]));
+}
+
+#[test]
+fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
+    let built = file(&Elf::with_build_id(&[1; 20]).bytes());
+    let written = fs::metadata(&built.path).expect("there").modified().expect("a time");
+    let ask_with = |trust: Trust, mapped_at: Option<u64>| {
+        ask(&mut FileSource::new(trust), &Dso { mapped_at, ..mapped(&built.path) })
+    };
+    let minute = Duration::from_secs(60);
+    let at = |clock_zero| Trust { clock_zero: Some(clock_zero), ..Trust::default() };
+    let younger =
+        |read: Result<Option<BuildId>, NoBuildId>| matches!(read, Err(NoBuildId::Changed(Change::Younger)));
+    // Mapped ten seconds after the clock's zero.
+    assert!(younger(ask_with(at(written - minute), Some(10_000_000_000))));
+    assert!(!younger(ask_with(at(written - minute), Some(70_000_000_000))));
+    assert!(!younger(ask_with(at(written - minute), None)), "without a time there is nothing to compare");
+    let over = |over| Trust { over: Some(over), ..Trust::default() };
+    assert!(younger(ask_with(over(written - minute), None)));
+    assert!(!younger(ask_with(over(written + minute), None)));
+    let told_to = Trust { allow_changed: true, ..over(written - minute) };
+    assert_eq!(ask_with(told_to, None).expect("told to"), id(&[1; 20]));
+}
+
+#[test]
+fn another_kernel_is_not_the_one_that_runs() {
+    let kernel = dso(DsoKind::Kernel, "[kernel.kallsyms]");
+    let release = fs::read("/proc/sys/kernel/osrelease").expect("Linux").trim_ascii().to_vec();
+    let of = |release: &[u8]| Recording { release: Some(release.into()) };
+    let mut source = KernelSource::default();
+    assert!(source.build_id(&kernel, &of(&release)).expect("it runs").is_some());
+    let other = source.build_id(&kernel, &of(b"2.6.32"));
+    assert!(matches!(other, Err(NoBuildId::Changed(Change::Release(_)))), "{other:?}");
+    // Where this boot's addresses can be seen, another boot is told from it.
+    let kallsyms = fs::read_to_string("/proc/kallsyms").expect("Linux");
+    if kallsyms.lines().any(|line| line.ends_with(" T _text") && !line.starts_with("0000000000000000")) {
+        let elsewhere = Dso { reference: Some(0x1234_5000), ..kernel.clone() };
+        let boot = source.build_id(&elsewhere, &of(&release));
+        assert!(matches!(boot, Err(NoBuildId::Changed(Change::Boot))), "{boot:?}");
+    }
+    let mut trusting = KernelSource::new(Trust { allow_changed: true, ..Trust::default() });
+    assert!(trusting.build_id(&kernel, &of(b"2.6.32")).expect("told to").is_some());
 }

@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long)]
     decompress: bool,
 
+    /// Take the id of a file or kernel that seems to be another than the recorded one.
+    #[arg(long)]
+    allow_changed: bool,
+
     /// Read from FILE, in pipe or file format, or from the directory of a recording; - is standard input.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
@@ -90,7 +94,8 @@ impl Args {
         let name = input.to_string();
         let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
         let plan = Plan { build_ids: self.build_ids, ids_to, decompress: self.decompress };
-        let mut run = Run::new(plan, Chain::live());
+        let trust = input.trust(self.allow_changed);
+        let mut run = Run::new(plan, Chain::of_recording(trust));
         let done = match head.format {
             Format::Pipe(_) => pipe(&mut run, input, head, &mut output),
             Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),

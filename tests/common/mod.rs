@@ -10,7 +10,7 @@ use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
 use perf_inject::{BuildIds, IdsTo};
 use perf_session::build_id::{BuildIdSource, Chain, NoBuildId, Recorded, ThisMachine};
 use perf_session::dso::Dso;
-use perf_session::{Error, Passed, Repipe, Session, Tool};
+use perf_session::{Error, Passed, Recording, Repipe, Session, Tool};
 
 pub mod oracle;
 pub mod scenario;
@@ -78,7 +78,7 @@ pub fn id_of(name: &[u8]) -> BuildId {
 }
 
 impl BuildIdSource for Named {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         Ok(Some(id_of(&dso.name)))
     }
 }

@@ -8,15 +8,26 @@ use std::path::Path;
 use perf_format::BuildId;
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{BuildIdSource, NoBuildId, build_id_of};
+use super::{BuildIdSource, NoBuildId, Trust, build_id_of};
 use crate::dso::{Dso, DsoKind};
+use crate::session::Recording;
 
 /// Reads the id out of the file that the DSO is named after.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct FileSource;
+pub struct FileSource {
+    trust: Trust,
+}
+
+impl FileSource {
+    /// A source that trusts files so far.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self { trust }
+    }
+}
 
 impl BuildIdSource for FileSource {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
             return Ok(None);
         }
@@ -24,7 +35,9 @@ impl BuildIdSource for FileSource {
         if !path.is_absolute() {
             return Err(NoBuildId::NotAPath);
         }
-        match build_id_of(open_regular(path)?) {
+        let file = open_regular(path)?;
+        self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
+        match build_id_of(file) {
             Ok(Some(id)) => Ok(Some(id)),
             Ok(None) => Err(NoBuildId::NoNote),
             Err(error) => Err(NoBuildId::Elf(error)),

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bstr::BString;
+use bstr::{BString, ByteSlice as _};
 use perf_format::BuildId;
 
 use super::{BuildIdSource as _, KernelSource, ModuleSource, module::module_name};
 use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
+use crate::session::Recording;
 
 /// An image of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,13 +63,17 @@ fn module(line: &str, files: &[PathBuf]) -> Option<KernelMap> {
     let start = u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()?;
     let end = start.saturating_add(size.parse().ok()?);
     let bracketed = BString::from(format!("[{name}]"));
-    let dso =
-        Dso { machine: HOST, kind: DsoKind::Module, name: bracketed.clone(), inode: None, build_id: None };
+    let dso = Dso::new(HOST, DsoKind::Module, bracketed.as_bstr());
     let file = files.iter().find(|file| {
         module_name(file.as_os_str().as_encoded_bytes().into()).is_some_and(|module| module == name)
     });
     let name = file.map_or(bracketed, |file| file.as_os_str().as_encoded_bytes().into());
-    Some(KernelMap { build_id: ModuleSource::default().build_id(&dso).ok().flatten(), start, end, name })
+    Some(KernelMap {
+        build_id: ModuleSource::default().build_id(&dso, &Recording::default()).ok().flatten(),
+        start,
+        end,
+        name,
+    })
 }
 
 /// The modules' files under a folder, its folders included; links are not followed.

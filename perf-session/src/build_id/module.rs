@@ -9,6 +9,7 @@ use perf_format::BuildId;
 
 use super::{BuildIdSource, NoBuildId};
 use crate::dso::{Dso, DsoKind};
+use crate::session::Recording;
 
 /// Reads `/sys/module/NAME/notes/.note.gnu.build-id`.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ impl ModuleSource {
 }
 
 impl BuildIdSource for ModuleSource {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         if dso.kind != DsoKind::Module {
             return Ok(None);
         }

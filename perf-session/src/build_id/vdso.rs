@@ -9,13 +9,14 @@ use perf_format::BuildId;
 use super::elf::find_build_id;
 use super::{BuildIdSource, NoBuildId};
 use crate::dso::{Dso, DsoKind};
+use crate::session::Recording;
 
 /// Reads this process's own `[vdso]`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VdsoSource;
 
 impl BuildIdSource for VdsoSource {
-    fn build_id(&mut self, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
         // The 32-bit images are others, and no 64-bit process has them.
         if dso.kind != DsoKind::Vdso || dso.name != "[vdso]" {
             return Ok(None);

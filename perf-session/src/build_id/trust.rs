@@ -1,0 +1,48 @@
+//! Whether a file that is here now is the one that was recorded.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime};
+
+use super::Change;
+use crate::dso::Dso;
+
+/// How far what is here now is trusted to be what was recorded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust {
+    /// All of it is.
+    pub allow_changed: bool,
+    /// When the recording's clock was 0, if it is a clock of this boot: a file that was written after it was mapped
+    /// is not what was mapped.
+    pub clock_zero: Option<SystemTime>,
+    /// When the recording was over, if that is known: a file that was written after that is not what was recorded.
+    pub over: Option<SystemTime>,
+}
+
+/// Files have coarser times than records, and clocks are read one after the other.
+const SLACK: Duration = Duration::from_secs(1);
+
+impl Trust {
+    /// Compares a DSO with a file of its name.
+    ///
+    /// A device that cannot be compared (overlayfs and btrfs show another in a process's maps than in a file's
+    /// metadata) says nothing of its inodes, and is passed over.
+    pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<(), Change> {
+        if self.allow_changed {
+            return Ok(());
+        }
+        if let Some(recorded) = dso.inode.filter(|recorded| recorded.ino != 0) {
+            let device = (rustix::fs::major(here.dev()), rustix::fs::minor(here.dev()));
+            if device == (recorded.maj, recorded.min) && here.ino() != recorded.ino {
+                return Err(Change::Inode { recorded: recorded.ino, here: here.ino() });
+            }
+        }
+        let mapped = self.clock_zero.zip(dso.mapped_at);
+        let mapped = mapped.and_then(|(zero, at)| zero.checked_add(Duration::from_nanos(at)));
+        let written = here.modified().ok();
+        match (written, mapped.into_iter().chain(self.over).min()) {
+            (Some(written), Some(recorded)) if written > recorded + SLACK => Err(Change::Younger),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Build-ids that can be trusted, on real recordings of programs that change under them.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{ids_in, injected, oracle, perftool, run, stderr};
+use perf_format::{BuildId, Endian};
+use perf_session::testing::Elf;
+
+/// Records a program in pipe format; `None` where perf may not.
+fn record(program: &Path, args: &[&str]) -> Option<Vec<u8>> {
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]).arg(program).args(args);
+    let output = perf.stdin(Stdio::null()).stderr(Stdio::piped()).output().expect("perf runs");
+    if output.stdout.len() < 2000 {
+        oracle::cannot_record(&stderr(&output));
+        return None;
+    }
+    // The program wrote to the same standard output as perf: it must be one that says nothing.
+    Some(output.stdout)
+}
+
+/// A copy of a program that works for a while and says nothing.
+fn program(dir: &Path) -> std::path::PathBuf {
+    let path = dir.join("program");
+    fs::copy("/usr/bin/sort", &path).expect("every Debian system has it");
+    path
+}
+
+/// The ids that `inject -b` puts into a recording, and what it says.
+fn inject(args: &[&str], stream: &[u8]) -> (Vec<(String, BuildId)>, String) {
+    let output = run(perftool(&[&["inject", "-b"], args].concat()), stream);
+    assert!(output.status.success(), "{}", stderr(&output));
+    (ids_in(&injected(stream, &output.stdout), Endian::NATIVE), stderr(&output))
+}
+
+#[test]
+fn a_program_that_was_rebuilt_after_it_was_recorded_gets_no_id() {
+    if !oracle::perf_is_here("a recording of a program that is rebuilt") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = program(dir.path());
+    let name = path.to_str().expect("text").to_owned();
+    let work = dir.path().join("work");
+    fs::write(&work, "b\na\n".repeat(200_000)).expect("written");
+    let args = [work.to_str().expect("text"), "-o", "/dev/null"];
+    let Some(stream) = record(&path, &args) else { return };
+    let id = |ids: &[(String, BuildId)]| ids.iter().find(|(other, _)| *other == name).map(|(_, id)| *id);
+    let (ids, said) = inject(&[], &stream);
+    let recorded = id(&ids).expect("the program as it was");
+    assert_eq!(said, "");
+    // As a linker does it: another file under the name.
+    let new = dir.path().join("new");
+    fs::write(&new, Elf::with_build_id(&[0x2e; 20]).bytes()).expect("written");
+    fs::rename(&new, &path).expect("renamed");
+    let (ids, said) = inject(&[], &stream);
+    assert_eq!(id(&ids), None, "{said}");
+    assert!(
+        said.starts_with(&format!("perftool: warning: no build-id for {name}: another file is there now")),
+        "{said}"
+    );
+    let (ids, said) = inject(&["--allow-changed"], &stream);
+    assert_eq!((id(&ids).map(|id| id.to_string()), said.as_str()), (Some("2e".repeat(20)), ""));
+    assert_ne!(recorded.to_string(), "2e".repeat(20));
+}
