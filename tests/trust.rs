@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{ids_in, injected, oracle, perftool, run, stderr};
+use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian};
 use perf_session::testing::Elf;
 
@@ -66,4 +67,44 @@ fn a_program_that_was_rebuilt_after_it_was_recorded_gets_no_id() {
     let (ids, said) = inject(&["--allow-changed"], &stream);
     assert_eq!((id(&ids).map(|id| id.to_string()), said.as_str()), (Some("2e".repeat(20)), ""));
     assert_ne!(recorded.to_string(), "2e".repeat(20));
+}
+
+#[test]
+fn what_is_listed_can_be_given_back_as_known() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let list = dir.path().join("ids");
+    let recording = common::data().join("callchain.data");
+    let listed = perftool(&["buildid-list", "-i"]).arg(&recording).output().expect("it runs").stdout;
+    fs::write(&list, &listed).expect("written");
+    let known = format!("--known-build-ids=file://{}", list.display());
+    let (bare, full) = (dir.path().join("bare"), dir.path().join("full"));
+    let inject = |args: &[&str], input: &Path, output: &Path| {
+        let mut command = perftool(&["inject"]);
+        let done = command.args(args).arg("-i").arg(input).arg("-o").arg(output).output().expect("it runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+    };
+    // The same samples without a table, and then with the known one alone: nothing is asked of this machine.
+    inject(&[], &common::data().join("callchain.pipe"), &bare);
+    inject(&["-b", &known], &bare, &full);
+    let hit = perftool(&["buildid-list", "-H", "-i"]).arg(&full).output().expect("it runs").stdout;
+    let (hit, listed) = (String::from_utf8(hit).expect("text"), String::from_utf8(listed).expect("text"));
+    assert!(hit.lines().count() >= 4, "{hit}");
+    assert!(hit.lines().all(|line| listed.contains(line)), "{hit} is not of {listed}");
+}
+
+#[test]
+fn all_that_is_mapped_gets_its_id_in_front_of_its_map() {
+    let stream = StreamBuilder::with_callchains(Endian::Little)
+        .mmap2(At::new(1, 0), 0x1000, 0x1000, "[vdso]")
+        .mmap2(At::new(1, 0), 0x4000, 0x1000, "//anon")
+        .mmap2(At::new(2, 0), 0x1000, 0x1000, "[vdso]")
+        .bytes();
+    for args in
+        [&["inject", "--buildid-all"][..], &["inject", "-b", "--buildid-all"], &["inject", "--buildid-a"]]
+    {
+        let out = run(perftool(args), &stream).stdout;
+        let types: Vec<u32> = common::records(&out).iter().map(|record| record.record_type.0).collect();
+        assert_eq!(types, [64, 67, 10, 10, 10], "{args:?}");
+    }
+    assert!(run(perftool(&["inject", "-b"]), &stream).stdout == stream, "nothing is hit");
 }

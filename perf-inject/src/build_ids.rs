@@ -1,5 +1,5 @@
-//! `-b`: the build-id of each DSO that a sample hits: as a BUILD_ID record in front of the first such sample, in the
-//! table of a file, or both.
+//! `-b` and `--buildid-all`: the build-id of each DSO that a sample hits, or that is mapped: as a BUILD_ID record in
+//! front of the first such sample or map, in the table of a file, or both.
 
 use bstr::ByteSlice as _;
 use perf_format::record::{BuildIdRecord, SizedBuildId};
@@ -18,13 +18,27 @@ pub struct IdsTo {
     pub events: bool,
 }
 
+/// Which DSOs get their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those that samples hit.
+    Hit,
+    /// All that are mapped; samples are not looked at.
+    Mapped,
+}
+
 /// Injects build-ids as DSOs are hit. A DSO whose id stands there already gets none; one without an id is not asked
 /// for again.
 #[derive(Debug)]
 pub struct BuildIds {
+    which: Which,
     hits: Hits,
     sources: Chain,
     to: IdsTo,
+    /// Whether files are read when their maps pass: of a process that runs now they may be gone when it is hit.
+    eager: bool,
+    /// What was read then, until it is hit.
+    read: PerDso<Option<Result<BuildId, NoBuildId>>>,
     /// Where each DSO's id stands already, or is known not to be had.
     done: PerDso<IdsTo>,
     hit_now: Vec<DsoId>,
@@ -42,13 +56,17 @@ pub struct Injected {
 }
 
 impl BuildIds {
-    /// An injector that asks these sources.
+    /// An injector that asks these sources. `eager` says that the recording is being made: files are then read when
+    /// their maps pass, and not when they are hit.
     #[must_use]
-    pub fn new(sources: Chain, to: IdsTo) -> Self {
+    pub fn new(which: Which, sources: Chain, to: IdsTo, eager: bool) -> Self {
         Self {
+            which,
             hits: Hits::default(),
             sources,
             to,
+            eager,
+            read: PerDso::default(),
             done: PerDso::default(),
             hit_now: Vec::new(),
             for_header: Vec::new(),
@@ -77,21 +95,30 @@ impl BuildIds {
         }
     }
 
+    /// Reads the id of what a map record just mapped.
+    fn read_ahead(&mut self, session: &Session) {
+        let mapped = session.touched().iter().filter_map(|touched| touched.map);
+        for dso in mapped.map(|(dso, _)| dso) {
+            let known = self.done.of(dso).events || self.read.of(dso).is_some();
+            if let Some(dso_now) = session.dso(dso).filter(|_| !known) {
+                let read = ask(&mut self.sources, dso_now, &session.recording);
+                *self.read.of(dso) = Some(read);
+            }
+        }
+    }
+
     /// The id of a DSO that was hit, if there is one.
-    fn id_of(&mut self, dso: &Dso, recording: &Recording) -> Option<BuildId> {
-        let reason = match self.sources.build_id(dso, recording) {
-            Ok(Some(id)) => {
+    fn id_of(&mut self, id: DsoId, dso: &Dso, recording: &Recording) -> Option<BuildId> {
+        let read = self.read.of(id).take();
+        match read.unwrap_or_else(|| ask(&mut self.sources, dso, recording)) {
+            Ok(id) => {
                 log::debug!("build id found for {}: {id}", dso.name);
                 return Some(id);
             }
             // Memory of no file was never going to have one.
-            Err(NoBuildId::NoDso) => return None,
-            Ok(None) => NoBuildId::Unknown,
-            Err(reason) => reason,
-        };
-        match reason {
-            NoBuildId::Changed(change) => log::warn!("no build-id for {}: {change}", dso.name),
-            reason => log::debug!("no build_id found for {}: {reason}", dso.name),
+            Err(NoBuildId::NoDso) => {}
+            Err(NoBuildId::Changed(change)) => log::warn!("no build-id for {}: {change}", dso.name),
+            Err(reason) => log::debug!("no build_id found for {}: {reason}", dso.name),
         }
         None
     }
@@ -100,7 +127,7 @@ impl BuildIds {
         let Some(dso) = session.dso(id) else { return Ok(()) };
         let done = std::mem::replace(self.done.of(id), IdsTo { header: true, events: true });
         self.injected.hit += 1;
-        let Some(build_id) = self.id_of(dso, &session.recording) else { return Ok(()) };
+        let Some(build_id) = self.id_of(id, dso, &session.recording) else { return Ok(()) };
         self.injected.found += 1;
         if self.to.header && !done.header {
             self.for_header.push((id, build_id));
@@ -127,6 +154,10 @@ impl BuildIds {
     }
 }
 
+fn ask(sources: &mut Chain, dso: &Dso, recording: &Recording) -> Result<BuildId, NoBuildId> {
+    sources.build_id(dso, recording)?.ok_or(NoBuildId::Unknown)
+}
+
 fn misc(dso: &Dso) -> Misc {
     Misc::of(match (dso.machine == HOST, dso.kind.is_kernel()) {
         (true, true) => CpuMode::Kernel,
@@ -142,7 +173,11 @@ fn record(dso: &Dso, id: BuildId) -> BuildIdRecord<'_> {
 
 impl Tool for BuildIds {
     fn wants(&self) -> RecordSet {
-        Hits::WANTS.and(RecordSet::of(&[RecordType::BUILD_ID]))
+        let which = match self.which {
+            Which::Hit => Hits::WANTS,
+            Which::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
+        };
+        which.and(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn event(
@@ -158,13 +193,24 @@ impl Tool for BuildIds {
             }
             return Ok(Verdict::Repipe);
         }
+        let is_map = matches!(record.record_type(), RecordType::MMAP | RecordType::MMAP2);
+        if is_map && self.eager {
+            self.read_ahead(session);
+        }
         let Self { hits, done, hit_now, to, .. } = self;
-        hits.event(record, session, |dso, _| {
+        let mut is_due = |dso| {
             let done = done.of(dso);
             if (to.header && !done.header || to.events && !done.events) && !hit_now.contains(&dso) {
                 hit_now.push(dso);
             }
-        });
+        };
+        match self.which {
+            Which::Hit => hits.event(record, session, |dso, _| is_due(dso)),
+            Which::Mapped => {
+                let mapped = session.touched().iter().filter_map(|touched| touched.map);
+                mapped.for_each(|(dso, _)| is_due(dso));
+            }
+        }
         let mut hit_now = std::mem::take(&mut self.hit_now);
         for dso in hit_now.drain(..) {
             self.put(dso, session, inject)?;

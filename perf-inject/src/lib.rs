@@ -14,7 +14,7 @@ mod drop_feature;
 mod plan;
 mod run;
 
-pub use build_ids::{BuildIds, IdsTo, Injected};
+pub use build_ids::{BuildIds, IdsTo, Injected, Which};
 pub use drop_feature::DropFeature;
 pub use plan::{Plan, Tools};
 pub use run::{Ended, Run};

@@ -4,15 +4,17 @@ use perf_format::Feature;
 use perf_session::Tool;
 use perf_session::build_id::Chain;
 
-use crate::{BuildIds, DropFeature, IdsTo};
+use crate::{BuildIds, DropFeature, IdsTo, Which};
 
 /// What shall be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The build-id of each DSO that a sample hits.
-    pub build_ids: bool,
+    /// The build-ids of these DSOs.
+    pub build_ids: Option<Which>,
     /// Where it goes; by default to the place where readers of the output look first.
     pub ids_to: Option<IdsTo>,
+    /// Whether the recording is being made, so that files may be gone when a sample hits them.
+    pub live: bool,
     /// Compressed records come out as what is inside them.
     pub decompress: bool,
 }
@@ -32,7 +34,7 @@ impl Plan {
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
         let ids_to = self.ids_to.unwrap_or(ids_to);
         Tools {
-            build_ids: self.build_ids.then(|| BuildIds::new(sources, ids_to)),
+            build_ids: self.build_ids.map(|which| BuildIds::new(which, sources, ids_to, self.live)),
             drop_feature: self.decompress.then_some(DropFeature(Feature::COMPRESSED)),
         }
     }

@@ -124,7 +124,7 @@ impl Run {
         let moved = before.data.wrapping_sub(file.header.words.data.offset);
         move_auxtrace_index(&mut frame, moved);
         let mut len = file.header.words.data.size;
-        if self.plan.build_ids || !closed {
+        if self.plan.build_ids.is_some() || !closed {
             let looked = self.look(file, others, &mut frame);
             self.to_the_last_whole(closed, looked)?;
             len = if closed { len } else { self.ended.passed.read };

@@ -15,6 +15,8 @@ mod elf;
 mod file;
 mod kernel;
 mod kernel_maps;
+mod known;
+mod live;
 mod module;
 mod notes;
 mod packed;
@@ -25,6 +27,8 @@ pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
 pub use kernel::KernelSource;
 pub use kernel_maps::{KernelMap, kernel_maps};
+pub use known::{BadEntry, Known};
+pub use live::LiveSource;
 pub use module::ModuleSource;
 pub use notes::gnu_build_id;
 pub use trust::Trust;
@@ -136,11 +140,14 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// What can be asked of a recording: itself, and then this machine as far as it can be trusted.
+    /// What can be asked of a recording: what somebody knows, the recording itself, the processes in it that still
+    /// run, and this machine as far as it can be trusted.
     #[must_use]
-    pub fn of_recording(trust: Trust) -> Self {
-        let mut sources = Self::files(trust).0;
-        sources.insert(0, Box::new(Recorded));
+    pub fn of_recording(known: Known, trust: Trust) -> Self {
+        let first: [Box<dyn BuildIdSource>; 3] = [Box::new(known), Box::new(Recorded), Box::new(ThisMachine)];
+        let mut sources = Vec::from(first);
+        sources.push(Box::new(LiveSource));
+        sources.extend(Self::files(trust).0);
         Self(sources)
     }
 

@@ -81,10 +81,23 @@ pub struct Dso {
     pub inode: Option<Inode>,
     /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
     pub mapped_at: Option<u64>,
+    /// Who first mapped it, and where; `None` for what the kernel maps.
+    pub mapped_by: Option<MappedBy>,
     /// Where the kernel's reference symbol was, as its map told; `None` where it did not.
     pub reference: Option<u64>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
+}
+
+/// A map of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappedBy {
+    /// The process.
+    pub pid: i32,
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
 }
 
 impl Dso {
@@ -92,7 +105,16 @@ impl Dso {
     #[must_use]
     pub fn new(machine: MachinePid, kind: DsoKind, name: &BStr) -> Self {
         let name = name.to_owned();
-        Self { machine, kind, name, inode: None, mapped_at: None, reference: None, build_id: None }
+        Self {
+            machine,
+            kind,
+            name,
+            inode: None,
+            mapped_at: None,
+            mapped_by: None,
+            reference: None,
+            build_id: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use perf_format::record::{
 };
 use perf_format::{CpuMode, Endian, Feature, Inflater, Misc, RawRecord, RecordType};
 
-use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, kernel_name};
+use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
 use crate::machine::{HOST, Machines, Space, Task, Touched};
 use crate::map::Map;
@@ -112,8 +112,10 @@ impl Session {
                 self.map(record, pid, Range { start, len, pgoff, executable }, filename, None);
             }
             RecordType::MMAP2 => {
-                let Mmap2 { pid, start, len, pgoff, filename, file, prot, .. } = record.parse_as()?;
+                let Mmap2 { pid, start, len, pgoff, filename, file, prot, flags, .. } = record.parse_as()?;
                 let executable = prot & PROT_EXEC != 0;
+                // Huge pages are of no file, whatever name they have.
+                let filename = if flags & MAP_HUGETLB != 0 { "//anon".into() } else { filename };
                 self.map(record, pid, Range { start, len, pgoff, executable }, filename, Some(file));
             }
             RecordType::COMM => {
@@ -183,6 +185,10 @@ impl Session {
         if let Some(dso) = self.dsos.get_mut(dso) {
             // A tool that lists what was there before the recording has no time for it.
             dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
+            if !cpumode.is_kernel() {
+                let by = MappedBy { pid: signed(pid), start, end: start.saturating_add(len) };
+                dso.mapped_by.get_or_insert(by);
+            }
             if kind == DsoKind::Kernel && pgoff != 0 {
                 dso.reference = dso.reference.or(Some(pgoff));
             }
@@ -287,8 +293,9 @@ fn text(data: &[u8], endian: Endian) -> Option<&[u8]> {
     text.get(..text.find_byte(0).unwrap_or(text.len()))
 }
 
-/// `PROT_EXEC` of mmap(2).
+/// `PROT_EXEC` and `MAP_HUGETLB` of mmap(2).
 const PROT_EXEC: u32 = 4;
+const MAP_HUGETLB: u32 = 0x4_0000;
 
 /// Records store pids as words; -1 stands for none.
 fn signed(pid: u32) -> i32 {

@@ -11,10 +11,10 @@ use perf_format::BuildId;
 use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdSource, Chain, Change, FileSource, KernelSource, ModuleSource, NoBuildId, Trust, VdsoSource,
-    gnu_build_id,
+    BuildIdSource, Chain, Change, FileSource, KernelSource, Known, LiveSource, ModuleSource, NoBuildId,
+    Trust, VdsoSource, gnu_build_id,
 };
-use perf_session::dso::{Dso, DsoKind};
+use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
 use perf_session::testing::{BUILD_ID, Elf};
 
@@ -171,7 +171,7 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
 fn the_chain_asks_in_order_and_says_the_first_reason() {
     let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
     let name = elf.path.to_str().expect("text");
-    let mut chain = Chain::of_recording(Trust::default());
+    let mut chain = Chain::of_recording(Known::default(), Trust::default());
     assert_eq!(ask(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
     // What the recording says itself comes first.
     let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
@@ -273,4 +273,81 @@ fn another_kernel_is_not_the_one_that_runs() {
     }
     let mut trusting = KernelSource::new(Trust { allow_changed: true, ..Trust::default() });
     assert!(trusting.build_id(&kernel, &of(b"2.6.32")).expect("told to").is_some());
+}
+
+/// A process that runs a copy of a program, and ends with the test.
+struct Running {
+    child: std::process::Child,
+    mapped: MappedBy,
+    inode: Inode,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Starts a command and finds its executable map of a file of this name.
+fn running(command: &mut std::process::Command, name: &str) -> Running {
+    let child = command.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+    let pid = i32::try_from(child.id()).expect("a pid");
+    loop {
+        // Between fork and exec, and before the program is loaded, its map is not there yet.
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
+        let line = maps.lines().find(|line| line.contains(name) && line.contains(" r-xp "));
+        let Some(line) = line else { continue };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (start, end) = words[0].split_once('-').expect("a range");
+        let hex = |text: &str| u64::from_str_radix(text, 16).expect("hex");
+        let mapped = MappedBy { pid, start: hex(start), end: hex(end) };
+        let inode = Inode { ino: words[4].parse().expect("a number"), ..Inode::default() };
+        return Running { child, mapped, inode };
+    }
+}
+
+#[test]
+fn a_program_that_was_deleted_while_it_runs_still_has_its_id() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("program");
+    fs::copy("/bin/cat", &path).expect("every system has it");
+    let expected = id_at(&path).expect("it has an id");
+    let process = running(&mut std::process::Command::new(&path), "program");
+    fs::remove_file(&path).expect("removed");
+    let recorded = Dso {
+        mapped_by: Some(process.mapped),
+        inode: Some(process.inode),
+        ..dso(DsoKind::File, path.to_str().expect("text"))
+    };
+    assert!(ask(&mut FileSource::default(), &recorded).is_err());
+    assert_eq!(ask(&mut LiveSource, &recorded).expect("it runs"), expected);
+    // Somebody else may have the pid by now, and the address: then the inode is another.
+    let inode = Some(Inode { ino: process.inode.ino + 1, ..process.inode });
+    assert_eq!(ask(&mut LiveSource, &Dso { inode, ..recorded.clone() }).expect("not the same"), None);
+    drop(process);
+    assert_eq!(ask(&mut LiveSource, &recorded).expect("it is gone"), None);
+}
+
+#[test]
+fn a_file_in_a_process_s_own_mounts_is_found_through_its_root() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "CI runs as root");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = "mount -t tmpfs none \"$1\" && cp /bin/cat \"$1/program\" && exec \"$1/program\"";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", script, "sh"]).arg(dir.path());
+    let process = running(&mut unshare, "/program");
+    let path = dir.path().join("program");
+    assert!(!path.exists(), "it is in the other's mounts alone");
+    let recorded = Dso {
+        // Not where it is mapped now, so that only the root leads to it.
+        mapped_by: Some(MappedBy { start: 0x1000, end: 0x2000, ..process.mapped }),
+        inode: Some(process.inode),
+        ..dso(DsoKind::File, path.to_str().expect("text"))
+    };
+    let expected = id_at(Path::new("/bin/cat")).expect("it has an id");
+    assert_eq!(ask(&mut LiveSource, &recorded).expect("it runs"), expected);
 }

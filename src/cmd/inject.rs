@@ -1,15 +1,18 @@
 //! `perftool inject`: perf data in, perf data out, and what was asked for put into it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Format, Head, RecordReader};
-use perf_inject::{IdsTo, Plan, Run};
+use perf_inject::{IdsTo, Plan, Run, Which};
 use perf_session::Error;
-use perf_session::build_id::Chain;
+use perf_session::build_id::{Chain, Known};
 use perf_session::file::PerfFile;
 
 use super::Talk;
@@ -33,6 +36,10 @@ pub(crate) struct Args {
     #[arg(short = 'b', long)]
     build_ids: bool,
 
+    /// Inject the build-id of each DSO that is mapped, in front of its first map; samples are not looked at.
+    #[arg(long)]
+    buildid_all: bool,
+
     /// Where ids go: header (the table of a file, its default), events (records in front of the first
     /// sample that needs them, the default in a pipe), or both, with a comma.
     #[arg(long, value_name = "PLACES")]
@@ -41,6 +48,11 @@ pub(crate) struct Args {
     /// Write compressed records as what is inside them.
     #[arg(long)]
     decompress: bool,
+
+    /// Ids to be taken before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one a line as
+    /// buildid-list prints them.
+    #[arg(long, value_name = "IDS")]
+    known_build_ids: Option<OsString>,
 
     /// Take the id of a file or kernel that seems to be another than the recorded one.
     #[arg(long)]
@@ -93,9 +105,10 @@ impl Args {
         }
         let name = input.to_string();
         let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
-        let plan = Plan { build_ids: self.build_ids, ids_to, decompress: self.decompress };
+        let live = input.is_live();
+        let plan = Plan { build_ids: self.which(), ids_to, live, decompress: self.decompress };
         let trust = input.trust(self.allow_changed);
-        let mut run = Run::new(plan, Chain::of_recording(trust));
+        let mut run = Run::new(plan, Chain::of_recording(self.known()?, trust));
         let done = match head.format {
             Format::Pipe(_) => pipe(&mut run, input, head, &mut output),
             Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),
@@ -118,6 +131,31 @@ impl Args {
             error.context(what)
         })?;
         output.finish()
+    }
+}
+
+impl Args {
+    /// Which DSOs get their ids. Where both are asked for, all of them, as perf has it.
+    fn which(&self) -> Option<Which> {
+        match (self.buildid_all, self.build_ids) {
+            (true, _) => Some(Which::Mapped),
+            (false, true) => Some(Which::Hit),
+            (false, false) => None,
+        }
+    }
+
+    /// The ids of `--known-build-ids`.
+    fn known(&self) -> anyhow::Result<Known> {
+        let Some(list) = &self.known_build_ids else { return Ok(Known::default()) };
+        let list = list.as_encoded_bytes().as_bstr();
+        let cannot = || format!("cannot read --known-build-ids={list}");
+        match list.strip_prefix(b"file://") {
+            Some(path) => {
+                let file = fs::read(Path::new(OsStr::from_bytes(path))).with_context(cannot)?;
+                Known::parse(file.as_bstr(), b'\n').with_context(cannot)
+            }
+            None => Known::parse(list, b',').with_context(cannot),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use perf_format::record::Record;
 use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
-use perf_inject::{BuildIds, IdsTo};
+use perf_inject::{BuildIds, IdsTo, Which};
 use perf_session::build_id::{BuildIdSource, Chain, NoBuildId, Recorded, ThisMachine};
 use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Recording, Repipe, Session, Tool};
@@ -138,7 +138,7 @@ pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
 
 /// Runs `-b` over a stream, with [`named`] ids.
 pub fn inject(source: impl Read) -> Ran {
-    process(source, &mut [&mut BuildIds::new(named(), EVENTS)])
+    process(source, &mut [&mut BuildIds::new(Which::Hit, named(), EVENTS, false)])
 }
 
 /// One record of a stream, by its bytes, with the payload behind it.
