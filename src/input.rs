@@ -91,6 +91,11 @@ impl Input {
         if is_object { self.file.try_clone().map(Some) } else { Ok(None) }
     }
 
+    /// The open file, from where it was read to.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
     /// The first file from its start on, and the others.
     ///
     /// # Errors

@@ -2,12 +2,13 @@
 //! a file, which takes its name when it is whole.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -15,11 +16,37 @@ use tempfile::{NamedTempFile, TempDir};
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Standard output, a FIFO or a device: in pipe format.
-    Stream(File, String),
+    Stream(Stream),
     /// A file under a name that nobody looks for, beside the one it shall have.
     Replacement(NamedTempFile, PathBuf),
     /// A directory, likewise.
     Directory(TempDir, PathBuf),
+}
+
+/// A stream of bytes that somebody reads.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    file: File,
+    name: String,
+}
+
+impl Write for Stream {
+    /// A stream that another has made non-blocking (a terminal multiplexer, a shell's job) is waited for.
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.file.write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut writable = [PollFd::new(&self.file, PollFlags::OUT)];
+                    rustix::io::retry_on_intr(|| poll(&mut writable, None))?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Output {
@@ -73,7 +100,7 @@ impl Output {
         if file.is_terminal() {
             bail!("{name} is a terminal: pipe it into perf report -i -, or redirect it to a file");
         }
-        Ok(Self::Stream(file, name))
+        Ok(Self::Stream(Stream { file, name }))
     }
 
     /// Gives a whole output its name. One that is never given it goes without a trace.
@@ -82,7 +109,7 @@ impl Output {
     /// Where it cannot take the name.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Stream(..) => Ok(()),
+            Self::Stream(_) => Ok(()),
             Self::Replacement(file, target) => {
                 let cannot = || format!("cannot give the output its name, {}", target.display());
                 file.persist(&target).map(drop).with_context(cannot)
@@ -114,7 +141,7 @@ fn is_recording(path: &Path) -> bool {
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stream(_, name) => f.write_str(name),
+            Self::Stream(stream) => f.write_str(&stream.name),
             Self::Replacement(_, target) | Self::Directory(_, target) => target.display().fmt(f),
         }
     }

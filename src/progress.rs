@@ -11,6 +11,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// How long one waits before one wants to know.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
+/// Bytes that the kernel copies before an interrupt is looked for.
+const COPIED_AT_ONCE: u64 = 1 << 26;
+
 /// How often it is drawn, in times a second.
 const DRAWN_AT_MOST: u8 = 5;
 
@@ -45,7 +48,22 @@ impl Watched {
     /// # Errors
     /// Where either file fails.
     pub(crate) fn copy_to(&mut self, len: u64, out: &mut File) -> io::Result<u64> {
-        io::copy(&mut (&mut self.file).take(len), out)
+        let mut copied = 0;
+        while copied < len {
+            self.check_interrupt()?;
+            let slice = io::copy(&mut (&mut self.file).take(COPIED_AT_ONCE.min(len - copied)), out)?;
+            if slice == 0 {
+                break;
+            }
+            copied += slice;
+            self.show(|bar| bar.inc(slice));
+        }
+        Ok(copied)
+    }
+
+    /// An interrupt ends the run with an error, so that what was begun is cleared away.
+    fn check_interrupt(&self) -> io::Result<()> {
+        if self.stop.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
 
     fn show(&self, moved: impl FnOnce(&ProgressBar)) {
@@ -58,11 +76,8 @@ impl Watched {
 }
 
 impl Read for Watched {
-    /// An interrupt ends reading with an error, so that what was begun is cleared away.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("interrupted"));
-        }
+        self.check_interrupt()?;
         let read = self.file.read(buf)?;
         self.show(|bar| bar.inc(read as u64));
         Ok(read)

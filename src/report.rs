@@ -1,5 +1,4 @@
 //! What a person is told: errors with their causes, warnings, and the messages of `-v`, all on standard error.
-#![expect(clippy::print_stderr, reason = "the one place that speaks to a person")]
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -49,10 +48,12 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
         emulate_default_handler(SIGPIPE).ok();
         return exit::READER_GONE.into();
     }
-    eprintln!("perftool: error: {error}");
+    let mut told = format!("perftool: error: {error}\n");
     for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
+        told += &format!("  caused by: {cause}\n");
     }
+    // Where even that cannot be written there is nobody to tell.
+    io::stderr().write_all(told.as_bytes()).ok();
     exit::FAILURE.into()
 }
 

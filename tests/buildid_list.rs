@@ -83,7 +83,7 @@ fn the_text_is_perfs_on_fresh_recordings() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let kinds: [&[&str]; 8] = [
+    let kinds: [&[&str]; 9] = [
         &[],
         &["-g"],
         &["-z"],
@@ -92,6 +92,7 @@ fn the_text_is_perfs_on_fresh_recordings() {
         &["-B"],
         &["-a", "-g"],
         &["--threads"],
+        &["--threads", "-z"],
     ];
     for (number, kind) in kinds.into_iter().enumerate() {
         let path = dir.path().join(format!("{number}.data"));

@@ -202,17 +202,18 @@ fn inputs_by_name_are_opened_with_care() {
         told(&perftool(&["inject", "-b"]).args(args).arg("-i").arg(name).output().expect("it runs"))
             .replace(&*dir.path().to_string_lossy(), "DIR")
     };
-    let mut told =
-        vec![by_name(&[], &path), by_name(&[], &dir.path().join("nowhere")), by_name(&[], dir.path())];
+    let told = [by_name(&[], &path), by_name(&[], &dir.path().join("nowhere")), by_name(&[], dir.path())];
+    assert_snapshot!(told.join("\n"));
     // Who may not give files away may not run this part; root, as whom CI runs, may.
     if rustix::process::geteuid().is_root() {
         chown(&path, Some(12345), None).expect("root may");
-        told.push(by_name(&[], &path));
-        told.push(by_name(&["-f"], &path));
+        assert_snapshot!(
+            "a_file_of_somebody_else",
+            [by_name(&[], &path), by_name(&["-f"], &path)].join("\n")
+        );
     } else {
         assert!(std::env::var_os("CI").is_none(), "CI runs as root");
     }
-    assert_snapshot!(told.join("\n"));
 }
 
 /// Runs the program with a terminal as its standard output, and its standard input if no file is given.
@@ -290,4 +291,17 @@ fn a_map_whose_name_nearly_fills_its_record_does_not_end_the_run() {
     let output = run(perftool(&["inject", "-b"]), &stream);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(common::injected(&stream, &output.stdout).len(), 1);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let stream = stream().bytes();
+    assert_snapshot!(inject(&["--buildid-to=events"], &stream));
+}
+
+#[test]
+fn nobody_to_tell_is_no_reason_to_panic() {
+    let mut command = perftool(&["inject", "-i", "/nowhere"]);
+    command.stderr(fs::File::options().write(true).open("/dev/full").expect("/dev/full"));
+    assert_eq!(command.status().expect("it runs").code(), Some(1));
 }

@@ -5,7 +5,8 @@ mod common;
 
 use common::scenario::{Happening, Scenario, scenario, time};
 use common::{Owned, Pieces, id_of, ids_in, inject, injected, process, records};
-use perf_format::testing::swapped;
+use perf_format::record::CpuMode;
+use perf_format::testing::{At, StreamBuilder, swapped};
 use perf_format::{BuildId, Endian, RecordType};
 use perf_session::Tool;
 use proptest::prelude::*;
@@ -188,4 +189,51 @@ fn first_hit(scenario: &Scenario, out: &[Owned], name: &str, endian: Endian) -> 
         let taken = endian.u64_at(&record.bytes, 24);
         record.record_type == RecordType::SAMPLE && taken.is_some_and(|time| times.contains(&time))
     })
+}
+
+/// The names that get an id in a stream.
+fn named(stream: StreamBuilder) -> Vec<String> {
+    let stream = stream.finished_round().bytes();
+    let ran = inject(&stream[..]);
+    assert_eq!(ran.error, None);
+    ids_in(&injected(&stream, &ran.out), Endian::Little).into_iter().map(|(name, _)| name).collect()
+}
+
+fn stream() -> StreamBuilder {
+    StreamBuilder::with_callchains(Endian::Little)
+}
+
+#[test]
+fn a_round_in_which_thousands_execute_ends() {
+    let many = (1..10_000_u32).fold(stream(), |stream, pid| {
+        let at = |time| At::new(pid, time);
+        stream.fork(at(10), 1).mmap2(at(11), 0x1000, 0x1000, "/old").exec(at(12), "new").mmap2(
+            at(13),
+            0x1000,
+            0x1000,
+            "/new",
+        )
+    });
+    let hit = many.finished_round().sample(CpuMode::User, At::new(9_999, 20), 0x1000, &[]);
+    assert_eq!(named(hit), ["/new"]);
+}
+
+#[test]
+fn a_process_lives_on_when_one_of_its_threads_ends() {
+    // What perf record starts has no FORK of its own.
+    let thread = |time| At { pid: 7, tid: 8, time };
+    let stream =
+        stream().mmap2(At::new(7, 1), 0x1000, 0x1000, "/lib/late").fork(thread(2), 7).exit(thread(3));
+    let later = stream.finished_round().finished_round().finished_round();
+    assert_eq!(named(later.sample(CpuMode::User, At::new(7, 9), 0x1000, &[])), ["/lib/late"]);
+}
+
+#[test]
+fn a_map_inside_a_page_is_found_though_the_page_was_another_s() {
+    let sample = |stream: StreamBuilder, time, ip| stream.sample(CpuMode::User, At::new(1, time), ip, &[]);
+    let map = |stream: StreamBuilder, time| stream.mmap2(At::new(1, time), 0x10080, 0x200, "/jitted.so");
+    let anon = stream().mmap2(At::new(1, 1), 0x10000, 0x10000, "//anon");
+    assert_eq!(named(sample(map(sample(anon.clone(), 2, 0x10100), 3), 4, 0x10100)), ["/jitted.so"]);
+    assert_eq!(named(map(sample(anon.clone(), 5, 0x10100), 3)), ["/jitted.so"], "the map came late");
+    assert_eq!(named(sample(map(sample(anon, 2, 0x10100), 3), 4, 0x10400)), [""; 0], "beside it is nothing");
 }

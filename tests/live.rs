@@ -190,12 +190,9 @@ fn memory_does_not_grow_with_the_stream() {
             n += 1;
             let pid = 1000 + u32::try_from(n % 30_000).expect("small");
             let at = At::new(pid, n * 100);
-            part = part.fork(at, 1).exec(at, "program").mmap2(
-                at,
-                0x40_0000,
-                0x10_0000,
-                &format!("/nowhere/{}", n % 500),
-            );
+            let name = format!("/nowhere/{}", n % 500);
+            part = part.fork(at, 1).mmap2(at, 0x40_0000, 0x20_0000, &name).exec(at, "program");
+            part = part.mmap2(at, 0x40_0000, 0x10_0000, &name);
             for k in 0..40 {
                 let chain = [512_u64.wrapping_neg(), 0x40_0000 + k * 0x1000, n * 0x10_0000 + k];
                 part = part.sample(CpuMode::User, At::new(pid, n * 100 + k), 0x40_0000 + k * 0x800, &chain);

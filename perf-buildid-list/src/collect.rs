@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use perf_format::record::{BuildIdRecord, HOST_PID, MapFile, Mmap2};
+use perf_format::record::{BuildIdRecord, MapFile, Mmap2};
 use perf_format::{BuildId, Endian, Feature, Misc, RawRecord, RecordReader, RecordType, build_id_table};
 use perf_session::dso::{Dso, PerDso};
 use perf_session::file::PerfFile;
@@ -109,11 +109,8 @@ impl Collector {
     fn take_table(&mut self, table: &[u8], offset: u64, endian: Endian) -> Result<(), perf_format::Error> {
         for entry in build_id_table(table, offset, endian) {
             let (misc, entry) = entry?;
-            // Tables from before there were guests have 0 for the host.
-            let host =
-                BuildIdRecord { pid: if misc.cpumode().is_guest() { entry.pid } else { HOST_PID }, ..entry };
-            if let Some(dso) = self.session.add_build_id(misc, &host) {
-                self.gathered.about.of(dso).source(Place::Header, host.build_id.0);
+            if let Some(dso) = self.session.add_build_id(misc, &entry) {
+                self.gathered.about.of(dso).source(Place::Header, entry.build_id.0);
             }
         }
         Ok(())

@@ -16,8 +16,11 @@ const MAGIC1: &[u8; 8] = b"PERFFILE";
 /// Bytes before a pipe's first record: magic and the header's size.
 pub const PIPE_HEADER_SIZE: usize = 16;
 
+/// Bytes of a file's header.
+pub const FILE_HEADER_LEN: usize = 104;
+
 /// The size that a file header says it has.
-pub const FILE_HEADER_SIZE: u64 = 104;
+pub const FILE_HEADER_SIZE: u64 = FILE_HEADER_LEN as u64;
 
 /// The file header's size before there were features: it ends where the bitmap would start.
 const FILE_HEADER_SIZE_OLD: u64 = 72;

@@ -164,13 +164,12 @@ impl<'r> Batch<'r> {
         self.bytes.get(at(from)..at(to)).unwrap_or_default()
     }
 
-    /// The header of the next whole record, which stays the next.
+    /// The next whole record, which stays the next.
     #[must_use]
-    pub fn peek(&self) -> Option<RecordHeader> {
+    pub fn peek(&self) -> Option<RawRecord<'r>> {
         let rest =
             self.bytes.get(self.cursor.start - self.start..).filter(|_| self.cursor.payload.left == 0)?;
-        let header = RecordHeader::from_bytes(*rest.first_chunk()?, self.cursor.endian);
-        (rest.len() >= header.size.into()).then_some(header)
+        RawRecord::first(rest, self.cursor.offset, self.cursor.endian)
     }
 
     /// The input offset of the first record.

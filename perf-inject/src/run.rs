@@ -71,16 +71,23 @@ impl Run {
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         file.apart()?;
-        let frame = self.frame(file.frame()?)?;
+        // Of a file that is cut, the events are there, and the features are not.
+        let (frame, cut) = match file.frame() {
+            Ok(frame) => (frame, None),
+            Err(error) => (Frame::new(file.header.endian, file.events()?), Some(error)),
+        };
+        let frame = self.frame(frame)?;
         let front = frame
             .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
         out.write_all(&front).map_err(|source| Error::Write { written: 0, source })?;
         let closed = file.is_closed();
         let passed = self.pass(&mut file.records()?, Repipe::To(out), TO_EVENTS, None);
-        self.to_the_last_whole(closed, passed)
+        self.to_the_last_whole(closed, passed)?;
+        cut.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// From a pipe to a file: the records of the frame become a header and a table.
+    /// From a pipe to a file: the records of the frame become a header and a table. Of a stream that cannot be read on
+    /// the file holds what was whole: it may be all that there is.
     ///
     /// # Errors
     /// Where the stream cannot be read on, or the output cannot be written.
@@ -91,8 +98,11 @@ impl Run {
     ) -> Result<(), Error> {
         let mut frame = self.frame(Frame::read_from_pipe(records)?)?;
         let before = frame.write_before(out)?;
-        self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame))?;
-        frame.write_behind(out, before, self.ended.passed.written)
+        let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame));
+        if !matches!(passed, Err(Error::Write { .. })) {
+            frame.write_behind(out, before, self.ended.passed.written)?;
+        }
+        passed
     }
 
     /// From a file to a file: records that nothing is put between are copied with `copy`, which copies so many bytes
@@ -130,7 +140,14 @@ impl Run {
             len = if closed { len } else { self.ended.passed.read };
         }
         let copied = copy(file.at_records()?, len, out);
-        self.ended.passed.written = copied.map_err(|source| Error::Write { written: before.data, source })?;
+        let copied = copied.map_err(|source| Error::Write { written: before.data, source })?;
+        self.ended.passed.written = copied;
+        if copied != len {
+            let short =
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read");
+            let offset = file.header.words.data.offset + copied;
+            return Err(perf_format::Error::Io { offset, source: short }.into());
+        }
         frame.write_behind(out, before, len)
     }
 

@@ -43,21 +43,20 @@ impl Evlist {
     /// Adds an event and its ids.
     pub fn add(&mut self, attr: Attr, ids: impl Iterator<Item = u64>) {
         let format = SampleFormat::new(&attr);
-        let index = self.evsels.len();
+        self.identify = self.identify_with(&format);
+        self.by_id.extend(ids.map(|id| (id, self.evsels.len())));
         self.evsels.push(Evsel { attr, format });
-        self.by_id.extend(ids.map(|id| (id, index)));
-        self.identify = self.how();
     }
 
-    fn how(&self) -> Identify {
-        let Some(first) = self.evsels.first() else { return Identify::NoEvent };
-        if self.evsels.iter().all(|evsel| evsel.format == first.format) {
-            return Identify::Alike;
-        }
-        let place = |evsel: &Evsel| (evsel.format.id_offset(), evsel.format.trailer_id_offset());
-        let (sample, trailer) = place(first);
-        match sample {
-            Some(sample) if self.evsels.iter().all(|evsel| place(evsel) == (Some(sample), trailer)) => {
+    /// How records tell, when one more event lays them out like this. What was so of all before is so of the first.
+    fn identify_with(&self, format: &SampleFormat) -> Identify {
+        let Some(first) = self.evsels.first() else { return Identify::Alike };
+        let place = |format: &SampleFormat| (format.id_offset(), format.trailer_id_offset());
+        match (self.identify, place(format)) {
+            (Identify::Alike, _) if *format == first.format => Identify::Alike,
+            (Identify::Alike | Identify::ById { .. }, (Some(sample), trailer))
+                if place(format) == place(&first.format) =>
+            {
                 Identify::ById { sample, trailer }
             }
             _ => Identify::Unknowable,

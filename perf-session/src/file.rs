@@ -3,7 +3,7 @@
 use std::io::{Read, Seek, SeekFrom, Take};
 
 use perf_format::codec::{Decoder, Fixed as _};
-use perf_format::header::Section;
+use perf_format::header::{FILE_HEADER_LEN, Section};
 use perf_format::{
     Attr, Error, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, SectionProblem, read_full,
 };
@@ -16,16 +16,21 @@ pub struct PerfFile<S> {
     source: S,
     /// The file's length in bytes.
     len: u64,
+    /// Bytes of sections that have been read.
+    sections: u64,
     /// The header.
     pub header: FileHeader,
 }
 
-/// Bytes that the header of a file has at the most.
-const HEADER_SIZE: usize = 104;
-
 /// The most bytes that may stand between the table of features and the first of them: as many places as there are
 /// bits for features.
 const SLACK_AT_MOST: u64 = 256 * Section::SIZE as u64;
+
+/// How often the file's length may be read as sections: some are asked for twice.
+const SECTIONS_READ_AT_MOST: u64 = 4;
+
+/// Bytes of sections that may be read however small the file is.
+const SECTION_AT_LEAST: u64 = 1 << 16;
 
 /// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
 const SECTION_AT_MOST: u64 = 1 << 28;
@@ -39,10 +44,10 @@ impl<S: Read + Seek> PerfFile<S> {
         let io = |source| Error::Io { offset: 0, source };
         let len = source.seek(SeekFrom::End(0)).map_err(io)?;
         source.rewind().map_err(io)?;
-        let mut head = [0; HEADER_SIZE];
+        let mut head = [0; FILE_HEADER_LEN];
         let have = read_full(&mut source, &mut head, 0)?;
         let header = FileHeader::parse(head.get(..have).unwrap_or_default())?;
-        Ok(Self { source, len, header })
+        Ok(Self { source, len, sections: 0, header })
     }
 
     /// The bytes of a section.
@@ -52,7 +57,10 @@ impl<S: Read + Seek> PerfFile<S> {
         if offset.checked_add(size).is_none_or(|end| end > self.len) {
             return Err(wrong(SectionProblem::Outside { len: self.len }));
         }
-        let len = usize::try_from(size).ok().filter(|_| size <= SECTION_AT_MOST);
+        // Sections that lie over each other may add up to anything.
+        self.sections = self.sections.saturating_add(size);
+        let enough = self.len.saturating_mul(SECTIONS_READ_AT_MOST).max(SECTION_AT_LEAST);
+        let len = usize::try_from(size).ok().filter(|_| size <= SECTION_AT_MOST && self.sections <= enough);
         let mut bytes = vec![0; len.ok_or_else(|| wrong(SectionProblem::TooLong))?];
         self.source.seek(SeekFrom::Start(offset)).map_err(|source| Error::Io { offset, source })?;
         if read_full(&mut self.source, &mut bytes, offset)? < bytes.len() {
@@ -147,7 +155,7 @@ impl<S: Read + Seek> PerfFile<S> {
     }
 
     /// A reader of the records, from the first. Where the header says that there are none, since whoever recorded
-    /// did not live to write how many, what is behind the header is read to its end.
+    /// did not live to write how many, the file is read to its end.
     ///
     /// # Errors
     /// Where the source cannot seek there.

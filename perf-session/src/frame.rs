@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use perf_format::codec::{Decoder, Encoder, Fixed as _, Words};
-use perf_format::header::{FILE_HEADER_SIZE, pipe_header};
+use perf_format::header::{FILE_HEADER_LEN, pipe_header};
 use perf_format::record::{
     EventUpdate, HeaderAttr, HeaderFeature, Record, TracingData as TracingDataRecord, Update,
 };
@@ -55,13 +55,15 @@ impl Frame {
         let mut frame = Self::new(records.endian(), Vec::new());
         while let Some(mut batch) = records.next_batch()? {
             let mut tracing = false;
-            while let Some(header) = batch.peek() {
-                match header.record_type {
-                    RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA => {}
-                    _ => return Ok(frame),
-                }
-                let Some(record) = batch.next().transpose()? else { break };
-                match record.parse()? {
+            while let Some(record) = batch.peek() {
+                let is_of_it = matches!(
+                    record.record_type(),
+                    RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA
+                );
+                // One that cannot be read is not of the frame, and goes the way of all odd records.
+                let Some(part) = record.parse().ok().filter(|_| is_of_it) else { return Ok(frame) };
+                batch.next().transpose()?;
+                match part {
                     Record::HeaderAttr(HeaderAttr { attr, ids }) => frame.events.push(Event {
                         attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
                         ids: ids.0.iter().collect(),
@@ -174,7 +176,7 @@ impl Frame {
     /// # Errors
     /// [`Error::Write`].
     pub fn write_before(&self, out: &mut impl Write) -> Result<Before, Error> {
-        let mut bytes = vec![0; usize::try_from(FILE_HEADER_SIZE).unwrap_or_default()];
+        let mut bytes = vec![0; FILE_HEADER_LEN];
         let mut entries = Vec::new();
         // Readers find the next entry behind the attr's own size, so that all must have one size.
         let size = self.events.iter().map(|event| event.attr.len()).max().unwrap_or(Attr::MIN_SIZE);

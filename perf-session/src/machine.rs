@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::dso::{DsoId, MachinePid};
 use crate::map::{Map, Maps};
-use crate::round::{Later, Round};
+use crate::round::{Due, Later, Round};
 use crate::thread::{Fork, Process};
 
 /// The host's pid, as BUILD_ID records have it.
@@ -14,6 +14,9 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 
 /// The pid of a guest that nobody named.
 pub const DEFAULT_GUEST: MachinePid = 0;
+
+/// How many guests are told apart.
+const GUESTS_AT_MOST: usize = 256;
 
 /// Whose addresses: the kernel's, or a process's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,15 +119,15 @@ impl Machine {
     /// forks came first, out of another CPU's buffer.
     fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, now: Round, touched: &mut Vec<Touched>) {
         let mut work = vec![(pid, held)];
+        let mut reached = HashSet::new();
         while let Some((pid, held)) = work.pop() {
             let Some(process) = self.processes.get(&pid) else { continue };
             let children: Vec<Fork> =
                 process.forks.iter().filter(|fork| held.contains(&fork.time)).copied().collect();
             for fork in children {
-                let touch = Touched::by(self.pid, Space::Process(fork.pid), &map);
                 // Forks that go round in a circle are of a forged stream.
-                if !touched.contains(&touch) {
-                    touched.push(touch);
+                if reached.insert(fork.pid) {
+                    touched.push(Touched::by(self.pid, Space::Process(fork.pid), &map));
                     work.push((fork.pid, self.process(fork.pid).maps.inherit(map, fork.time, now)));
                     self.note_past(fork.pid, now);
                 }
@@ -132,12 +135,13 @@ impl Machine {
         }
     }
 
-    /// A process, made if it is new.
+    /// A process, made if it is new: with its first thread, which may be of before the recording.
     fn process(&mut self, pid: i32) -> &mut Process {
-        let incarnations = &mut self.incarnations;
+        let (incarnations, threads) = (&mut self.incarnations, &mut self.threads);
         self.processes.entry(pid).or_insert_with(|| {
             *incarnations += 1;
-            Process { incarnation: *incarnations, ..Process::default() }
+            threads.insert(pid, pid);
+            Process { incarnation: *incarnations, threads: 1, ..Process::default() }
         })
     }
 
@@ -224,14 +228,14 @@ impl Machine {
 
     /// Lets go of what no record can ask for any more.
     pub fn forget(&mut self, now: Round) {
-        while let Some(pid) = self.to_forget.pop_due(now) {
+        while let Some(Due { what: pid, crowded }) = self.to_forget.pop_due(now) {
             if let Some(process) = self.processes.get_mut(&pid) {
-                process.forget(now);
                 process.noted = false;
+                if crowded { process.forget_all() } else { process.forget(now) }
             }
             self.note_past(pid, now);
         }
-        while let Some((pid, incarnation)) = self.exited.pop_due(now) {
+        while let Some(Due { what: (pid, incarnation), .. }) = self.exited.pop_due(now) {
             let gone = self
                 .processes
                 .get(&pid)
@@ -283,6 +287,9 @@ impl Machines {
         if pid == HOST {
             return &mut self.host;
         }
+        // More guests than any host has are of a forged stream; they are one.
+        let crowded = self.guests.len() >= GUESTS_AT_MOST && !self.guests.contains_key(&pid);
+        let pid = if crowded { DEFAULT_GUEST } else { pid };
         self.guests.entry(pid).or_insert_with(|| Machine::new(pid))
     }
 

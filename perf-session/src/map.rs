@@ -61,8 +61,18 @@ enum PastMaps {
     Image(Arc<Image>),
 }
 
-/// How many covered parts are remembered in one address space at the most.
-const PAST_AT_MOST: usize = 1024;
+impl PastMaps {
+    fn len(&self) -> usize {
+        match self {
+            Self::Covered(_) => 1,
+            Self::Image(image) => image.len(),
+        }
+    }
+}
+
+/// How many pasts are remembered in one address space at the most, and how many maps in all of them.
+const PAST_AT_MOST: usize = 256;
+const PAST_MAPS_AT_MOST: usize = 1 << 15;
 
 /// One address space: what is mapped now, and what was until a moment ago. A fork shares it until either side
 /// changes.
@@ -211,10 +221,12 @@ impl Maps {
     }
 
     fn remember(&mut self, what: PastMaps, until: u64, round: Round) {
-        if self.past.len() >= PAST_AT_MOST {
-            self.past.remove(0);
-        }
         self.past.push(Past { what, until, round });
+        let maps: usize = self.past.iter().map(|past| past.what.len()).sum();
+        if self.past.len() > PAST_AT_MOST || maps > PAST_MAPS_AT_MOST {
+            // The older half: a few at a time would be looked for again at once.
+            self.past.drain(..self.past.len().div_ceil(2));
+        }
     }
 
     /// Lets go of what no record can ask for any more.
@@ -222,6 +234,11 @@ impl Maps {
         if self.past.first().is_some_and(|past| !past.round.is_recent(now)) {
             self.past.retain(|past| past.round.is_recent(now));
         }
+    }
+
+    /// Lets go of all that is past.
+    pub(crate) fn forget_all_past(&mut self) {
+        self.past.clear();
     }
 
     /// Whether something is remembered that is to be let go of.

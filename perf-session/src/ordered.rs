@@ -48,17 +48,26 @@ impl Session {
         let endian = readers.first().map_or(Endian::NATIVE, RecordReader::endian);
         let by_rounds = readers.len() == 1;
         let waiting = Waiting::default();
-        let mut run = Run { session: self, wanted, tools, endian, by_rounds, injected: Vec::new(), waiting };
+        let mut run = Run {
+            session: self,
+            wanted,
+            tools,
+            endian,
+            by_rounds,
+            missing: None,
+            injected: Vec::new(),
+            waiting,
+        };
         let read = match readers {
             [only] => run.read_to_the_end(only, passed),
             several => run.read_side_by_side(several, passed),
         };
         run.release(u64::MAX)?;
-        let Run { session, tools, mut injected, .. } = run;
+        let Run { session, tools, mut injected, missing, .. } = run;
         for tool in tools.iter_mut() {
             tool.finish(session, &mut Injection::new(endian, &mut injected))?;
         }
-        read
+        read.and(missing.map_or(Ok(()), |error| Err(error.into())))
     }
 }
 
@@ -70,6 +79,8 @@ struct Run<'s, 't, 'u> {
     endian: Endian,
     /// Whether a finished round speaks for all there is to read.
     by_rounds: bool,
+    /// The first piece that did not inflate.
+    missing: Option<perf_format::Error>,
     injected: Vec<u8>,
     waiting: Waiting,
 }
@@ -90,12 +101,15 @@ impl Run<'_, '_, '_> {
         readers: &mut [RecordReader<R>],
         passed: &mut Passed,
     ) -> Result<(), Error> {
-        let mut files: Vec<_> = readers.iter_mut().map(|reader| (0, 0, reader)).collect();
+        let mut files: Vec<_> = readers.iter_mut().map(|reader| (0, 0, reader, None)).collect();
         let mut first_error = Ok(());
         while let Some(index) = (0..files.len()).min_by_key(|index| files.get(*index).map(|file| file.0)) {
-            let Some((newest, settled, reader)) = files.get_mut(index) else { break };
+            let Some((newest, settled, reader, inflater)) = files.get_mut(index) else { break };
             let newest_of_all = std::mem::take(&mut self.waiting.newest);
+            // Each file is compressed by itself.
+            std::mem::swap(&mut self.session.inflater, inflater);
             let read = self.read_batch(reader, passed);
+            std::mem::swap(&mut self.session.inflater, inflater);
             *settled = *newest;
             *newest = self.waiting.newest.max(*newest);
             self.waiting.newest = newest_of_all.max(*newest);
@@ -153,10 +167,20 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
+    /// Takes what is inside a compressed record. What does not inflate is missing, so that the end is no good one.
     fn take_inside(&mut self, record: &RawRecord<'_>) -> Result<(), Error> {
         let mut inflater = std::mem::take(&mut self.session.inflater).unwrap_or_default();
-        let inside = inflater.inflate(record, |inner| self.take(&inner));
-        self.session.after_inflating(record, inflater, inside)
+        let inside = inflater.inflate(record, |inner| {
+            if is_compressed(inner.record_type()) { Ok(()) } else { self.take(&inner) }
+        });
+        self.session.inflater = Some(inflater);
+        match inside {
+            Err(Error::Format(error @ perf_format::Error::Inflate { .. })) => {
+                self.missing.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn show(&mut self, record: &RawRecord<'_>) -> Result<(), Error> {

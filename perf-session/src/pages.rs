@@ -1,6 +1,8 @@
 //! Pages that samples hit, of this round and the one before: answers that need not be looked up again, and
 //! questions that a later record may still answer.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 
 use crate::Session;
@@ -29,13 +31,45 @@ pub(crate) struct Pages {
 /// The pages of one space.
 #[derive(Debug, Default)]
 struct SpacePages {
-    this_round: HashMap<Key, Seen>,
-    last_round: HashMap<Key, Seen>,
+    this_round: Asked,
+    last_round: Asked,
     round: Round,
 }
 
+/// What was asked for in a round: by page, and by address where a page is not of one map.
+#[derive(Debug, Default)]
+struct Asked {
+    pages: HashMap<u64, Seen>,
+    addrs: BTreeMap<u64, Seen>,
+}
+
+impl Asked {
+    fn len(&self) -> usize {
+        self.pages.len() + self.addrs.len()
+    }
+
+    /// Everything that a range of addresses touches, each with an address of it.
+    fn touched(&mut self, start: u64, last: u64, mut each: impl FnMut(u64, &mut Seen)) {
+        if start > last {
+            return;
+        }
+        let (first_page, last_page) = (start >> PAGE_SHIFT, last >> PAGE_SHIFT);
+        if last_page - first_page < self.pages.len() as u64 {
+            for page in first_page..=last_page {
+                if let Some(seen) = self.pages.get_mut(&page) {
+                    each(page << PAGE_SHIFT, seen);
+                }
+            }
+        } else {
+            let touched = self.pages.iter_mut().filter(|(page, _)| (first_page..=last_page).contains(*page));
+            touched.for_each(|(page, seen)| each(page << PAGE_SHIFT, seen));
+        }
+        self.addrs.range_mut(start..=last).for_each(|(addr, seen)| each(*addr, seen));
+    }
+}
+
 /// A page that one map has all of, or an address in a page of which that is not so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy)]
 enum Key {
     Page(u64),
     Addr(u64),
@@ -74,9 +108,8 @@ impl Pages {
         via: Via,
         session: &Session,
     ) -> Option<DsoId> {
-        let page = Key::Page(addr >> PAGE_SHIFT);
         let seen = self.spaces.get_mut(&whose).filter(|pages| pages.round == self.round);
-        if let Some(seen) = seen.and_then(|pages| pages.this_round.get_mut(&page)) {
+        if let Some(seen) = seen.and_then(|pages| pages.this_round.pages.get_mut(&(addr >> PAGE_SHIFT))) {
             seen.note(time, via);
             if let Some((dso, from)) = seen.answer
                 && time >= from
@@ -128,10 +161,14 @@ impl Pages {
         let pages = self.spaces.entry(whose).or_default();
         self.count -= pages.turn(self.round);
         let count = &mut self.count;
-        let seen = pages.this_round.entry(key).or_insert_with(|| {
+        let new = || {
             *count += 1;
             Seen { first: time, last: time, via, explained: false, answer: None }
-        });
+        };
+        let seen = match key {
+            Key::Page(page) => pages.this_round.pages.entry(page).or_insert_with(new),
+            Key::Addr(addr) => pages.this_round.addrs.entry(addr).or_insert_with(new),
+        };
         seen.note(time, via);
         seen
     }
@@ -155,30 +192,25 @@ impl Pages {
         let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
         self.count -= pages.turn(self.round);
         let mut hits = Vec::new();
-        for (key, seen) in pages.last_round.iter_mut().chain(&mut pages.this_round) {
-            let addr = match *key {
-                Key::Page(page) => page << PAGE_SHIFT,
-                Key::Addr(addr) => addr,
-            };
-            if !(start..=last).contains(&addr) {
-                continue;
-            }
-            seen.answer = None;
-            let dso = match map {
-                // Without times, what is explained is explained.
-                Some((dso, since)) => Some(dso).filter(|_| match seen.last {
-                    Some(last) => last >= since,
-                    None => !seen.explained,
-                }),
-                None => {
-                    let dso = |time| session.dso_at(machine, space, addr, time);
-                    dso(seen.last).or_else(|| dso(seen.first))
+        for asked in [&mut pages.last_round, &mut pages.this_round] {
+            asked.touched(start, last, |addr, seen| {
+                seen.answer = None;
+                let dso = match map {
+                    // Without times, what is explained is explained.
+                    Some((dso, since)) => Some(dso).filter(|_| match seen.last {
+                        Some(last) => last >= since,
+                        None => !seen.explained,
+                    }),
+                    None => {
+                        let dso = |time| session.dso_at(machine, space, addr, time);
+                        dso(seen.last).or_else(|| dso(seen.first))
+                    }
+                };
+                if let Some(dso) = dso {
+                    seen.explained = true;
+                    hits.push((dso, seen.via));
                 }
-            };
-            if let Some(dso) = dso {
-                seen.explained = true;
-                hits.push((dso, seen.via));
-            }
+            });
         }
         // The tables' order is another in each run, the output's must not be.
         hits.sort_unstable();

@@ -50,10 +50,18 @@ impl Sink<'_, '_> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let failed = |source: io::Error| Error::Write { written: self.passed.written, source };
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)?;
-        self.passed.written += bytes.len() as u64;
-        Ok(())
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = match out.write(rest) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                written => written,
+            };
+            let written = written.map_err(|source| Error::Write { written: self.passed.written, source })?;
+            self.passed.written += written as u64;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        out.flush().map_err(|source| Error::Write { written: self.passed.written, source })
     }
 
     fn inject(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
@@ -140,7 +148,14 @@ impl Session {
             if !wanted.contains(record.record_type()) {
                 continue;
             }
-            let verdict = self.show(&record, wanted, tools, injected)?;
+            let shown = self.show(&record, wanted, tools, injected);
+            let verdict = match shown {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    sink.write(batch.bytes(run, record.offset))?;
+                    return Err(error);
+                }
+            };
             if verdict == Verdict::Repipe && injected.is_empty() {
                 continue;
             }
@@ -210,7 +225,7 @@ impl Session {
         let mut inflater = std::mem::take(&mut self.inflater).unwrap_or_default();
         let mut plain = Vec::new();
         let inside = inflater.inflate(record, |inner| {
-            let verdict = match wanted.contains(inner.record_type()) {
+            let verdict = match wanted.contains(inner.record_type()) && !is_compressed(inner.record_type()) {
                 true => self.show(&inner, wanted, tools, injected)?,
                 false => Verdict::Repipe,
             };

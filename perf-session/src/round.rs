@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 /// After how many rounds nothing asks any more.
 pub const ROUNDS_KEPT: u64 = 2;
 
-/// How many things are kept at the most where no rounds come, or enormous ones.
-const KEPT_AT_MOST: usize = 4096;
+/// How many things are kept at the most where no rounds come, or enormous ones. The largest of them is what is left
+/// of a process, some 4 KiB.
+const KEPT_AT_MOST: usize = 1024;
 
 /// A number that grows by one a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -30,6 +31,15 @@ pub struct Later<T> {
     queue: VecDeque<(Round, T)>,
 }
 
+/// Something whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due<T> {
+    /// What.
+    pub what: T,
+    /// Whether it has come too soon, for want of room.
+    pub crowded: bool,
+}
+
 impl<T> Default for Later<T> {
     fn default() -> Self {
         Self { queue: VecDeque::new() }
@@ -43,12 +53,13 @@ impl<T> Later<T> {
     }
 
     /// The next thing whose time has come, or for which there is no room any more.
-    pub fn pop_due(&mut self, now: Round) -> Option<T> {
+    pub fn pop_due(&mut self, now: Round) -> Option<Due<T>> {
         let (noted, _) = self.queue.front()?;
-        if noted.is_recent(now) && self.queue.len() <= KEPT_AT_MOST {
+        let crowded = noted.is_recent(now);
+        if crowded && self.queue.len() <= KEPT_AT_MOST {
             return None;
         }
-        self.queue.pop_front().map(|(_, what)| what)
+        self.queue.pop_front().map(|(_, what)| Due { what, crowded })
     }
 }
 
@@ -62,9 +73,9 @@ mod tests {
         later.push(Round(5), 'a');
         later.push(Round(6), 'b');
         assert_eq!(later.pop_due(Round(6)), None);
-        assert_eq!(later.pop_due(Round(7)), Some('a'));
+        assert_eq!(later.pop_due(Round(7)), Some(Due { what: 'a', crowded: false }));
         assert_eq!(later.pop_due(Round(7)), None);
-        assert_eq!(later.pop_due(Round(8)), Some('b'));
+        assert_eq!(later.pop_due(Round(8)), Some(Due { what: 'b', crowded: false }));
         assert_eq!(later.pop_due(Round(8)), None);
     }
 
@@ -74,7 +85,7 @@ mod tests {
         for n in 0..=KEPT_AT_MOST {
             later.push(Round(0), n);
         }
-        assert_eq!(later.pop_due(Round(0)), Some(0));
+        assert_eq!(later.pop_due(Round(0)), Some(Due { what: 0, crowded: true }));
         assert_eq!(later.pop_due(Round(0)), None);
     }
 }

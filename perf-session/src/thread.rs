@@ -45,6 +45,12 @@ impl Process {
         self.forks.retain(|fork| fork.round.is_recent(now));
     }
 
+    /// Lets go of all that is past: there is no room for it.
+    pub(crate) fn forget_all(&mut self) {
+        self.maps.forget_all_past();
+        self.forks.clear();
+    }
+
     /// Whether something is kept that is to be let go of later.
     pub(crate) fn has_past(&self) -> bool {
         self.maps.has_past() || !self.forks.is_empty()

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
@@ -100,8 +101,11 @@ impl Args {
         let mut input = Input::open(&self.input, self.force)?;
         let mut output = Output::open(&self.output, input.is_directory())?;
         let ids_to = self.buildid_to.map(|Places(to)| to);
-        if matches!(output, Output::Stream(..)) && ids_to.is_some_and(|to| to.header) {
+        if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
             bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
+        }
+        if ids_to.is_some() && self.which().is_none() {
+            bail!("--buildid-to says where ids go, and none are asked for: -b or --buildid-all");
         }
         let name = input.to_string();
         let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
@@ -110,9 +114,15 @@ impl Args {
         let trust = input.trust(self.allow_changed);
         let mut run = Run::new(plan, Chain::of_recording(self.known()?, trust));
         let done = match head.format {
-            Format::Pipe(_) => pipe(&mut run, input, head, &mut output),
+            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, self.talk.quiet),
+            Format::File(_) if self.decompress && input.is_directory() => {
+                bail!("cannot write the recording in {name} plain: --decompress is for single files")
+            }
             Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),
         };
+        // What came out of a stream that was cut may be all that there is of it.
+        let is_cut = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Error::Format(_)));
+        let keep = matches!(head.format, Format::Pipe(_)) && done.as_ref().is_err_and(is_cut);
         let ended = run.ended();
         report::odd(&ended.session.odd);
         let passed = ended.passed;
@@ -122,15 +132,18 @@ impl Args {
             passed.written,
             passed.injected
         );
-        done.map_err(|error| {
+        let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
                 Some(Error::Write { .. }) => format!("cannot write to {output}"),
                 Some(_) => format!("cannot read {name} to its end"),
                 None => return error,
             };
             error.context(what)
-        })?;
-        output.finish()
+        });
+        if done.is_ok() || keep {
+            output.finish()?;
+        }
+        done
     }
 }
 
@@ -159,12 +172,13 @@ impl Args {
     }
 }
 
-fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output) -> anyhow::Result<()> {
-    if input.is_live() {
-        interrupt::noted().context("cannot watch for interrupts")?;
-    }
+fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: bool) -> anyhow::Result<()> {
+    let stop = interrupt::noted().context("cannot watch for interrupts")?;
+    // A live pipe is read to its end, come what may; a file need not be.
+    let stop = if input.is_live() { Arc::default() } else { stop };
+    let input = Watched::new(input.into_file(), quiet, stop);
     match output {
-        Output::Stream(out, _) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), out)?,
+        Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), out)?,
         Output::Replacement(out, _) => {
             // The pipe's own header has no place in a file.
             let mut records = RecordReader::records(input, head.format.endian(), PIPE_HEADER_SIZE as u64);
@@ -184,10 +198,10 @@ fn file(run: &mut Run, input: Input, output: &mut Output, quiet: bool) -> anyhow
     let mut others: Vec<_> = others.into_iter().map(watch).collect();
     let mut file = PerfFile::open(watch(first)).map_err(Error::from)?;
     match (output, folder) {
-        (Output::Stream(..), Some(_)) => {
+        (Output::Stream(_), Some(_)) => {
             bail!("a recording in a directory goes into a directory, and not into a pipe (-o DIR)")
         }
-        (Output::Stream(out, _), None) => run.file_to_pipe(&mut file, out)?,
+        (Output::Stream(out), None) => run.file_to_pipe(&mut file, out)?,
         (Output::Replacement(out, _), _) => {
             run.file_to_file(&mut file, &mut others, out.as_file_mut(), Watched::copy_to)?;
         }

@@ -1,7 +1,7 @@
 //! The BUILD_ID feature: a run of BUILD_ID records whose headers have type 0.
 
 use crate::codec::{FieldError, Problem};
-use crate::record::{BuildIdRecord, Misc, RawRecord, Record, RecordType};
+use crate::record::{BuildIdRecord, HOST_PID, Misc, RawRecord, Record, RecordType};
 use crate::{Endian, Error};
 
 /// The entries of a table and the misc word of each. `offset` is where the table stands in the file.
@@ -33,7 +33,12 @@ fn entry(rest: &[u8], offset: u64, endian: Endian) -> Result<(usize, (Misc, Buil
         return Err(Error::structure("build-id table", offset, FieldError { field: "size", problem }));
     };
     raw.header.record_type = RecordType::BUILD_ID;
-    Ok((raw.bytes.len(), (raw.misc(), raw.parse_as()?)))
+    let mut entry: BuildIdRecord<'_> = raw.parse_as()?;
+    // Tables from before there were guests have 0 for the host.
+    if !raw.misc().cpumode().is_guest() {
+        entry.pid = HOST_PID;
+    }
+    Ok((raw.bytes.len(), (raw.misc(), entry)))
 }
 
 /// Appends an entry to a table.

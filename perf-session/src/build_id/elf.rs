@@ -22,6 +22,9 @@ pub enum ElfError {
     /// An ELF file whose headers lie outside it, or contradict themselves.
     #[error("it is a damaged ELF file: {0}")]
     Damaged(object::read::Error),
+    /// Its tables of headers are larger than any file's.
+    #[error("it has more headers than any ELF file")]
+    TooLarge,
     /// It is packed, and cannot be unpacked.
     #[error("it cannot be unpacked: {0}")]
     Packed(io::Error),
@@ -29,6 +32,10 @@ pub enum ElfError {
 
 /// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
 const NOTES_AT_MOST: u64 = 1 << 20;
+
+/// The most headers that are read of one kind, of 64 bytes each. Files with a section for each function have tens of
+/// thousands.
+const HEADERS_AT_MOST: u64 = 1 << 17;
 
 /// The build-id of an open ELF file, or of one that is packed with gzip, xz or zstd, as kernel modules are; `None`
 /// where it has none.
@@ -60,6 +67,12 @@ where
 {
     let header = Elf::parse(data).map_err(ElfError::Damaged)?;
     let endian = header.endian().map_err(ElfError::Damaged)?;
+    // The tables are read whole; those of real files are far smaller.
+    let segments = header.phnum(endian, data).map_err(ElfError::Damaged)?;
+    let sections = header.shnum(endian, data).map_err(ElfError::Damaged)?;
+    if u64::from(segments.max(sections)) > HEADERS_AT_MOST {
+        return Err(ElfError::TooLarge);
+    }
     let segments = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
     for segment in segments {
         let size: u64 = segment.p_filesz(endian).into();

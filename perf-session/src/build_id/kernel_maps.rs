@@ -19,7 +19,7 @@ pub struct KernelMap {
     pub build_id: Option<BuildId>,
     /// First address; 0 where the kernel hides it.
     pub start: u64,
-    /// One past the last.
+    /// One past the last; the highest there is where the kernel hides it.
     pub end: u64,
     /// `[kernel.kallsyms]`, the module's file, or its name in brackets.
     pub name: BString,
@@ -51,7 +51,7 @@ fn image(kallsyms: &str) -> KernelMap {
     KernelMap {
         build_id: KernelSource::default().running().ok(),
         start: address("_text").or_else(|| address("_stext")).unwrap_or(0),
-        end: address("_etext").unwrap_or(0),
+        end: address("_etext").filter(|end| *end != 0).unwrap_or(u64::MAX),
         name: "[kernel.kallsyms]".into(),
     }
 }
