@@ -549,3 +549,29 @@ fn of_a_stream_that_is_cut_a_file_holds_what_was_whole() {
         .count();
     assert!(passed > 50, "{passed}");
 }
+
+#[test]
+fn attrs_that_share_their_ids_cannot_multiply_them() {
+    // A thousand attrs, each with the same 64 KiB of ids: 64 MiB out of a file of 200 KiB.
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("shared");
+    let (mut frame, _) = frame(&kept("plain.data"));
+    let event = frame.events[0].clone();
+    frame.events = (0..1000).map(|_| event.clone()).collect();
+    frame.events[0].ids = vec![1; 8192];
+    let mut out = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
+    let before = frame.write_before(&mut out).expect("written");
+    frame.write_behind(&mut out, before, 0).expect("written");
+    let mut bytes = fs::read(&path).expect("there");
+    let attrs =
+        usize::try_from(u64::from_le_bytes(bytes[24..32].try_into().expect("8 bytes"))).expect("small");
+    let entry = event.attr.len() + 16;
+    for number in 1..1000 {
+        let (first, place) = (attrs + event.attr.len(), attrs + number * entry + event.attr.len());
+        bytes.copy_within(first..first + 16, place);
+    }
+    fs::write(&path, bytes).expect("written");
+    let refused = inject(&["-b"], &path, &dir.path().join("out"));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("is longer than any such section"), "{}", stderr(&refused));
+}

@@ -5,7 +5,7 @@ mod common;
 
 use common::scenario::{Happening, Scenario, scenario, time};
 use common::{Owned, Pieces, id_of, ids_in, inject, injected, process, records};
-use perf_format::record::CpuMode;
+use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2, Record};
 use perf_format::testing::{At, StreamBuilder, swapped};
 use perf_format::{BuildId, Endian, RecordType};
 use perf_session::Tool;
@@ -236,4 +236,24 @@ fn a_map_inside_a_page_is_found_though_the_page_was_another_s() {
     assert_eq!(named(sample(map(sample(anon.clone(), 2, 0x10100), 3), 4, 0x10100)), ["/jitted.so"]);
     assert_eq!(named(map(sample(anon.clone(), 5, 0x10100), 3)), ["/jitted.so"], "the map came late");
     assert_eq!(named(sample(map(sample(anon, 2, 0x10100), 3), 4, 0x10400)), [""; 0], "beside it is nothing");
+}
+
+#[test]
+fn huge_pages_are_of_no_file_whatever_they_are_called() {
+    let map = |flags| Mmap2 {
+        pid: 1,
+        tid: 1,
+        start: 0x1000,
+        len: 0x1000,
+        pgoff: 0,
+        file: MapFile::Inode(Inode::default()),
+        prot: 5,
+        flags,
+        filename: "/mnt/huge/text".into(),
+    };
+    let at = At::new(1, 1);
+    let mapped = |flags| stream().traced(Misc::of(CpuMode::User), &Record::Mmap2(map(flags)), at);
+    let hit = |flags| named(mapped(flags).sample(CpuMode::User, At::new(1, 2), 0x1800, &[]));
+    assert_eq!(hit(2), ["/mnt/huge/text"]);
+    assert_eq!(hit(0x4_0002), [""; 0]);
 }
