@@ -28,6 +28,8 @@ pub struct Ended {
     pub passed: Passed,
     /// What was injected.
     pub injected: Injected,
+    /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
+    pub framed: bool,
 }
 
 /// Where ids go into a pipe, and into a file.
@@ -101,6 +103,7 @@ impl Run {
         let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame));
         if !matches!(passed, Err(Error::Write { .. })) {
             frame.write_behind(out, before, self.ended.passed.written)?;
+            self.ended.framed = true;
         }
         passed
     }

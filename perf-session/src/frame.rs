@@ -53,7 +53,8 @@ impl Frame {
     /// Where the stream cannot be read on.
     pub fn read_from_pipe<R: Read>(records: &mut RecordReader<R>) -> Result<Self, Error> {
         let mut frame = Self::new(records.endian(), Vec::new());
-        while let Some(mut batch) = records.next_batch()? {
+        // Where the stream ends inside a record, whoever reads on is told.
+        while let Ok(Some(mut batch)) = records.next_batch() {
             let mut tracing = false;
             while let Some(record) = batch.peek() {
                 let is_of_it = matches!(
@@ -76,6 +77,10 @@ impl Frame {
                     Record::TracingData(_) => tracing = true,
                     _ => {}
                 }
+            }
+            // So it is where something cannot be a record.
+            if matches!(batch.next(), Some(Err(_))) {
+                return Ok(frame);
             }
             if tracing {
                 frame.read_tracing_data(records)?;

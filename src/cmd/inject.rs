@@ -120,9 +120,6 @@ impl Args {
             }
             Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),
         };
-        // What came out of a stream that was cut may be all that there is of it.
-        let is_cut = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(Error::Format(_)));
-        let keep = matches!(head.format, Format::Pipe(_)) && done.as_ref().is_err_and(is_cut);
         let ended = run.ended();
         report::odd(&ended.session.odd);
         let passed = ended.passed;
@@ -140,7 +137,8 @@ impl Args {
             };
             error.context(what)
         });
-        if done.is_ok() || keep {
+        // What came out of a stream that was cut may be all that there is of it.
+        if done.is_ok() || ended.framed {
             output.finish()?;
         }
         done
