@@ -294,7 +294,9 @@ fn a_directory_is_a_recording_and_comes_out_as_one() {
         assert_eq!(inject(&["-b"], input, output).status.code(), Some(1), "{}", output.display());
     }
     // Its other files would stay compressed, or be, and nothing say so.
-    assert_eq!(inject(&["--decompress"], &input, &output).status.code(), Some(1));
+    for args in [&["--decompress"][..], &["-b", "--buildid-to=events"]] {
+        assert_eq!(inject(args, &input, &output).status.code(), Some(1), "{args:?}");
+    }
 }
 
 #[test]

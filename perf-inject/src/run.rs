@@ -101,7 +101,10 @@ impl Run {
         let mut frame = self.frame(Frame::read_from_pipe(records)?)?;
         let before = frame.write_before(out)?;
         let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame));
-        if !matches!(passed, Err(Error::Write { .. })) {
+        // Nothing is kept of an input or output that failed, or of a run that was interrupted.
+        let failed =
+            matches!(passed, Err(Error::Write { .. } | Error::Format(perf_format::Error::Io { .. })));
+        if !failed {
             frame.write_behind(out, before, self.ended.passed.written)?;
             self.ended.framed = true;
         }

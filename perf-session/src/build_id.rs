@@ -140,18 +140,16 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// What can be asked of a recording: what somebody knows, the recording itself, the processes in it that still
-    /// run, and this machine as far as it can be trusted.
+    /// What can be asked of a recording: what somebody knows, the recording itself, and this machine as far as it
+    /// can be trusted.
     #[must_use]
     pub fn of_recording(known: Known, trust: Trust) -> Self {
-        let first: [Box<dyn BuildIdSource>; 3] = [Box::new(known), Box::new(Recorded), Box::new(ThisMachine)];
-        let mut sources = Vec::from(first);
-        sources.push(Box::new(LiveSource));
+        let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
         sources.extend(Self::files(trust).0);
         Self(sources)
     }
 
-    /// This machine's kernel, modules, vdso and files.
+    /// This machine's kernel, modules, vdso, running processes and files.
     #[must_use]
     pub fn files(trust: Trust) -> Self {
         Self(vec![
@@ -159,6 +157,7 @@ impl Chain {
             Box::new(KernelSource::new(trust)),
             Box::new(ModuleSource::default()),
             Box::new(VdsoSource),
+            Box::new(LiveSource),
             Box::new(FileSource::new(trust)),
         ])
     }

@@ -2,8 +2,8 @@
 //!
 //! Up to one sample in two hundred of a busy machine stands before the MMAP2 that explains it, out of another
 //! CPU's buffer. Its address is remembered, and when the map comes, or the fork that brings it, the hit is told
-//! then; also where an older map seemed to explain it: then both are told, and one too many. A consumer delivers a round's samples only after a later FINISHED_ROUND, so that an id put in front of
-//! the map is there in time.
+//! then; also where an older map seemed to explain it: then both are told, and one too many. A consumer delivers a
+//! round's samples only after a later FINISHED_ROUND, so that an id put in front of the map is there in time.
 
 use perf_format::record::CallchainDeferred;
 use perf_format::sample::{Tid, frames};

@@ -107,6 +107,11 @@ impl Args {
         if ids_to.is_some() && self.which().is_none() {
             bail!("--buildid-to says where ids go, and none are asked for: -b or --buildid-all");
         }
+        if input.is_directory() && ids_to.is_some_and(|to| to.events) {
+            bail!(
+                "a recording in a directory takes its ids in the header: its other files are copied as they are"
+            );
+        }
         let name = input.to_string();
         let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
         let live = input.is_live();
@@ -143,9 +148,7 @@ impl Args {
         }
         done
     }
-}
 
-impl Args {
     /// Which DSOs get their ids. Where both are asked for, all of them, as perf has it.
     fn which(&self) -> Option<Which> {
         match (self.buildid_all, self.build_ids) {
