@@ -138,8 +138,7 @@ fn no_recording_has_a_record_that_seems_odd() {
         let head = perf_format::Head::read(&mut source).expect("a pipe's header");
         let mut reader = perf_format::RecordReader::pipe(source, head);
         let mut session = Session::new();
-        let mut tool =
-            perf_inject::BuildIds::new(perf_inject::Which::Hit, common::named(), common::EVENTS, false);
+        let mut tool = perf_inject::BuildIds::new(perf_inject::Which::Hit, common::named(), common::EVENTS);
         session
             .process_events(&mut reader, &mut [&mut tool], perf_session::Repipe::Off, &mut Default::default())
             .expect("a whole stream");

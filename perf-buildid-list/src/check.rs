@@ -13,8 +13,8 @@ pub fn check(list: &mut List, files: &mut dyn BuildIdSource) {
         let Some(build_id) = listed.build_id else { continue };
         let dso = Dso::new(listed.machine, listed.kind, listed.name.as_bstr());
         listed.on_disk = Some(match files.build_id(&dso, &Recording::default()) {
-            Ok(Some(found)) if found == build_id => OnDisk::Same,
-            Ok(Some(found)) => OnDisk::Differs(found),
+            Ok(Some(found)) if found.build_id == build_id => OnDisk::Same,
+            Ok(Some(found)) => OnDisk::Differs(found.build_id),
             Ok(None) => OnDisk::Gone(NoBuildId::Unknown.to_string()),
             Err(reason) => OnDisk::Gone(reason.to_string()),
         });

@@ -196,9 +196,9 @@ impl Tool for Gathered {
         }
         self.samples += 1;
         let Self { hits, about, samples } = self;
-        hits.event(record, session, |dso, via| {
-            let about = about.of(dso);
-            match via {
+        hits.event(record, session, |hit| {
+            let about = about.of(hit.dso);
+            match hit.via {
                 Via::Ip => about.hits.ip += 1,
                 Via::Callchain if about.last_chain == *samples => {}
                 Via::Callchain => {

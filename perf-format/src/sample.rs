@@ -6,7 +6,7 @@
 use crate::attr::{Attr, AttrFlags, BranchSampleType, ReadFormat, SampleType};
 use crate::codec::{Array, Decoder, FieldError};
 use crate::record::{RawRecord, RecordHeader};
-use crate::{Error, RecordType};
+use crate::{Endian, Error, RecordType};
 
 mod body;
 mod context;
@@ -141,6 +141,26 @@ impl SampleFormat {
         8 * TRAILER.iter().filter(|field| self.sample_type.contains(**field)).count()
     }
 
+    /// The `sample_id` of a record: the trailer that it has, or, of a sample, the one that another record of the same
+    /// moment would have. `None` where the record is too short for it.
+    #[must_use]
+    pub fn sample_id(&self, record: &RawRecord<'_>) -> Option<Vec<u8>> {
+        if record.record_type() != RecordType::SAMPLE {
+            let body = record.bytes.get(RecordHeader::SIZE..)?;
+            return Some(body.get(body.len().checked_sub(self.trailer_len())?..)?.to_vec());
+        }
+        if !self.sample_id_all {
+            return Some(Vec::new());
+        }
+        let has = |field: &&SampleType| self.sample_type.contains(**field);
+        let at = |field| {
+            let before = FIXED.iter().take_while(|other| **other != field).filter(has).count();
+            RecordHeader::SIZE + 8 * before
+        };
+        let fields = TRAILER.iter().filter(has).map(|field| record.bytes.get(at(*field)..)?.get(..8));
+        Some(fields.collect::<Option<Vec<_>>>()?.concat())
+    }
+
     /// The distance in bytes from the end of a record to the field of its trailer.
     fn trailer_offset(&self, field: SampleType) -> Option<usize> {
         if !self.sample_id_all || !self.sample_type.contains(field) {
@@ -162,6 +182,14 @@ impl SampleFormat {
     pub fn trailer_time(&self, record: &RawRecord<'_>) -> Option<u64> {
         let at = record.bytes.len().checked_sub(self.trailer_offset(SampleType::TIME)?)?;
         record.endian.u64_at(record.bytes, at).filter(|_| at >= RecordHeader::SIZE)
+    }
+
+    /// Writes another time, in ns, into a trailer, if it has one.
+    pub fn put_trailer_time(&self, trailer: &mut [u8], time: u64, endian: Endian) {
+        let at = self.trailer_offset(SampleType::TIME).and_then(|at| trailer.len().checked_sub(at));
+        if let Some(place) = at.and_then(|at| trailer.get_mut(at..)?.first_chunk_mut()) {
+            *place = endian.put_u64(time);
+        }
     }
 
     /// The process and thread in the trailer of a record that is no sample.

@@ -1,13 +1,21 @@
-//! `-b` and `--buildid-all`: the build-id of each DSO that a sample hits, or that is mapped: as a BUILD_ID record in
-//! front of the first such sample or map, in the table of a file, or both.
+//! The four styles of build-ids: of each DSO that a sample hits (`-b`, `-B`) or that is mapped (`--buildid-all`,
+//! `--mmap2-buildid-all`); as BUILD_ID records, in MMAP2 records, in the table of a file, or in several of these.
 
 use bstr::ByteSlice as _;
-use perf_format::record::{BuildIdRecord, SizedBuildId};
+use perf_format::record::{BuildIdRecord, Mmap2, SizedBuildId};
 use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, push_build_id};
-use perf_session::build_id::{BuildIdSource, Chain, NoBuildId};
-use perf_session::dso::{Dso, DsoId, PerDso};
+use perf_session::build_id::Chain;
+use perf_session::dso::{Dso, DsoId, DsoKind, PerDso};
 use perf_session::machine::HOST;
-use perf_session::{Error, Hits, Injection, RecordSet, Recording, Session, Tool, Verdict};
+use perf_session::{Error, Hit, Hits, Injection, RecordSet, Session, Tool, Verdict};
+
+use crate::summary::IdSummary;
+
+mod ids;
+mod maps;
+
+use ids::Ids;
+use maps::ToldMaps;
 
 /// Where ids go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +24,8 @@ pub struct IdsTo {
     pub header: bool,
     /// To BUILD_ID records.
     pub events: bool,
+    /// To MMAP2 records, in the place of device and inode.
+    pub mmap2: bool,
 }
 
 /// Which DSOs get their ids.
@@ -27,62 +37,77 @@ pub enum Which {
     Mapped,
 }
 
-/// Injects build-ids as DSOs are hit. A DSO whose id stands there already gets none; one without an id is not asked
-/// for again.
+/// Injects build-ids as DSOs are hit or mapped. A DSO whose id stands there already gets none; one without an id is
+/// not asked for again.
 #[derive(Debug)]
 pub struct BuildIds {
     which: Which,
-    hits: Hits,
-    sources: Chain,
     to: IdsTo,
+    /// Whether maps that nothing hits are left out, where the others get their ids.
+    drop_unused: bool,
     /// Whether files are read when their maps pass: of a process that runs now they may be gone when it is hit.
     eager: bool,
-    /// What was read then, until it is hit.
-    read: PerDso<Option<Result<BuildId, NoBuildId>>>,
-    /// Where each DSO's id stands already, or is known not to be had.
-    done: PerDso<IdsTo>,
-    hit_now: Vec<DsoId>,
+    hits: Hits,
+    ids: Ids,
+    told: ToldMaps,
+    notes: PerDso<Note>,
+    due: Vec<DsoId>,
+    places: Vec<Hit>,
     for_header: Vec<(DsoId, BuildId)>,
-    injected: Injected,
 }
 
-/// What has been injected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Injected {
-    /// DSOs that samples hit and whose id did not stand everywhere where it should.
-    pub hit: u64,
-    /// Of those, DSOs whose id was found.
-    pub found: u64,
+/// What is noted of a DSO.
+#[derive(Debug, Clone, Copy, Default)]
+struct Note {
+    /// Whether it was hit, or mapped where that is asked for.
+    meant: bool,
+    /// Where its id stands already by its name, or is known not to be had.
+    done: IdsTo,
 }
 
 impl BuildIds {
-    /// An injector that asks these sources. `eager` says that the recording is being made: files are then read when
-    /// their maps pass, and not when they are hit.
+    /// An injector that asks these sources.
     #[must_use]
-    pub fn new(which: Which, sources: Chain, to: IdsTo, eager: bool) -> Self {
+    pub fn new(which: Which, sources: Chain, to: IdsTo) -> Self {
         Self {
             which,
-            hits: Hits::default(),
-            sources,
             to,
-            eager,
-            read: PerDso::default(),
-            done: PerDso::default(),
-            hit_now: Vec::new(),
+            drop_unused: false,
+            eager: false,
+            hits: Hits::default(),
+            ids: Ids::new(sources),
+            told: ToldMaps::default(),
+            notes: PerDso::default(),
+            due: Vec::new(),
+            places: Vec::new(),
             for_header: Vec::new(),
-            injected: Injected::default(),
         }
     }
 
-    /// What has been injected so far.
+    /// The same of a recording that is being made: files are read when their maps pass, and not when they are hit.
     #[must_use]
-    pub fn injected(&self) -> Injected {
-        self.injected
+    pub fn eager(mut self, eager: bool) -> Self {
+        self.eager = eager;
+        self
+    }
+
+    /// The same, but maps of code that has an id and that nothing hits are left out.
+    #[must_use]
+    pub fn drop_unused(mut self, drop_unused: bool) -> Self {
+        self.drop_unused = drop_unused;
+        self
+    }
+
+    /// What was asked for and found so far.
+    #[must_use]
+    pub fn summary(&self, session: &Session) -> IdSummary {
+        let meant = self.notes.iter().filter(|(_, note)| note.meant).map(|(id, _)| id);
+        IdSummary::new(meant, self.ids.answers(!self.to.mmap2), session)
     }
 
     /// Notes that a DSO stands in the table of the input.
     pub fn stands_in_header(&mut self, dso: DsoId) {
-        self.done.of(dso).header = true;
+        self.notes.of(dso).done.header = true;
     }
 
     /// Appends to a table the entries that it lacks.
@@ -95,40 +120,52 @@ impl BuildIds {
         }
     }
 
-    /// Reads the id of what a map record just mapped.
-    fn read_ahead(&mut self, session: &Session) {
-        let mapped = session.touched().iter().filter_map(|touched| touched.map);
-        for dso in mapped.map(|(dso, _)| dso) {
-            let known = self.done.of(dso).events || self.read.of(dso).is_some();
-            if let Some(dso_now) = session.dso(dso).filter(|_| !known) {
-                let read = ask(&mut self.sources, dso_now, &session.recording);
-                *self.read.of(dso) = Some(read);
+    /// A BUILD_ID record passes: its DSO needs no other, but an entry in the table.
+    fn passes(&mut self, dso: DsoId, id: BuildId) {
+        let done = &mut self.notes.of(dso).done;
+        done.events = true;
+        if self.to.header && !std::mem::replace(&mut done.header, true) {
+            self.for_header.push((dso, id));
+        }
+    }
+
+    /// Notes what a record hit or mapped.
+    fn look(&mut self, record: &RawRecord<'_>, session: &mut Session) {
+        let Self { hits, notes, due, places, to, .. } = self;
+        let mut is_meant = |dso| {
+            let Note { meant, done } = notes.of(dso);
+            *meant = true;
+            if (to.header && !done.header || to.events && !done.events) && !due.contains(&dso) {
+                due.push(dso);
+            }
+        };
+        match self.which {
+            Which::Hit => hits.event(record, session, |hit| {
+                is_meant(hit.dso);
+                if to.mmap2 {
+                    places.push(hit);
+                }
+            }),
+            Which::Mapped => {
+                let mapped = session.touched().iter().filter_map(|touched| touched.map);
+                mapped.for_each(|(dso, _)| is_meant(dso));
             }
         }
     }
 
-    /// The id of a DSO that was hit, if there is one.
-    fn id_of(&mut self, id: DsoId, dso: &Dso, recording: &Recording) -> Option<BuildId> {
-        let read = self.read.of(id).take();
-        match read.unwrap_or_else(|| ask(&mut self.sources, dso, recording)) {
-            Ok(id) => {
-                log::debug!("build id found for {}: {id}", dso.name);
-                return Some(id);
-            }
-            // Memory of no file was never going to have one.
-            Err(NoBuildId::NoDso) => {}
-            Err(NoBuildId::Changed(change)) => log::warn!("no build-id for {}: {change}", dso.name),
-            Err(reason) => log::debug!("no build_id found for {}: {reason}", dso.name),
-        }
-        None
-    }
-
+    /// Puts an id where it goes by its DSO's name.
     fn put(&mut self, id: DsoId, session: &Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         let Some(dso) = session.dso(id) else { return Ok(()) };
-        let done = std::mem::replace(self.done.of(id), IdsTo { header: true, events: true });
-        self.injected.hit += 1;
-        let Some(build_id) = self.id_of(id, dso, &session.recording) else { return Ok(()) };
-        self.injected.found += 1;
+        let all = IdsTo { header: true, events: true, mmap2: true };
+        let mut done = std::mem::replace(&mut self.notes.of(id).done, all);
+        if let Some(first) = dso.namesake_of {
+            // What stands there by the name is the first one's.
+            done = self.notes.of(first).done;
+        }
+        let Some(build_id) = self.ids.take_by_name(id, session) else { return Ok(()) };
+        if let Some(first) = dso.namesake_of {
+            self.notes.of(first).done = all;
+        }
         if self.to.header && !done.header {
             self.for_header.push((id, build_id));
         }
@@ -144,18 +181,87 @@ impl BuildIds {
         Ok(())
     }
 
-    /// A BUILD_ID record passes: its DSO needs no other, but an entry in the table.
-    fn passes(&mut self, dso: DsoId, id: BuildId) {
-        let done = self.done.of(dso);
-        done.events = true;
-        if self.to.header && !std::mem::replace(&mut done.header, true) {
-            self.for_header.push((dso, id));
+    /// What becomes of a map's own record.
+    fn map(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
+        let mapped = session.touched().first().and_then(|touched| touched.map);
+        let Some((id, dso)) = mapped.and_then(|(id, _)| Some((id, session.dso(id)?))) else {
+            return Ok(Verdict::Repipe);
+        };
+        let map = Mmap2::of_record(record)?;
+        if self.which == Which::Hit && maps::waits(dso, &map) {
+            let comes_when_hit = self.drop_unused && self.ids.find(id, session).is_some();
+            if !comes_when_hit && self.drop_unused {
+                self.ids.take(id, session);
+                self.told.show(record, session);
+            }
+            return Ok(if comes_when_hit { Verdict::Drop } else { Verdict::Repipe });
         }
+        if self.which == Which::Hit {
+            self.told.show(record, session);
+        }
+        // The kernel's image is hit in every recording.
+        let build_id = match self.which {
+            Which::Hit if dso.kind != DsoKind::Kernel => None,
+            _ => self.ids.take(id, session),
+        };
+        build_id.map_or(Ok(Verdict::Repipe), |id| maps::rewrite(record, &map, id, session, inject))
+    }
+
+    /// Tells the maps that were hit, with their ids.
+    fn tell(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        let mut places = std::mem::take(&mut self.places);
+        for hit in places.drain(..) {
+            if let Some(id) = self.ids.take(hit.dso, session) {
+                self.told.tell(&hit, id, record, session, inject)?;
+            }
+        }
+        self.places = places;
+        Ok(())
+    }
+
+    /// The part of the work that ends in MMAP2 records.
+    fn mmap2(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
+        let mut verdict = match record.record_type() {
+            RecordType::MMAP | RecordType::MMAP2 => self.map(record, session, inject)?,
+            _ => Verdict::Repipe,
+        };
+        if self.which == Which::Mapped {
+            return Ok(verdict);
+        }
+        if Session::WANTS.contains(record.record_type()) && !is_map(record) {
+            self.told.show(record, session);
+        }
+        let is_before = !matches!(record.record_type(), RecordType::FORK | RecordType::COMM);
+        if !self.places.is_empty() {
+            if !is_before {
+                // What an address space begins with comes behind what begins it.
+                inject.repipe(record);
+                verdict = Verdict::Drop;
+            }
+            self.tell(record, session, inject)?;
+        }
+        self.told.pass(record, session);
+        Ok(verdict)
     }
 }
 
-fn ask(sources: &mut Chain, dso: &Dso, recording: &Recording) -> Result<BuildId, NoBuildId> {
-    sources.build_id(dso, recording)?.ok_or(NoBuildId::Unknown)
+fn is_map(record: &RawRecord<'_>) -> bool {
+    matches!(record.record_type(), RecordType::MMAP | RecordType::MMAP2)
 }
 
 fn misc(dso: &Dso) -> Misc {
@@ -174,6 +280,7 @@ fn record(dso: &Dso, id: BuildId) -> BuildIdRecord<'_> {
 impl Tool for BuildIds {
     fn wants(&self) -> RecordSet {
         let which = match self.which {
+            Which::Hit if self.to.mmap2 => Hits::WANTS.and(ToldMaps::WANTS),
             Which::Hit => Hits::WANTS,
             Which::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
         };
@@ -193,29 +300,19 @@ impl Tool for BuildIds {
             }
             return Ok(Verdict::Repipe);
         }
-        let is_map = matches!(record.record_type(), RecordType::MMAP | RecordType::MMAP2);
-        if is_map && self.eager {
-            self.read_ahead(session);
-        }
-        let Self { hits, done, hit_now, to, .. } = self;
-        let mut is_due = |dso| {
-            let done = done.of(dso);
-            if (to.header && !done.header || to.events && !done.events) && !hit_now.contains(&dso) {
-                hit_now.push(dso);
-            }
-        };
-        match self.which {
-            Which::Hit => hits.event(record, session, |dso, _| is_due(dso)),
-            Which::Mapped => {
-                let mapped = session.touched().iter().filter_map(|touched| touched.map);
-                mapped.for_each(|(dso, _)| is_due(dso));
+        if self.eager && is_map(record) {
+            for (dso, _) in session.touched().iter().filter_map(|touched| touched.map) {
+                if !self.notes.of(dso).done.events {
+                    self.ids.find(dso, session);
+                }
             }
         }
-        let mut hit_now = std::mem::take(&mut self.hit_now);
-        for dso in hit_now.drain(..) {
+        self.look(record, session);
+        let mut due = std::mem::take(&mut self.due);
+        for dso in due.drain(..) {
             self.put(dso, session, inject)?;
         }
-        self.hit_now = hit_now;
-        Ok(Verdict::Repipe)
+        self.due = due;
+        if self.to.mmap2 { self.mmap2(record, session, inject) } else { Ok(Verdict::Repipe) }
     }
 }

@@ -13,8 +13,10 @@ mod build_ids;
 mod drop_feature;
 mod plan;
 mod run;
+mod summary;
 
-pub use build_ids::{BuildIds, IdsTo, Injected, Which};
+pub use build_ids::{BuildIds, IdsTo, Which};
 pub use drop_feature::DropFeature;
 pub use plan::{Plan, Tools};
 pub use run::{Ended, Run};
+pub use summary::{IdSummary, Missing};

@@ -11,7 +11,9 @@ use crate::{BuildIds, DropFeature, IdsTo, Which};
 pub struct Plan {
     /// The build-ids of these DSOs.
     pub build_ids: Option<Which>,
-    /// Where it goes; by default to the place where readers of the output look first.
+    /// Whether maps of code that nothing hits are left out, where the others' records carry their ids.
+    pub drop_unused_maps: bool,
+    /// Where they go; by default to the place where readers of the output look first.
     pub ids_to: Option<IdsTo>,
     /// Whether the recording is being made, so that files may be gone when a sample hits them.
     pub live: bool,
@@ -28,14 +30,27 @@ pub struct Tools {
 }
 
 impl Plan {
+    /// Whether records are changed or put between others, so that they cannot be copied as they are.
+    pub(crate) fn changes_records(self) -> bool {
+        self.decompress || self.ids_to.is_some_and(|to| to.events || to.mmap2)
+    }
+
+    /// Whether compressed records come out as what is inside them: asked for, or because maps inside them change.
+    pub(crate) fn writes_plain(self) -> bool {
+        self.decompress || self.ids_to.is_some_and(|to| to.mmap2)
+    }
+
     /// The tools that do what was asked for. Ids come from `sources`, and go to `ids_to` where the plan does not
     /// say.
     #[must_use]
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
         let ids_to = self.ids_to.unwrap_or(ids_to);
         Tools {
-            build_ids: self.build_ids.map(|which| BuildIds::new(which, sources, ids_to, self.live)),
-            drop_feature: self.decompress.then_some(DropFeature(Feature::COMPRESSED)),
+            build_ids: self.build_ids.map(|which| {
+                let build_ids = BuildIds::new(which, sources, ids_to).eager(self.live);
+                build_ids.drop_unused(self.drop_unused_maps)
+            }),
+            drop_feature: self.writes_plain().then_some(DropFeature(Feature::COMPRESSED)),
         }
     }
 }

@@ -9,7 +9,7 @@ use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
 use perf_session::{Error, Passed, Repipe, Session, Tool};
 
-use crate::{IdsTo, Injected, Plan};
+use crate::{IdSummary, IdsTo, Plan};
 
 /// A run of a plan over a recording.
 #[derive(Debug)]
@@ -26,23 +26,30 @@ pub struct Ended {
     pub session: Session,
     /// What has passed.
     pub passed: Passed,
-    /// What was injected.
-    pub injected: Injected,
+    /// What became of the ids that were asked for.
+    pub ids: Option<IdSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
     pub framed: bool,
 }
 
 /// Where ids go into a pipe, and into a file.
-const TO_EVENTS: IdsTo = IdsTo { header: false, events: true };
-const TO_HEADER: IdsTo = IdsTo { header: true, events: false };
+const TO_EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
+const TO_HEADER: IdsTo = IdsTo { header: true, events: false, mmap2: false };
 
 impl Run {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut ended = Ended::default();
-        ended.session.decompress = plan.decompress;
+        ended.session.decompress = plan.writes_plain();
         Self { plan, sources, ended }
+    }
+
+    /// The same; of these processes the root directories are known to the sources.
+    #[must_use]
+    pub fn with_roots(mut self, pids: impl IntoIterator<Item = i32>) -> Self {
+        self.ended.session.roots.extend(pids);
+        self
     }
 
     /// What was seen and done.
@@ -129,7 +136,7 @@ impl Run {
         let mut frame = self.frame(file.frame()?)?;
         let before = frame.write_before(out)?;
         let closed = file.is_closed();
-        if self.plan.decompress || self.plan.ids_to.is_some_and(|to| to.events) {
+        if self.plan.changes_records() {
             if frame.features.remove(&Feature::AUXTRACE).is_some() {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
@@ -159,7 +166,7 @@ impl Run {
 
     /// Makes a frame true of the output, and known to the session.
     fn frame(&mut self, mut frame: Frame) -> Result<Frame, Error> {
-        if self.plan.decompress {
+        if self.plan.writes_plain() {
             frame.features.remove(&Feature::COMPRESSED);
         }
         frame.introduce(&mut self.ended.session)?;
@@ -217,7 +224,7 @@ impl Run {
         }
         let processed = process(&mut self.ended, &mut tools.as_tools());
         if let Some(build_ids) = tools.build_ids {
-            self.ended.injected = build_ids.injected();
+            self.ended.ids = Some(build_ids.summary(&self.ended.session));
             if let Some(frame) = frame {
                 let mut table = frame.features.remove(&Feature::BUILD_ID).unwrap_or_default();
                 build_ids.extend_table(&mut table, &self.ended.session, frame.endian);

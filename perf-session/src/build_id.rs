@@ -11,8 +11,11 @@ use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
 use crate::session::Recording;
 
+mod debug_dir;
 mod elf;
 mod file;
+mod files;
+mod in_root;
 mod kernel;
 mod kernel_maps;
 mod known;
@@ -20,17 +23,27 @@ mod live;
 mod module;
 mod notes;
 mod packed;
+mod root;
+mod running;
+mod symfs;
 mod trust;
 mod vdso;
 
+pub use debug_dir::DebugDir;
 pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
+pub use files::Files;
+pub use in_root::InRoot;
 pub use kernel::KernelSource;
 pub use kernel_maps::{KernelMap, kernel_maps};
 pub use known::{BadEntry, Known};
 pub use live::LiveSource;
 pub use module::ModuleSource;
+pub(crate) use module::module_name;
 pub use notes::gnu_build_id;
+pub use root::RootSource;
+pub use running::RunningKernel;
+pub use symfs::SymfsSource;
 pub use trust::Trust;
 pub use vdso::VdsoSource;
 
@@ -40,7 +53,68 @@ pub trait BuildIdSource {
     ///
     /// # Errors
     /// Why there is no id, where the source is the one to ask.
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<BuildId>, NoBuildId>;
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId>;
+}
+
+/// A build-id, and how it was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The id.
+    pub build_id: BuildId,
+    /// Which source knew it.
+    pub origin: Origin,
+    /// Whether it could not be told that the file is the recorded one: its device is none that compares.
+    pub unproven: bool,
+}
+
+impl Found {
+    /// An id of which nothing needs to be proven.
+    #[must_use]
+    pub fn from(origin: Origin, build_id: BuildId) -> Self {
+        Self { build_id, origin, unproven: false }
+    }
+}
+
+/// The sources, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Somebody gave it.
+    Known,
+    /// The recording carries it.
+    Recording,
+    /// The running kernel.
+    Kernel,
+    /// A module of the running kernel.
+    Module,
+    /// The running kernel's vdso.
+    Vdso,
+    /// The file, reached through a process that has it mapped.
+    Process,
+    /// A directory that stands for a process's root.
+    Root,
+    /// A directory that stands for the recorded machine's root.
+    Symfs,
+    /// The file, by its name.
+    File,
+    /// A directory of files kept for their symbols.
+    DebugDir,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Known => "known",
+            Self::Recording => "recording",
+            Self::Kernel => "kernel",
+            Self::Module => "module",
+            Self::Vdso => "vdso",
+            Self::Process => "process",
+            Self::Root => "root",
+            Self::Symfs => "symfs",
+            Self::File => "file",
+            Self::DebugDir => "debug-dir",
+        })
+    }
 }
 
 /// Why a DSO has no build-id.
@@ -62,6 +136,14 @@ pub enum NoBuildId {
     NoNote,
     /// What is here now is not what was recorded, and how one knows.
     Changed(Change),
+    /// The recording gives it an id that another has, too: at most one of them is right.
+    Shared(BuildId),
+    /// It is not to be had below the root of its process; what has its name on this machine is something else.
+    BelowRoot(Box<NoBuildId>),
+    /// Several builds of it are kept, and nothing tells which was recorded.
+    Ambiguous(usize),
+    /// Another file of its name is in the recording, and a record that goes by names would give it this one's id.
+    Namesake,
     /// No source knows of it.
     Unknown,
 }
@@ -108,6 +190,12 @@ impl fmt::Display for NoBuildId {
             Self::Elf(error) => error.fmt(f),
             Self::NoNote => f.write_str("it has no build-id note"),
             Self::Changed(change) => change.fmt(f),
+            Self::Shared(id) => write!(f, "the recording gives its id to several modules ({id})"),
+            Self::BelowRoot(reason) => write!(f, "below the root of its process: {reason}"),
+            Self::Ambiguous(count) => {
+                write!(f, "{count} builds of it are kept, and any may be the recorded one")
+            }
+            Self::Namesake => f.write_str("another file of that name was recorded, too"),
             Self::Unknown => f.write_str("nothing is known of it"),
         }
     }
@@ -124,8 +212,11 @@ impl From<io::Error> for NoBuildId {
 pub struct Recorded;
 
 impl BuildIdSource for Recorded {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
-        Ok(dso.build_id)
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+        match dso.build_id {
+            Some(id) if dso.shares_id => Err(NoBuildId::Shared(id)),
+            id => Ok(id.map(|id| Found::from(Origin::Recording, id))),
+        }
     }
 }
 
@@ -139,53 +230,88 @@ impl fmt::Debug for Chain {
     }
 }
 
+/// Where a recording's ids are looked for, besides itself.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// What somebody gave.
+    pub known: Known,
+    /// How far this machine is trusted to be the recorded one.
+    pub trust: Trust,
+    /// The recorded machine's files, where it was another than this one: then nothing of this one is asked.
+    pub symfs: Option<InRoot>,
+    /// The root directories of some processes.
+    pub roots: Vec<(i32, InRoot)>,
+    /// Directories of files kept for their symbols.
+    pub debug_dirs: Vec<InRoot>,
+}
+
 impl Chain {
-    /// What can be asked of a recording: what somebody knows, the recording itself, and this machine as far as it
-    /// can be trusted.
+    /// What can be asked of a recording: what somebody knows, the recording itself, and then these places.
     #[must_use]
-    pub fn of_recording(known: Known, trust: Trust) -> Self {
+    pub fn of_recording(places: Places) -> Self {
+        let Places { known, trust, symfs, roots, debug_dirs } = places;
+        let files = Files::default();
         let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
-        sources.extend(Self::files(trust).0);
+        if !roots.is_empty() {
+            sources.push(Box::new(RootSource::new(roots, files.clone())));
+        }
+        match symfs {
+            Some(dir) => sources.extend([
+                Box::new(NoFiles) as Box<dyn BuildIdSource>,
+                Box::new(SymfsSource::new(dir, files.clone())),
+            ]),
+            None => sources.extend(Self::of_this_machine(trust, &files).0),
+        }
+        let kept = debug_dirs.into_iter().map(|dir| Box::new(DebugDir::new(dir, files.clone())) as _);
+        sources.extend(kept);
         Self(sources)
     }
 
     /// This machine's kernel, modules, vdso, running processes and files.
     #[must_use]
     pub fn files(trust: Trust) -> Self {
+        Self::of_this_machine(trust, &Files::default())
+    }
+
+    fn of_this_machine(trust: Trust, files: &Files) -> Self {
+        let running = RunningKernel::default();
         Self(vec![
-            Box::new(ThisMachine),
-            Box::new(KernelSource::new(trust)),
-            Box::new(ModuleSource::default()),
-            Box::new(VdsoSource),
-            Box::new(LiveSource),
-            Box::new(FileSource::new(trust)),
+            Box::new(NoFiles),
+            Box::new(KernelSource::new(trust, running.clone())),
+            Box::new(ModuleSource::new(trust, running.clone())),
+            Box::new(VdsoSource::new(trust, running)),
+            Box::new(LiveSource::new(files.clone())),
+            Box::new(FileSource::new(trust, files.clone())),
         ])
     }
 }
 
 impl BuildIdSource for Chain {
-    /// The first id that a source knows; otherwise the first reason that one gave.
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<BuildId>, NoBuildId> {
+    /// The first id that a source knows; otherwise the first reason that says something.
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
         let mut reason = None;
         for source in &mut self.0 {
             match source.build_id(dso, recording) {
-                Ok(Some(id)) => return Ok(Some(id)),
-                Ok(None) => {}
-                // A DSO of no file or of another machine is nothing for the sources behind this one.
-                Err(end @ (NoBuildId::NoDso | NoBuildId::OtherMachine)) => return Err(end),
-                Err(error) => _ = reason.get_or_insert(error),
+                Ok(Some(found)) => return Ok(Some(found)),
+                // A DSO of no file, or of another machine or root, is nothing for the sources behind this one.
+                Err(end @ (NoBuildId::NoDso | NoBuildId::OtherMachine | NoBuildId::BelowRoot(_))) => {
+                    return Err(end);
+                }
+                // That a place has no such file says less than anything else.
+                Err(error) if matches!(reason, None | Some(NoBuildId::Io(_))) => reason = Some(error),
+                Ok(None) | Err(_) => {}
             }
         }
         Err(reason.unwrap_or(NoBuildId::Unknown))
     }
 }
 
-/// Ends the chain for what this machine's files say nothing of.
+/// Ends the chain for what no machine's files say anything of.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct ThisMachine;
+pub struct NoFiles;
 
-impl BuildIdSource for ThisMachine {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
+impl BuildIdSource for NoFiles {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
         match dso {
             Dso { kind: DsoKind::NoDso, .. } => Err(NoBuildId::NoDso),
             Dso { machine, .. } if *machine != HOST => Err(NoBuildId::OtherMachine),

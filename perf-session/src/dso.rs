@@ -3,7 +3,7 @@
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::BuildId;
-use perf_format::record::Inode;
+use perf_format::record::{Inode, MapFile};
 
 /// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
 pub type MachinePid = i32;
@@ -79,14 +79,19 @@ pub struct Dso {
     pub name: BString,
     /// Which file of that name it was, as its first map told.
     pub inode: Option<Inode>,
+    /// The id that its first map with one carried.
+    pub mapped_id: Option<BuildId>,
     /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
     pub mapped_at: Option<u64>,
     /// Who first mapped it, and where; `None` for what the kernel maps.
     pub mapped_by: Option<MappedBy>,
-    /// Where the kernel's reference symbol was, as its map told; `None` where it did not.
-    pub reference: Option<u64>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
+    /// Whether the recording gives that id to another module, too: then at most one of them has it.
+    pub shares_id: bool,
+    /// The DSO that was the first with its name on its machine, where this is another file: a program that was built
+    /// again while it was recorded, or one in a container. What goes by names means the first.
+    pub namesake_of: Option<DsoId>,
 }
 
 /// A map of a process.
@@ -98,6 +103,9 @@ pub struct MappedBy {
     pub start: u64,
     /// One past the last address.
     pub end: u64,
+    /// Which of the processes whose roots are known ([`Session::roots`](crate::Session::roots)) it is or descends
+    /// from.
+    pub root: Option<i32>,
 }
 
 impl Dso {
@@ -110,31 +118,74 @@ impl Dso {
             kind,
             name,
             inode: None,
+            mapped_id: None,
             mapped_at: None,
             mapped_by: None,
-            reference: None,
             build_id: None,
+            shares_id: false,
+            namesake_of: None,
         }
     }
 }
 
 /// The DSOs of a session. A DSO is known by its machine, whether it is the kernel's, and its name: that is all
-/// that a BUILD_ID record says of it.
+/// that a BUILD_ID record says of it. Files of one name are told apart where their maps tell.
 #[derive(Debug, Default)]
 pub struct Dsos {
     all: Vec<Dso>,
     by_name: HashMap<(MachinePid, bool, BString), DsoId>,
+    namesakes: HashMap<(DsoId, Which), DsoId>,
+}
+
+/// Which of the files of one name, as far as a map tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Which {
+    Inode { maj: u32, min: u32, ino: u64 },
+    Build(BuildId),
+}
+
+impl Which {
+    /// What a map tells: generations are left out, since those of maps from before the recording are 0.
+    fn told(file: MapFile) -> Option<Self> {
+        match file {
+            MapFile::Inode(Inode { ino: 0, .. }) | MapFile::BuildId(None) => None,
+            MapFile::Inode(Inode { maj, min, ino, .. }) => Some(Self::Inode { maj, min, ino }),
+            MapFile::BuildId(Some(id)) => Some(Self::Build(id)),
+        }
+    }
 }
 
 impl Dsos {
-    /// The DSO of that name, made if it is new.
+    /// The first DSO of that name, made if it is new.
     pub fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
         let key = (machine, kind.is_kernel(), name.to_owned());
-        *self.by_name.entry(key).or_insert_with(|| {
-            let id = DsoId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
-            self.all.push(Dso::new(machine, kind, name));
-            id
-        })
+        let all = &mut self.all;
+        *self.by_name.entry(key).or_insert_with(|| push(all, Dso::new(machine, kind, name)))
+    }
+
+    /// The DSO of that name which is that file, as far as the map tells; made if it is new.
+    pub fn find_or_create_file(
+        &mut self,
+        machine: MachinePid,
+        kind: DsoKind,
+        name: &BStr,
+        file: MapFile,
+    ) -> DsoId {
+        let first = self.find_or_create(machine, kind, name);
+        let told = Which::told(file).filter(|_| kind == DsoKind::File);
+        let (Some(told), Some(dso)) = (told, self.all.get_mut(first.index())) else { return first };
+        let of_first = match told {
+            Which::Inode { .. } => dso.inode.and_then(|inode| Which::told(MapFile::Inode(inode))),
+            Which::Build(_) => dso.mapped_id.map(Which::Build),
+        };
+        if of_first.is_none_or(|of_first| of_first == told) {
+            return first;
+        }
+        let all = &mut self.all;
+        *self
+            .namesakes
+            .entry((first, told))
+            .or_insert_with(|| push(all, Dso { namesake_of: Some(first), ..Dso::new(machine, kind, name) }))
     }
 
     /// A DSO.
@@ -153,6 +204,12 @@ impl Dsos {
     }
 }
 
+fn push(all: &mut Vec<Dso>, dso: Dso) -> DsoId {
+    let id = DsoId(u32::try_from(all.len()).unwrap_or(u32::MAX));
+    all.push(dso);
+    id
+}
+
 /// Something that a tool notes of each DSO.
 #[derive(Debug, Clone)]
 pub struct PerDso<T> {
@@ -162,6 +219,13 @@ pub struct PerDso<T> {
 impl<T> Default for PerDso<T> {
     fn default() -> Self {
         Self { notes: Vec::new() }
+    }
+}
+
+impl<T> PerDso<T> {
+    /// All that is noted.
+    pub fn iter(&self) -> impl Iterator<Item = (DsoId, &T)> {
+        (0..).map(DsoId).zip(&self.notes)
     }
 }
 
@@ -197,6 +261,31 @@ mod tests {
         for (name, kind) in kinds {
             assert_eq!(DsoKind::of_user_map(name.into()), kind, "{name}");
         }
+    }
+
+    #[test]
+    fn files_of_one_name_are_told_apart_where_their_maps_tell() {
+        let mut dsos = Dsos::default();
+        let mut of = |file: MapFile| {
+            let id = dsos.find_or_create_file(-1, DsoKind::File, "/bin/a".into(), file);
+            let dso = dsos.get_mut(id).unwrap();
+            match file {
+                MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
+                MapFile::Inode(_) => {}
+                MapFile::BuildId(id) => dso.mapped_id = dso.mapped_id.or(id),
+            }
+            id
+        };
+        let inode = |ino| MapFile::Inode(Inode { ino, ..Inode::default() });
+        let build = |byte| MapFile::BuildId(BuildId::new(&[byte]).ok());
+        let first = of(inode(0));
+        assert_eq!([of(inode(7)), of(inode(7)), of(inode(0)), of(MapFile::BuildId(None))], [first; 4]);
+        let other = of(inode(8));
+        assert_ne!(other, first);
+        assert_eq!(of(inode(8)), other);
+        assert_eq!(of(build(1)), first, "nothing says that it is another");
+        assert_ne!(of(build(2)), first);
+        assert_eq!(dsos.get(other).unwrap().namesake_of, Some(first));
     }
 
     #[test]

@@ -26,7 +26,7 @@ enum Identify {
 }
 
 /// The events of a recording.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evlist {
     evsels: Vec<Evsel>,
     by_id: HashMap<u64, usize>,

@@ -10,7 +10,8 @@ use perf_format::sample::{Tid, frames};
 use perf_format::{CpuMode, RawRecord, RecordType, SampleFormat};
 
 use crate::Session;
-use crate::dso::DsoId;
+use crate::dso::{DsoId, MachinePid};
+use crate::machine::Space;
 use crate::pages::Pages;
 use crate::tool::RecordSet;
 
@@ -21,6 +22,23 @@ pub enum Via {
     Ip,
     /// By an address of its call chain.
     Callchain,
+}
+
+/// An address that a sample asked for, and what it hit there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// What was hit.
+    pub dso: DsoId,
+    /// How.
+    pub via: Via,
+    /// On which machine.
+    pub machine: MachinePid,
+    /// In whose addresses.
+    pub space: Space,
+    /// At which address, or at which page's first one.
+    pub addr: u64,
+    /// When, in ns; `None` where the records have no times.
+    pub time: Option<u64>,
 }
 
 /// Watches for hits. It remembers what the samples of two rounds asked for; all else it asks the session.
@@ -43,7 +61,7 @@ impl Hits {
 
     /// Tells each hit of a record that the session has taken in: the hits of a sample, or of earlier samples that
     /// a map explains. A sample that cannot be read is noted as odd.
-    pub fn event(&mut self, record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMut(DsoId, Via)) {
+    pub fn event(&mut self, record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMut(Hit)) {
         match record.record_type() {
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => {
                 let Some(evsel) = session.evlist.evsel(record) else {
@@ -73,7 +91,7 @@ impl Hits {
         record: &RawRecord<'_>,
         format: &SampleFormat,
         session: &Session,
-        hit: &mut impl FnMut(DsoId, Via),
+        hit: &mut impl FnMut(Hit),
     ) -> Result<(), perf_format::Error> {
         let chain = format.callchain(record)?;
         let pid = format.tid(record).map_or(0, |tid| tid.pid);
@@ -94,7 +112,7 @@ impl Hits {
         record: &RawRecord<'_>,
         format: &SampleFormat,
         session: &Session,
-        hit: &mut impl FnMut(DsoId, Via),
+        hit: &mut impl FnMut(Hit),
     ) -> Result<(), perf_format::Error> {
         let chain: CallchainDeferred<'_> = record.parse_as()?;
         let Some(Tid { pid, .. }) = format.trailer_tid(record) else { return Ok(()) };
@@ -118,10 +136,11 @@ struct Look<'l, 'r> {
 
 impl Look<'_, '_> {
     #[inline]
-    fn up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(DsoId, Via)) {
+    fn up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
         let Some(whose) = self.session.space(self.record, cpumode, self.pid) else { return };
         if let Some(dso) = self.pages.dso_at(whose, addr, self.time, via, self.session) {
-            hit(dso, via);
+            let ((machine, space), time) = (whose, self.time);
+            hit(Hit { dso, via, machine, space, addr, time });
         }
     }
 }

@@ -34,7 +34,7 @@ pub mod thread;
 pub mod tool;
 
 pub use error::Error;
-pub use hits::{Hits, Via};
+pub use hits::{Hit, Hits, Via};
 pub use odd::{Odd, Oddities};
 pub use process_events::{Passed, Repipe};
 pub use session::{Recording, Session};

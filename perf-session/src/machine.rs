@@ -96,9 +96,27 @@ impl Machine {
         }
     }
 
+    /// When what was mapped in a space at a time had begun, in ns: with a fork or an exec. 0 where that is not known.
+    #[must_use]
+    pub fn began(&self, space: Space, time: u64) -> u64 {
+        match space {
+            Space::Kernel => 0,
+            Space::Process(pid) => self.processes.get(&pid).map_or(0, |process| process.maps.began(time)),
+        }
+    }
+
     /// The processes that are known, in no order.
     pub fn processes(&self) -> impl Iterator<Item = (i32, &Process)> {
         self.processes.iter().map(|(pid, process)| (*pid, process))
+    }
+
+    /// Which of the processes whose roots are known a process descends from.
+    pub(crate) fn root_of(&self, pid: i32) -> Option<i32> {
+        self.processes.get(&pid)?.root
+    }
+
+    pub(crate) fn set_root(&mut self, pid: i32, root: Option<i32>) {
+        self.process(pid).root = root;
     }
 
     /// Maps something in the kernel.

@@ -21,6 +21,10 @@ pub struct Map {
     pub since: u64,
     /// What is mapped.
     pub dso: DsoId,
+    /// `PROT_*` bits.
+    pub prot: u32,
+    /// `MAP_*` bits.
+    pub flags: u32,
 }
 
 impl Map {
@@ -57,15 +61,15 @@ struct Past {
 enum PastMaps {
     /// A part that a later map covered.
     Covered(Map),
-    /// All that an exec ended.
-    Image(Arc<Image>),
+    /// All that an exec ended, and when it had begun, in ns.
+    Image(Arc<Image>, u64),
 }
 
 impl PastMaps {
     fn len(&self) -> usize {
         match self {
             Self::Covered(_) => 1,
-            Self::Image(image) => image.len(),
+            Self::Image(image, _) => image.len(),
         }
     }
 }
@@ -87,6 +91,19 @@ pub struct Maps {
 }
 
 impl Maps {
+    /// When the image of a time had begun, in ns, with a fork or an exec; 0 where that is not known.
+    #[must_use]
+    pub fn began(&self, time: u64) -> u64 {
+        if self.since <= time {
+            return self.since;
+        }
+        let images = self.past.iter().filter(|past| time < past.until).filter_map(|past| match &past.what {
+            PastMaps::Image(_, since) => Some(*since).filter(|since| *since <= time),
+            PastMaps::Covered(_) => None,
+        });
+        images.max().unwrap_or(0)
+    }
+
     /// The map at an address as of a time in ns; without one, as of now.
     #[must_use]
     #[inline]
@@ -104,7 +121,7 @@ impl Maps {
         let held = self.past.iter().filter(|past| time < past.until);
         let held = held.filter_map(|past| match &past.what {
             PastMaps::Covered(map) => Some(map).filter(|map| map.contains(addr)),
-            PastMaps::Image(image) => at(image, addr),
+            PastMaps::Image(image, _) => at(image, addr),
         });
         // Of two that held then, the later one covered the other.
         held.filter(|map| map.since <= time).max_by_key(|map| map.since)
@@ -174,14 +191,14 @@ impl Maps {
         if time < self.since {
             return;
         }
-        self.since = time;
+        let since = std::mem::replace(&mut self.since, time);
         let old = std::mem::take(&mut self.image);
         if self.newest > time {
             let new = old.iter().filter(|(_, map)| map.since > time).map(|(start, map)| (*start, *map));
             self.image = Arc::new(new.collect());
         }
-        if !old.is_empty() {
-            self.remember(PastMaps::Image(old), time, now);
+        if !old.is_empty() || since > 0 {
+            self.remember(PastMaps::Image(old, since), time, now);
         }
     }
 
@@ -196,7 +213,7 @@ impl Maps {
         let mut child = Self::default();
         let held = self.past.iter().filter(|past| time < past.until).flat_map(|past| match &past.what {
             PastMaps::Covered(map) => vec![*map],
-            PastMaps::Image(image) => image.values().copied().collect(),
+            PastMaps::Image(image, _) => image.values().copied().collect(),
         });
         for map in held.chain(self.image.values().copied()).filter(|map| map.since <= time) {
             child.cover(map, Round::default());
@@ -216,7 +233,7 @@ impl Maps {
             self.insert(*map, now);
         }
         if !image.is_empty() {
-            self.remember(PastMaps::Image(image), time, now);
+            self.remember(PastMaps::Image(image, since), time, now);
         }
     }
 
@@ -264,7 +281,7 @@ mod tests {
     }
 
     fn map(start: u64, end: u64, since: u64, n: usize) -> Map {
-        Map { start, end, pgoff: 0x1000, since, dso: dso(n) }
+        Map { start, end, pgoff: 0x1000, since, dso: dso(n), prot: 5, flags: 2 }
     }
 
     fn found(maps: &Maps, addr: u64, time: Option<u64>) -> Option<DsoId> {

@@ -134,6 +134,7 @@ impl Run<'_, '_, '_> {
         for record in batch {
             let record = record?;
             passed.records += 1;
+            passed.samples += u64::from(record.record_type() == RecordType::SAMPLE);
             passed.read += record.bytes.len() as u64;
             self.take(&record)?;
         }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::Session;
 use crate::dso::{DsoId, MachinePid};
-use crate::hits::Via;
+use crate::hits::{Hit, Via};
 use crate::machine::{Space, Touched};
 use crate::round::Round;
 
@@ -187,7 +187,7 @@ impl Pages {
 
     /// A map came, or a fork that brings maps: tells which DSOs it gives to samples that were there before it,
     /// and forgets the answers that it changed.
-    pub(crate) fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(DsoId, Via)) {
+    pub(crate) fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(Hit)) {
         let Touched { machine, space, start, last, map } = touched;
         let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
         self.count -= pages.turn(self.round);
@@ -195,26 +195,26 @@ impl Pages {
         for asked in [&mut pages.last_round, &mut pages.this_round] {
             asked.touched(start, last, |addr, seen| {
                 seen.answer = None;
-                let dso = match map {
+                let found = match map {
                     // Without times, what is explained is explained.
-                    Some((dso, since)) => Some(dso).filter(|_| match seen.last {
+                    Some((dso, since)) => Some((dso, seen.last)).filter(|_| match seen.last {
                         Some(last) => last >= since,
                         None => !seen.explained,
                     }),
                     None => {
-                        let dso = |time| session.dso_at(machine, space, addr, time);
+                        let dso = |time| Some((session.dso_at(machine, space, addr, time)?, time));
                         dso(seen.last).or_else(|| dso(seen.first))
                     }
                 };
-                if let Some(dso) = dso {
+                if let Some((dso, time)) = found {
                     seen.explained = true;
-                    hits.push((dso, seen.via));
+                    hits.push(Hit { dso, via: seen.via, machine, space, addr, time });
                 }
             });
         }
         // The tables' order is another in each run, the output's must not be.
         hits.sort_unstable();
-        hits.into_iter().for_each(|(dso, via)| hit(dso, via));
+        hits.into_iter().for_each(hit);
     }
 }
 

@@ -30,6 +30,8 @@ impl std::fmt::Debug for Repipe<'_> {
 pub struct Passed {
     /// Records read.
     pub records: u64,
+    /// Of those, samples; those inside compressed records are not counted.
+    pub samples: u64,
     /// Bytes read as whole records and payloads.
     pub read: u64,
     /// Bytes written, header and payloads included.
@@ -138,6 +140,7 @@ impl Session {
                 }
             };
             sink.passed.records += 1;
+            sink.passed.samples += u64::from(record.record_type() == RecordType::SAMPLE);
             sink.passed.read += record.bytes.len() as u64;
             if self.decompress && is_compressed(record.record_type()) {
                 sink.write(batch.bytes(run, record.offset))?;

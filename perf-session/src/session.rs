@@ -1,12 +1,13 @@
 //! The session: what the records so far add up to. It reads nothing and writes nothing.
 
-use bstr::{BStr, BString, ByteSlice as _};
-use hashbrown::HashMap;
+use bstr::{BString, ByteSlice as _};
+use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
-    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap, Mmap2, Task as TaskRecord,
+    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap2, Task as TaskRecord,
 };
-use perf_format::{CpuMode, Endian, Feature, Inflater, Misc, RawRecord, RecordType};
+use perf_format::{BuildId, CpuMode, Endian, Feature, Inflater, Misc, RawRecord, RecordType};
 
+use crate::build_id::module_name;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
 use crate::machine::{HOST, Machines, Space, Task, Touched};
@@ -33,8 +34,11 @@ pub struct Session {
     pub jit_names: bool,
     /// Whether compressed records go on as the records that are inside them.
     pub decompress: bool,
+    /// The processes whose root directories are known: what they and their descendants map is noted to be theirs.
+    pub roots: HashSet<i32>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
+    module_of_id: HashMap<BuildId, DsoId>,
     touched: Vec<Touched>,
     pub(crate) inflater: Option<Inflater>,
 }
@@ -44,6 +48,8 @@ pub struct Session {
 pub struct Recording {
     /// The release of the kernel that it was made on (`uname -r`).
     pub release: Option<BString>,
+    /// Where its kernel's reference symbol was; `None` where that was hidden.
+    pub kernel_reference: Option<u64>,
 }
 
 impl Recording {
@@ -106,18 +112,7 @@ impl Session {
                 let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
                 self.recording.feature(feature, data, record.endian);
             }
-            RecordType::MMAP => {
-                let Mmap { pid, start, len, pgoff, filename, .. } = record.parse_as()?;
-                let executable = !record.misc().has(Misc::MMAP_DATA);
-                self.map(record, pid, Range { start, len, pgoff, executable }, filename, None);
-            }
-            RecordType::MMAP2 => {
-                let Mmap2 { pid, start, len, pgoff, filename, file, prot, flags, .. } = record.parse_as()?;
-                let executable = prot & PROT_EXEC != 0;
-                // Huge pages are of no file, whatever name they have.
-                let filename = if flags & MAP_HUGETLB != 0 { "//anon".into() } else { filename };
-                self.map(record, pid, Range { start, len, pgoff, executable }, filename, Some(file));
-            }
+            RecordType::MMAP | RecordType::MMAP2 => self.map(record, &Mmap2::of_record(record)?),
             RecordType::COMM => {
                 let comm: Comm<'_> = record.parse_as()?;
                 if record.misc().has(Misc::COMM_EXEC) {
@@ -137,8 +132,12 @@ impl Session {
                     Task { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
                 let time = self.evlist.time(record);
                 let clone_maps = !record.misc().has(Misc::FORK_EXEC);
+                let root = self.root(HOST, task.ppid);
                 let host = self.machines.find_or_create(HOST);
                 host.fork(task, clone_maps, time, self.round, &mut self.touched);
+                if root.is_some() {
+                    host.set_root(task.pid, root);
+                }
             }
             RecordType::EXIT => {
                 let task: TaskRecord = record.parse_as()?;
@@ -155,8 +154,10 @@ impl Session {
         Ok(())
     }
 
-    fn map(&mut self, record: &RawRecord<'_>, pid: u32, range: Range, name: &BStr, file: Option<MapFile>) {
-        let Range { start, len, pgoff, executable } = range;
+    fn map(&mut self, record: &RawRecord<'_>, map: &Mmap2<'_>) {
+        let Mmap2 { pid, start, len, pgoff, file, prot, flags, filename: name, .. } = *map;
+        // Huge pages are of no file, whatever name they have.
+        let name = if flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { name };
         let cpumode = record.misc().cpumode();
         let machine = match cpumode {
             // A guest's kernel names its machine itself.
@@ -174,32 +175,39 @@ impl Session {
             (DsoKind::of_user_map(name), name)
         };
         let jit_name;
-        let name = if self.jit_names && kind == DsoKind::NoDso && executable {
+        let name = if self.jit_names && kind == DsoKind::NoDso && prot & Mmap2::PROT_EXEC != 0 {
             jit_name = BString::from(format!("/tmp/perf-{}.map", signed(pid)));
             jit_name.as_bstr()
         } else {
             name
         };
         let time = self.evlist.time(record);
-        let dso = self.dsos.find_or_create(machine, kind, name);
+        if kind == DsoKind::Kernel && machine == HOST && pgoff != 0 {
+            self.recording.kernel_reference.get_or_insert(pgoff);
+        }
+        let dso = self.dsos.find_or_create_file(machine, kind, name, file);
+        let root = self.root(machine, signed(pid));
         if let Some(dso) = self.dsos.get_mut(dso) {
             // A tool that lists what was there before the recording has no time for it.
             dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
             if !cpumode.is_kernel() {
-                let by = MappedBy { pid: signed(pid), start, end: start.saturating_add(len) };
+                let by = MappedBy { pid: signed(pid), start, end: start.saturating_add(len), root };
                 dso.mapped_by.get_or_insert(by);
             }
-            if kind == DsoKind::Kernel && pgoff != 0 {
-                dso.reference = dso.reference.or(Some(pgoff));
-            }
             match file {
-                Some(MapFile::Inode(inode)) => _ = dso.inode.get_or_insert(inode),
-                Some(MapFile::BuildId(Some(id))) => dso.build_id = Some(id),
-                Some(MapFile::BuildId(None)) | None => {}
+                MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
+                MapFile::BuildId(Some(id)) => {
+                    dso.mapped_id.get_or_insert(id);
+                    dso.build_id = Some(id);
+                }
+                MapFile::Inode(_) | MapFile::BuildId(None) => {}
             }
         }
+        if let MapFile::BuildId(Some(id)) = file {
+            self.check_shared(dso, id);
+        }
         let since = time.unwrap_or(0);
-        let map = Map { start, end: start.saturating_add(len), pgoff, since, dso };
+        let map = Map { start, end: start.saturating_add(len), pgoff, since, dso, prot, flags };
         let machine = self.machines.find_or_create(machine);
         if cpumode.is_kernel() {
             machine.map_kernel(map, self.round);
@@ -229,7 +237,39 @@ impl Session {
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
         let dso = self.dso_of_build_id(misc, record)?;
         self.dsos.get_mut(dso)?.build_id = Some(record.build_id.0);
+        self.check_shared(dso, record.build_id.0);
         Some(dso)
+    }
+
+    /// Notes modules that the recording gives one id: there are perfs that give the first module's to all.
+    fn check_shared(&mut self, id: DsoId, build_id: BuildId) {
+        let named = |dso: &Dso| module_name(dso.name.as_bstr());
+        let Some(dso) = self.dsos.get(id).filter(|dso| dso.kind == DsoKind::Module && !dso.shares_id) else {
+            return;
+        };
+        let other = *self.module_of_id.entry(build_id).or_insert(id);
+        let Some(other_dso) = self.dsos.get(other).filter(|other| named(other) != named(dso)) else { return };
+        if !other_dso.shares_id {
+            log::warn!(
+                "the recording gives several modules one build-id, {} and {} among them: at most one is right",
+                other_dso.name,
+                dso.name
+            );
+        }
+        for id in [id, other] {
+            if let Some(dso) = self.dsos.get_mut(id) {
+                dso.shares_id = true;
+            }
+        }
+    }
+
+    /// Which of the processes whose roots are known a process is, or descends from.
+    fn root(&self, machine: MachinePid, pid: i32) -> Option<i32> {
+        if self.roots.is_empty() || machine != HOST {
+            return None;
+        }
+        let by_descent = self.machines.host().root_of(pid);
+        if self.roots.contains(&pid) { Some(pid) } else { by_descent }
     }
 
     fn id_index(&mut self, index: &IdIndex<'_>) {
@@ -270,20 +310,17 @@ impl Session {
         Some(self.machines.get(machine)?.find_map(space, addr, time)?.dso)
     }
 
+    /// The map at an address as of a time in ns; without one, as of now.
+    #[must_use]
+    pub fn map_at(&self, machine: MachinePid, space: Space, addr: u64, time: Option<u64>) -> Option<&Map> {
+        self.machines.get(machine)?.find_map(space, addr, time)
+    }
+
     /// A DSO of this session.
     #[must_use]
     pub fn dso(&self, id: DsoId) -> Option<&Dso> {
         self.dsos.get(id)
     }
-}
-
-/// What of an address range a map record says.
-#[derive(Debug, Clone, Copy)]
-struct Range {
-    start: u64,
-    len: u64,
-    pgoff: u64,
-    executable: bool,
 }
 
 /// A feature that is one text: a length, and the text up to a NUL.
@@ -292,10 +329,6 @@ fn text(data: &[u8], endian: Endian) -> Option<&[u8]> {
     let text = data.get(4..)?.get(..len)?;
     text.get(..text.find_byte(0).unwrap_or(text.len()))
 }
-
-/// `PROT_EXEC` and `MAP_HUGETLB` of mmap(2).
-const PROT_EXEC: u32 = 4;
-const MAP_HUGETLB: u32 = 0x4_0000;
 
 /// Records store pids as words; -1 stands for none.
 fn signed(pid: u32) -> i32 {

@@ -18,6 +18,8 @@ pub struct Process {
     pub(crate) forks: VecDeque<Fork>,
     /// Whether it is on the list of those that have something to forget.
     pub(crate) noted: bool,
+    /// Which of the processes whose roots are known it descends from.
+    pub(crate) root: Option<i32>,
 }
 
 /// A child and when it began.

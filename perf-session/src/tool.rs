@@ -12,6 +12,9 @@ impl RecordSet {
     /// No type.
     pub const EMPTY: Self = Self(0);
 
+    /// All types that the kernel writes.
+    pub const KERNEL: Self = Self((1 << RecordType::USER_START.0) - 1);
+
     /// These types. Types from 128 up are not known here and cannot be asked for.
     #[must_use]
     pub const fn of(types: &[RecordType]) -> Self {
@@ -68,12 +71,31 @@ impl<'i> Injection<'i> {
         Self { endian, bytes }
     }
 
-    /// Adds a record, in the byte order of the stream. Tools' records have no trailer.
+    /// Adds a record without a trailer, in the byte order of the stream.
     ///
     /// # Errors
     /// Where the record would not fit in a record's 65535 bytes.
     pub fn inject(&mut self, misc: Misc, record: &Record<'_>) -> Result<(), Error> {
-        Ok(record.encode(misc, &[], self.endian, self.bytes)?)
+        self.inject_traced(misc, record, &[])
+    }
+
+    /// Adds a record that ends with a `sample_id`, as those of the kernel do.
+    ///
+    /// # Errors
+    /// Where the record would not fit in a record's 65535 bytes.
+    pub fn inject_traced(&mut self, misc: Misc, record: &Record<'_>, trailer: &[u8]) -> Result<(), Error> {
+        Ok(record.encode(misc, trailer, self.endian, self.bytes)?)
+    }
+
+    /// Puts the record itself here, for a tool that drops it where it stood: what is injected next stands behind it.
+    pub fn repipe(&mut self, record: &RawRecord<'_>) {
+        self.bytes.extend_from_slice(record.bytes);
+    }
+
+    /// The bytes injected so far, in front of this record.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
     }
 }
 

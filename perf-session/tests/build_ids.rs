@@ -11,8 +11,8 @@ use perf_format::BuildId;
 use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdSource, Chain, Change, FileSource, KernelSource, Known, LiveSource, ModuleSource, NoBuildId,
-    Trust, VdsoSource, gnu_build_id,
+    BuildIdSource, Chain, Change, FileSource, Files, KernelSource, LiveSource, ModuleSource, NoBuildId,
+    Places, RunningKernel, Trust, VdsoSource, gnu_build_id,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
@@ -37,7 +37,8 @@ fn file(bytes: &[u8]) -> File {
 
 /// Asks a source, of a recording that says nothing of itself.
 fn ask(source: &mut impl BuildIdSource, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
-    source.build_id(dso, &Recording::default())
+    let found = source.build_id(dso, &Recording::default())?;
+    Ok(found.map(|found| found.build_id))
 }
 
 fn id_at(path: &Path) -> Result<Option<BuildId>, NoBuildId> {
@@ -147,10 +148,14 @@ fn the_running_kernel_and_its_vdso_have_their_ids() {
     let mut source = KernelSource::default();
     assert_eq!(ask(&mut source, &dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"), Some(kernel));
     assert_eq!(ask(&mut source, &dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
-    let vdso =
-        ask(&mut VdsoSource, &dso(DsoKind::Vdso, "[vdso]")).expect("found").expect("the vdso has an id");
+    let vdso = ask(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"))
+        .expect("found")
+        .expect("the vdso has an id");
     assert_ne!(vdso, kernel);
-    assert_eq!(ask(&mut VdsoSource, &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"), None);
+    assert_eq!(
+        ask(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"),
+        None
+    );
 }
 
 #[test]
@@ -171,7 +176,7 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
 fn the_chain_asks_in_order_and_says_the_first_reason() {
     let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
     let name = elf.path.to_str().expect("text");
-    let mut chain = Chain::of_recording(Known::default(), Trust::default());
+    let mut chain = Chain::of_recording(Places::default());
     assert_eq!(ask(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
     // What the recording says itself comes first.
     let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
@@ -218,7 +223,7 @@ fn mapped(path: &Path) -> Dso {
 fn a_rebuilt_file_is_not_the_one_that_was_recorded() {
     let built = file(&Elf::with_build_id(&[1; 20]).bytes());
     let recorded = mapped(&built.path);
-    let mut trusting = FileSource::new(Trust { allow_changed: true, ..Trust::default() });
+    let mut trusting = FileSource::new(Trust { allow_changed: true, ..Trust::default() }, Files::default());
     assert_eq!(ask(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
     // Compilers write a new file and give it the old name.
     let new = built.path.with_extension("new");
@@ -238,7 +243,7 @@ fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
     let built = file(&Elf::with_build_id(&[1; 20]).bytes());
     let written = fs::metadata(&built.path).expect("there").modified().expect("a time");
     let ask_with = |trust: Trust, mapped_at: Option<u64>| {
-        ask(&mut FileSource::new(trust), &Dso { mapped_at, ..mapped(&built.path) })
+        ask(&mut FileSource::new(trust, Files::default()), &Dso { mapped_at, ..mapped(&built.path) })
     };
     let minute = Duration::from_secs(60);
     let at = |clock_zero| Trust { clock_zero: Some(clock_zero), ..Trust::default() };
@@ -259,7 +264,7 @@ fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
 fn another_kernel_is_not_the_one_that_runs() {
     let kernel = dso(DsoKind::Kernel, "[kernel.kallsyms]");
     let release = fs::read("/proc/sys/kernel/osrelease").expect("Linux").trim_ascii().to_vec();
-    let of = |release: &[u8]| Recording { release: Some(release.into()) };
+    let of = |release: &[u8]| Recording { release: Some(release.into()), ..Recording::default() };
     let mut source = KernelSource::default();
     assert!(source.build_id(&kernel, &of(&release)).expect("it runs").is_some());
     let other = source.build_id(&kernel, &of(b"2.6.32"));
@@ -267,11 +272,12 @@ fn another_kernel_is_not_the_one_that_runs() {
     // Where this boot's addresses can be seen, another boot is told from it.
     let kallsyms = fs::read_to_string("/proc/kallsyms").expect("Linux");
     if kallsyms.lines().any(|line| line.ends_with(" T _text") && !line.starts_with("0000000000000000")) {
-        let elsewhere = Dso { reference: Some(0x1234_5000), ..kernel.clone() };
-        let boot = source.build_id(&elsewhere, &of(&release));
+        let elsewhere = Recording { kernel_reference: Some(0x1234_5000), ..of(&release) };
+        let boot = source.build_id(&kernel, &elsewhere);
         assert!(matches!(boot, Err(NoBuildId::Changed(Change::Boot))), "{boot:?}");
     }
-    let mut trusting = KernelSource::new(Trust { allow_changed: true, ..Trust::default() });
+    let mut trusting =
+        KernelSource::new(Trust { allow_changed: true, ..Trust::default() }, RunningKernel::default());
     assert!(trusting.build_id(&kernel, &of(b"2.6.32")).expect("told to").is_some());
 }
 
@@ -301,7 +307,7 @@ fn running(command: &mut std::process::Command, name: &str) -> Running {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (start, end) = words[0].split_once('-').expect("a range");
         let hex = |text: &str| u64::from_str_radix(text, 16).expect("hex");
-        let mapped = MappedBy { pid, start: hex(start), end: hex(end) };
+        let mapped = MappedBy { pid, start: hex(start), end: hex(end), root: None };
         let inode = Inode { ino: words[4].parse().expect("a number"), ..Inode::default() };
         return Running { child, mapped, inode };
     }
@@ -321,12 +327,15 @@ fn a_program_that_was_deleted_while_it_runs_still_has_its_id() {
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
     assert!(ask(&mut FileSource::default(), &recorded).is_err());
-    assert_eq!(ask(&mut LiveSource, &recorded).expect("it runs"), expected);
+    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
     // Somebody else may have the pid by now, and the address: then the inode is another.
     let inode = Some(Inode { ino: process.inode.ino + 1, ..process.inode });
-    assert_eq!(ask(&mut LiveSource, &Dso { inode, ..recorded.clone() }).expect("not the same"), None);
+    assert_eq!(
+        ask(&mut LiveSource::default(), &Dso { inode, ..recorded.clone() }).expect("not the same"),
+        None
+    );
     drop(process);
-    assert_eq!(ask(&mut LiveSource, &recorded).expect("it is gone"), None);
+    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it is gone"), None);
 }
 
 #[test]
@@ -349,5 +358,5 @@ fn a_file_in_a_process_s_own_mounts_is_found_through_its_root() {
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
     let expected = id_at(Path::new("/bin/cat")).expect("it has an id");
-    assert_eq!(ask(&mut LiveSource, &recorded).expect("it runs"), expected);
+    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
 }

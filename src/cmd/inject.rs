@@ -13,13 +13,14 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Format, Head, RecordReader};
 use perf_inject::{IdsTo, Plan, Run, Which};
 use perf_session::Error;
-use perf_session::build_id::{Chain, Known};
+use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
 use perf_session::file::PerfFile;
 
 use super::Talk;
 use crate::input::Input;
 use crate::output::Output;
 use crate::progress::Watched;
+use crate::summary::{self, Form};
 use crate::{interrupt, report};
 
 /// The options of `perftool inject`.
@@ -41,8 +42,17 @@ pub(crate) struct Args {
     #[arg(long)]
     buildid_all: bool,
 
-    /// Where ids go: header (the table of a file, its default), events (records in front of the first
-    /// sample that needs them, the default in a pipe), or both, with a comma.
+    /// Leave out maps of code that no sample hits; the others come as MMAP2 records with their ids, in front of the
+    /// first sample that hits them.
+    #[arg(short = 'B', long)]
+    mmap2_buildids: bool,
+
+    /// Write the record of each map as an MMAP2 record with its id, where one is found.
+    #[arg(long)]
+    mmap2_buildid_all: bool,
+
+    /// Where ids go: header (the table of a file, its default), events (BUILD_ID records, the default in a
+    /// pipe), mmap2 (the records of maps, the default of -B and --mmap2-buildid-all), or several, with commas.
     #[arg(long, value_name = "PLACES")]
     buildid_to: Option<Places>,
 
@@ -55,9 +65,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IDS")]
     known_build_ids: Option<OsString>,
 
+    /// Look for files below DIR, which holds those of the recorded machine; nothing of this one is asked.
+    #[arg(long, value_name = "DIR")]
+    symfs: Option<PathBuf>,
+
+    /// Look for the files of a process, and of those that descend from it, below DIR.
+    #[arg(long, value_name = "PID=DIR")]
+    root: Vec<Root>,
+
+    /// Look for files that are nowhere else in DIR, where they are kept for their symbols (~/.debug,
+    /// /usr/lib/debug).
+    #[arg(long, value_name = "DIR")]
+    debug_dir: Vec<PathBuf>,
+
     /// Take the id of a file or kernel that seems to be another than the recorded one.
     #[arg(long)]
     allow_changed: bool,
+
+    /// At the end, say on standard error what was read, injected and not found; =json for programs.
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
+    summary: Option<Form>,
 
     /// Read from FILE, in pipe or file format, or from the directory of a recording; - is standard input.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
@@ -75,6 +102,24 @@ pub(crate) struct Args {
     talk: Talk,
 }
 
+/// The root directory of a process.
+#[derive(Debug, Clone)]
+struct Root {
+    pid: i32,
+    dir: PathBuf,
+}
+
+impl FromStr for Root {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').filter(|(_, dir)| !dir.is_empty());
+        let (pid, dir) = parts.ok_or("it is PID=DIR")?;
+        let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
+        Ok(Self { pid, dir: dir.into() })
+    }
+}
+
 /// The places that ids go to.
 #[derive(Debug, Clone, Copy)]
 struct Places(IdsTo);
@@ -88,7 +133,8 @@ impl FromStr for Places {
             match place {
                 "header" => to.header = true,
                 "events" => to.events = true,
-                other => return Err(format!("{other:?} is neither header nor events")),
+                "mmap2" => to.mmap2 = true,
+                other => return Err(format!("{other:?} is none of header, events and mmap2")),
             }
         }
         Ok(Self(to))
@@ -100,14 +146,16 @@ impl Args {
         report::set_up(self.talk);
         let mut input = Input::open(&self.input, self.force)?;
         let mut output = Output::open(&self.output, input.is_directory())?;
-        let ids_to = self.buildid_to.map(|Places(to)| to);
+        let ids_to = self.ids_to();
         if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
             bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
         }
         if ids_to.is_some() && self.which().is_none() {
-            bail!("--buildid-to says where ids go, and none are asked for: -b or --buildid-all");
+            bail!(
+                "--buildid-to says where ids go, and none are asked for: -b, --buildid-all, -B or --mmap2-buildid-all"
+            );
         }
-        if input.is_directory() && ids_to.is_some_and(|to| to.events) {
+        if input.is_directory() && ids_to.is_some_and(|to| to.events || to.mmap2) {
             bail!(
                 "a recording in a directory takes its ids in the header: its other files are copied as they are"
             );
@@ -115,9 +163,15 @@ impl Args {
         let name = input.to_string();
         let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
         let live = input.is_live();
-        let plan = Plan { build_ids: self.which(), ids_to, live, decompress: self.decompress };
-        let trust = input.trust(self.allow_changed);
-        let mut run = Run::new(plan, Chain::of_recording(self.known()?, trust));
+        let plan = Plan {
+            build_ids: self.which(),
+            drop_unused_maps: self.drops_unused_maps(),
+            ids_to,
+            live,
+            decompress: self.decompress,
+        };
+        let sources = Chain::of_recording(self.places(input.trust(self.allow_changed))?);
+        let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         let done = match head.format {
             Format::Pipe(_) => pipe(&mut run, input, head, &mut output, self.talk.quiet),
             Format::File(_) if self.decompress && input.is_directory() => {
@@ -134,6 +188,10 @@ impl Args {
             passed.written,
             passed.injected
         );
+        let framed = ended.framed;
+        if let Some(form) = self.summary {
+            summary::write(form, &ended, done.as_ref().err());
+        }
         let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
                 Some(Error::Write { .. }) => format!("cannot write to {output}"),
@@ -143,19 +201,54 @@ impl Args {
             error.context(what)
         });
         // What came out of a stream that was cut may be all that there is of it.
-        if done.is_ok() || ended.framed {
+        if done.is_ok() || framed {
             output.finish()?;
         }
         done
     }
 
-    /// Which DSOs get their ids. Where both are asked for, all of them, as perf has it.
+    /// Which DSOs get their ids. Of several styles the first here counts, as perf has it.
     fn which(&self) -> Option<Which> {
-        match (self.buildid_all, self.build_ids) {
-            (true, _) => Some(Which::Mapped),
-            (false, true) => Some(Which::Hit),
-            (false, false) => None,
+        match (self.buildid_all, self.build_ids, self.mmap2_buildid_all, self.mmap2_buildids) {
+            (true, _, _, _) | (false, false, true, _) => Some(Which::Mapped),
+            (false, true, _, _) | (false, false, false, true) => Some(Which::Hit),
+            (false, false, false, false) => None,
         }
+    }
+
+    /// Where ids go, if somebody says.
+    fn ids_to(&self) -> Option<IdsTo> {
+        let of_style =
+            !self.buildid_all && !self.build_ids && (self.mmap2_buildid_all || self.mmap2_buildids);
+        let mmap2 = of_style.then_some(IdsTo { mmap2: true, ..IdsTo::default() });
+        self.buildid_to.map(|Places(to)| to).or(mmap2)
+    }
+
+    /// Whether `-B` is the style.
+    fn drops_unused_maps(&self) -> bool {
+        self.mmap2_buildids && !self.buildid_all && !self.build_ids && !self.mmap2_buildid_all
+    }
+
+    /// Where ids are looked for.
+    fn places(&self, trust: Trust) -> anyhow::Result<build_id::Places> {
+        let open = |option: &str, dir: &Path| {
+            InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
+        };
+        Ok(build_id::Places {
+            known: self.known()?,
+            trust,
+            symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,
+            roots: self
+                .root
+                .iter()
+                .map(|Root { pid, dir }| Ok((*pid, open("--root", dir)?)))
+                .collect::<anyhow::Result<_>>()?,
+            debug_dirs: self
+                .debug_dir
+                .iter()
+                .map(|dir| open("--debug-dir", dir))
+                .collect::<anyhow::Result<_>>()?,
+        })
     }
 
     /// The ids of `--known-build-ids`.

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use perf_format::record::Record;
 use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
 use perf_inject::{BuildIds, IdsTo, Which};
-use perf_session::build_id::{BuildIdSource, Chain, NoBuildId, Recorded, ThisMachine};
+use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Recording, Repipe, Session, Tool};
 
@@ -78,17 +78,17 @@ pub fn id_of(name: &[u8]) -> BuildId {
 }
 
 impl BuildIdSource for Named {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
-        Ok(Some(id_of(&dso.name)))
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+        Ok(Some(Found::from(Origin::File, id_of(&dso.name))))
     }
 }
 
 /// Where ids go in a pipe.
-pub const EVENTS: IdsTo = IdsTo { header: false, events: true };
+pub const EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 
 /// The chain of a live pipeline, with [`Named`] in the place of this machine's files.
 pub fn named() -> Chain {
-    Chain(vec![Box::new(Recorded), Box::new(ThisMachine), Box::new(Named)])
+    Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)])
 }
 
 /// Gives its bytes in pieces of the given lengths, over and over.
@@ -138,7 +138,7 @@ pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
 
 /// Runs `-b` over a stream, with [`named`] ids.
 pub fn inject(source: impl Read) -> Ran {
-    process(source, &mut [&mut BuildIds::new(Which::Hit, named(), EVENTS, false)])
+    process(source, &mut [&mut BuildIds::new(Which::Hit, named(), EVENTS)])
 }
 
 /// One record of a stream, by its bytes, with the payload behind it.

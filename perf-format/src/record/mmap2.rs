@@ -4,7 +4,7 @@ use bstr::BStr;
 
 use crate::BuildId;
 use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
-use crate::record::Misc;
+use crate::record::{Misc, Mmap, RawRecord, RecordType};
 
 layout! {
     /// `PERF_RECORD_MMAP2`, `struct perf_record_mmap2`.
@@ -42,6 +42,35 @@ layout! {
         pub ino: u64,
         /// Inode generation.
         pub ino_generation: u64,
+    }
+}
+
+impl<'a> Mmap2<'a> {
+    /// `PROT_READ` of mmap(2).
+    pub const PROT_READ: u32 = 1;
+    /// `PROT_EXEC` of mmap(2).
+    pub const PROT_EXEC: u32 = 4;
+    /// `MAP_HUGETLB` of mmap(2): memory of huge pages, which is of no file.
+    pub const MAP_HUGETLB: u32 = 0x4_0000;
+
+    /// What an MMAP record says, with nothing known of its file, and executable unless it is marked as data.
+    #[must_use]
+    pub fn of_mmap(misc: Misc, map: &Mmap<'a>) -> Self {
+        let Mmap { pid, tid, start, len, pgoff, filename } = *map;
+        let prot = if misc.has(Misc::MMAP_DATA) { Self::PROT_READ } else { Self::PROT_EXEC };
+        let file = MapFile::Inode(Inode::default());
+        Self { pid, tid, start, len, pgoff, file, prot, flags: 0, filename }
+    }
+
+    /// What an MMAP or MMAP2 record says.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`](crate::Error::Malformed) where it cannot be one.
+    pub fn of_record(record: &RawRecord<'a>) -> Result<Self, crate::Error> {
+        match record.record_type() {
+            RecordType::MMAP => Ok(Self::of_mmap(record.misc(), &record.parse_as()?)),
+            _ => record.parse_as(),
+        }
     }
 }
 

@@ -5,29 +5,29 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use perf_format::BuildId;
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{BuildIdSource, NoBuildId, Trust, build_id_of};
+use super::{BuildIdSource, Files, Found, NoBuildId, Origin, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::session::Recording;
 
 /// Reads the id out of the file that the DSO is named after.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct FileSource {
     trust: Trust,
+    files: Files,
 }
 
 impl FileSource {
     /// A source that trusts files so far.
     #[must_use]
-    pub fn new(trust: Trust) -> Self {
-        Self { trust }
+    pub fn new(trust: Trust, files: Files) -> Self {
+        Self { trust, files }
     }
 }
 
 impl BuildIdSource for FileSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
             return Ok(None);
         }
@@ -36,12 +36,8 @@ impl BuildIdSource for FileSource {
             return Err(NoBuildId::NotAPath);
         }
         let file = open_regular(path)?;
-        self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
-        match build_id_of(file) {
-            Ok(Some(id)) => Ok(Some(id)),
-            Ok(None) => Err(NoBuildId::NoNote),
-            Err(error) => Err(NoBuildId::Elf(error)),
-        }
+        let unproven = self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
+        Ok(Some(Found { unproven, ..Found::from(Origin::File, self.files.id_in(file)?) }))
     }
 }
 

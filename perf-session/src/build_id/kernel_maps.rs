@@ -68,12 +68,8 @@ fn module(line: &str, files: &[PathBuf]) -> Option<KernelMap> {
         module_name(file.as_os_str().as_encoded_bytes().into()).is_some_and(|module| module == name)
     });
     let name = file.map_or(bracketed, |file| file.as_os_str().as_encoded_bytes().into());
-    Some(KernelMap {
-        build_id: ModuleSource::default().build_id(&dso, &Recording::default()).ok().flatten(),
-        start,
-        end,
-        name,
-    })
+    let found = ModuleSource::default().build_id(&dso, &Recording::default()).ok().flatten();
+    Some(KernelMap { build_id: found.map(|found| found.build_id), start, end, name })
 }
 
 /// The modules' files under a folder, its folders included; links are not followed.

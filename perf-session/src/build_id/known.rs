@@ -4,7 +4,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::{BuildId, BuildIdError};
 
-use super::{BuildIdSource, NoBuildId};
+use super::{BuildIdSource, Found, NoBuildId, Origin};
 use crate::dso::Dso;
 use crate::machine::HOST;
 use crate::session::Recording;
@@ -56,8 +56,9 @@ impl Known {
 }
 
 impl BuildIdSource for Known {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
-        Ok(if dso.machine == HOST { self.ids.get(&dso.name).copied() } else { None })
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+        let known = if dso.machine == HOST { self.ids.get(&dso.name) } else { None };
+        Ok(known.map(|id| Found::from(Origin::Known, *id)))
     }
 }
 

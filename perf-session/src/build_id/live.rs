@@ -5,41 +5,46 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-
-use perf_format::BuildId;
+use std::path::{Path, PathBuf};
 
 use super::file::open_regular;
-use super::{BuildIdSource, NoBuildId, build_id_of};
+use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind, MappedBy};
 use crate::session::Recording;
 
 /// Reads `/proc/PID/map_files/START-END` and `/proc/PID/root/PATH`. No namespace is entered. A pid may be somebody
 /// else's by now: only the recorded inode counts.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct LiveSource;
+#[derive(Debug, Default, Clone)]
+pub struct LiveSource {
+    files: Files,
+}
+
+impl LiveSource {
+    /// A source that reads each file once.
+    #[must_use]
+    pub fn new(files: Files) -> Self {
+        Self { files }
+    }
+}
 
 impl BuildIdSource for LiveSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
-        let (Some(MappedBy { pid, start, end }), Some(inode)) = (dso.mapped_by, dso.inode) else {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+        let (Some(MappedBy { pid, start, end, .. }), Some(inode)) = (dso.mapped_by, dso.inode) else {
             return Ok(None);
         };
         if dso.kind != DsoKind::File || inode.ino == 0 {
             return Ok(None);
         }
-        let mapped = PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
-        // What follows the root is a path of its own there, and must not take the root's place.
-        let name = dso.name.strip_prefix(b"/").unwrap_or(&dso.name);
-        let rooted = PathBuf::from(format!("/proc/{pid}/root")).join(OsStr::from_bytes(name));
         let is_it = |file: &File| file.metadata().is_ok_and(|meta| meta.ino() == inode.ino);
-        for path in [mapped, rooted] {
-            if let Some(file) = open_regular(&path).ok().filter(is_it)
-                && let Ok(Some(id)) = build_id_of(file)
-            {
-                return Ok(Some(id));
-            }
-        }
-        // The process is gone, or may not be looked into: the file's own name must do.
-        Ok(None)
+        let mapped = || open_regular(&PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}"))).ok();
+        let rooted = || {
+            // Links are those of the process's own root.
+            let root = InRoot::open(Path::new(&format!("/proc/{pid}/root"))).ok()?;
+            root.open_regular(Path::new(OsStr::from_bytes(&dso.name))).ok()
+        };
+        // Where the process is gone, or may not be looked into, the file's own name must do.
+        let file = mapped().filter(is_it).or_else(|| rooted().filter(is_it));
+        let id = file.and_then(|file| self.files.id_in(file).ok());
+        Ok(id.map(|id| Found::from(Origin::Process, id)))
     }
 }

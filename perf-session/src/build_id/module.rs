@@ -4,41 +4,50 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use bstr::{BStr, BString, ByteSlice as _};
-use perf_format::BuildId;
-
-use super::{BuildIdSource, NoBuildId};
+use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::session::Recording;
+use bstr::{BStr, BString, ByteSlice as _};
 
-/// Reads `/sys/module/NAME/notes/.note.gnu.build-id`.
+/// Reads `/sys/module/NAME/notes/.note.gnu.build-id`, if the recording is of this boot.
 #[derive(Debug, Clone)]
 pub struct ModuleSource {
     modules: PathBuf,
+    trust: Trust,
+    running: RunningKernel,
 }
 
 impl Default for ModuleSource {
     fn default() -> Self {
-        Self { modules: "/sys/module".into() }
+        Self::new(Trust::default(), RunningKernel::default())
     }
 }
 
 impl ModuleSource {
+    /// A source that trusts the running kernel so far.
+    #[must_use]
+    pub fn new(trust: Trust, running: RunningKernel) -> Self {
+        Self { modules: "/sys/module".into(), trust, running }
+    }
+
     /// Modules below another directory than `/sys/module`.
     #[must_use]
     pub fn at(modules: PathBuf) -> Self {
-        Self { modules }
+        Self { modules, ..Self::default() }
     }
 }
 
 impl BuildIdSource for ModuleSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
         if dso.kind != DsoKind::Module {
             return Ok(None);
         }
         let Some(name) = module_name(dso.name.as_bstr()) else { return Ok(None) };
+        if !self.trust.allow_changed {
+            self.running.is_same_boot(recording).map_err(NoBuildId::Changed)?;
+        }
         let notes = self.modules.join(OsStr::from_bytes(&name)).join("notes/.note.gnu.build-id");
-        super::kernel::id_in(&notes).map(Some)
+        Ok(Some(Found::from(Origin::Module, super::kernel::id_in(&notes)?)))
     }
 }
 

@@ -23,17 +23,19 @@ pub struct Trust {
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Trust {
-    /// Compares a DSO with a file of its name.
+    /// Compares a DSO with a file of its name. Tells whether that proves nothing.
     ///
     /// A device that cannot be compared (overlayfs and btrfs show another in a process's maps than in a file's
     /// metadata) says nothing of its inodes, and is passed over.
-    pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<(), Change> {
+    pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<bool, Change> {
         if self.allow_changed {
-            return Ok(());
+            return Ok(false);
         }
+        let mut unproven = true;
         if let Some(recorded) = dso.inode.filter(|recorded| recorded.ino != 0) {
             let device = (rustix::fs::major(here.dev()), rustix::fs::minor(here.dev()));
-            if device == (recorded.maj, recorded.min) && here.ino() != recorded.ino {
+            unproven = device != (recorded.maj, recorded.min);
+            if !unproven && here.ino() != recorded.ino {
                 return Err(Change::Inode { recorded: recorded.ino, here: here.ino() });
             }
         }
@@ -42,7 +44,7 @@ impl Trust {
         let written = here.modified().ok();
         match (written, mapped.into_iter().chain(self.over).min()) {
             (Some(written), Some(recorded)) if written > recorded + SLACK => Err(Change::Younger),
-            _ => Ok(()),
+            _ => Ok(unproven),
         }
     }
 }

@@ -4,26 +4,38 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use perf_format::BuildId;
-
 use super::elf::find_build_id;
-use super::{BuildIdSource, NoBuildId};
+use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::session::Recording;
 
-/// Reads this process's own `[vdso]`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct VdsoSource;
+/// Reads this process's own `[vdso]`, if the recording is of this kernel: its image is built with it.
+#[derive(Debug, Clone, Default)]
+pub struct VdsoSource {
+    trust: Trust,
+    running: RunningKernel,
+}
+
+impl VdsoSource {
+    /// A source that trusts the running kernel so far.
+    #[must_use]
+    pub fn new(trust: Trust, running: RunningKernel) -> Self {
+        Self { trust, running }
+    }
+}
 
 impl BuildIdSource for VdsoSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<BuildId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
         // The 32-bit images are others, and no 64-bit process has them.
         if dso.kind != DsoKind::Vdso || dso.name != "[vdso]" {
             return Ok(None);
         }
+        if !self.trust.allow_changed {
+            self.running.is_same_release(recording).map_err(NoBuildId::Changed)?;
+        }
         let image = own_vdso()?.ok_or(NoBuildId::Unknown)?;
         match find_build_id(image.as_slice()) {
-            Ok(Some(id)) => Ok(Some(id)),
+            Ok(Some(id)) => Ok(Some(Found::from(Origin::Vdso, id))),
             Ok(None) => Err(NoBuildId::NoNote),
             Err(error) => Err(NoBuildId::Elf(error)),
         }

@@ -1,0 +1,152 @@
+//! Ids in MMAP2 records: a map's own record written again with its id, or a map told when it is first hit.
+
+use bstr::ByteSlice as _;
+use perf_format::record::{MapFile, Mmap2};
+use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record, RecordType};
+use perf_session::dso::{Dso, DsoKind};
+use perf_session::machine::{HOST, Space};
+use perf_session::map::Map;
+use perf_session::{Error, Hit, Injection, RecordSet, Session, Verdict};
+
+/// Tells maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
+/// output knows.
+#[derive(Debug, Default)]
+pub(super) struct ToldMaps {
+    reader: Session,
+    times: Times,
+}
+
+/// Which times a reader that sorts by rounds can still put in their place: those from the newest of the round before
+/// the last on. What is older it has handed on already.
+#[derive(Debug, Default)]
+struct Times {
+    newest: u64,
+    newest_at_mark: u64,
+    floor: u64,
+}
+
+impl Times {
+    fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
+        if record.record_type() == RecordType::FINISHED_ROUND {
+            self.floor = std::mem::replace(&mut self.newest_at_mark, self.newest);
+        } else if record.record_type().is_kernel() {
+            // The two times that say nothing.
+            let time = session.evlist.time(record).filter(|time| !matches!(time, 0 | &u64::MAX));
+            self.newest = self.newest.max(time.unwrap_or(0));
+        }
+    }
+}
+
+/// Whether a map waits until it is hit: executable code of the host, outside the kernel's own image. What a sample's
+/// address cannot hit stays where it is.
+pub(super) fn waits(dso: &Dso, map: &Mmap2<'_>) -> bool {
+    let is_code = matches!(dso.kind, DsoKind::File | DsoKind::Module | DsoKind::Vdso);
+    is_code && dso.machine == HOST && map.prot & Mmap2::PROT_EXEC != 0
+}
+
+/// Writes a map's record again, with its id. One that has it, or of which it cannot be said where it ends, stays
+/// as it is.
+pub(super) fn rewrite(
+    record: &RawRecord<'_>,
+    map: &Mmap2<'_>,
+    id: BuildId,
+    session: &Session,
+    inject: &mut Injection<'_>,
+) -> Result<Verdict, Error> {
+    let trailer = session.evlist.evsel(record).and_then(|evsel| evsel.format.sample_id(record));
+    let file = MapFile::BuildId(Some(id));
+    let Some(trailer) = trailer.filter(|_| map.file != file) else { return Ok(Verdict::Repipe) };
+    match inject.inject_traced(record.misc(), &Record::Mmap2(Mmap2 { file, ..map.clone() }), &trailer) {
+        // A name that only just fits in an MMAP is no reason to end the run.
+        Err(Error::Format(error @ perf_format::Error::RecordTooLarge { .. })) => {
+            log::warn!("{error}; left as it is");
+            Ok(Verdict::Repipe)
+        }
+        written => written.map(|()| Verdict::Drop),
+    }
+}
+
+impl ToldMaps {
+    /// All that has a time, and what tells the rounds apart.
+    pub(super) const WANTS: RecordSet = RecordSet::KERNEL.and(RecordSet::of(&[RecordType::FINISHED_ROUND]));
+
+    /// Notes the time of a record.
+    pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
+        self.times.pass(record, session);
+    }
+
+    /// Shows the reader a record that goes out.
+    pub(super) fn show(&mut self, record: &RawRecord<'_>, session: &Session) {
+        if self.reader.evlist.evsels().len() != session.evlist.evsels().len() {
+            self.reader.evlist = session.evlist.clone();
+        }
+        // What is odd was told by the session that saw it first.
+        self.reader.update(record).ok();
+    }
+
+    /// Tells a map that was hit, unless the reader has it with its id. `record` is the one that made the hit known; the
+    /// map's gets its `sample_id`, and the map's own time, as far as the reader still takes that.
+    pub(super) fn tell(
+        &mut self,
+        hit: &Hit,
+        id: BuildId,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        let map = session.map_at(hit.machine, hit.space, hit.addr, hit.time);
+        let (Some(map), Some(dso)) = (map, session.dso(hit.dso)) else { return Ok(()) };
+        if map.dso != hit.dso
+            || dso.machine != HOST
+            || dso.kind == DsoKind::Kernel
+            || self.knows(hit, map, dso, id)
+        {
+            return Ok(());
+        }
+        let Some(format) = session.evlist.evsel(record).map(|evsel| evsel.format) else { return Ok(()) };
+        let Some(mut trailer) = format.sample_id(record) else { return Ok(()) };
+        let (misc, pid) = match hit.space {
+            Space::Kernel => (Misc::of(CpuMode::Kernel), None),
+            Space::Process(pid) => (Misc::of(CpuMode::User), Some(pid.cast_unsigned())),
+        };
+        if let Some(hit_at) = hit.time {
+            let began = session.machines.host().began(hit.space, hit_at);
+            let time = map.since.max(began).max(self.times.floor).min(hit_at);
+            format.put_trailer_time(&mut trailer, time, record.endian);
+        }
+        let before = inject.bytes().len();
+        let told = Mmap2 {
+            pid: pid.unwrap_or(u32::MAX),
+            tid: pid.unwrap_or(0),
+            start: map.start,
+            len: map.end - map.start,
+            pgoff: map.pgoff,
+            file: MapFile::BuildId(Some(id)),
+            prot: map.prot,
+            flags: map.flags,
+            filename: dso.name.as_bstr(),
+        };
+        match inject.inject_traced(misc, &Record::Mmap2(told), &trailer) {
+            Err(Error::Format(error @ perf_format::Error::RecordTooLarge { .. })) => {
+                log::warn!("{error}; left out");
+                return Ok(());
+            }
+            told => told?,
+        }
+        let bytes = inject.bytes().get(before..).unwrap_or_default();
+        if let Some(told) = RawRecord::first(bytes, record.offset, record.endian) {
+            self.show(&told, session);
+        }
+        Ok(())
+    }
+
+    /// Whether the reader has this map, with its id.
+    fn knows(&self, hit: &Hit, map: &Map, dso: &Dso, id: BuildId) -> bool {
+        let known = self.reader.map_at(hit.machine, hit.space, hit.addr, hit.time);
+        known.is_some_and(|known| {
+            let of = self.reader.dso(known.dso);
+            let is_it = of.is_some_and(|of| of.name == dso.name && of.build_id == Some(id));
+            is_it && (known.start, known.end, known.pgoff) == (map.start, map.end, map.pgoff)
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! A directory that stands for another machine's or process's root: names out of a recording are looked up below
+//! it, and no `..` and no link leads out of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+
+use super::NoBuildId;
+
+/// An open directory, taken for a root.
+#[derive(Debug)]
+pub struct InRoot {
+    dir: OwnedFd,
+}
+
+impl InRoot {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { dir: open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens a regular file below it; absolute names and links are taken from it as from `/`.
+    ///
+    /// # Errors
+    /// Where there is none, or something else is there: that is not opened.
+    pub(super) fn open_regular(&self, path: &Path) -> Result<File, NoBuildId> {
+        let io = |error: rustix::io::Errno| NoBuildId::Io(error.into());
+        // A path alone: nothing is opened yet, and it stays what it is while it is looked at.
+        let found = self.find(path, OFlags::PATH).map_err(io)?;
+        if !FileType::from_raw_mode(fstat(&found).map_err(io)?.st_mode).is_file() {
+            return Err(NoBuildId::NotAFile);
+        }
+        let itself = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Ok(File::from(rustix::fs::openat(CWD, &itself, flags, Mode::empty()).map_err(io)?))
+    }
+
+    /// The names in a directory below it, sorted; none where there is no such directory.
+    pub(super) fn names_in(&self, path: &Path) -> Vec<String> {
+        let Ok(dir) = self.find(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };
+        let Ok(entries) = rustix::fs::Dir::new(dir) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+        let mut names: Vec<String> = names.filter(|name| name != "." && name != "..").collect();
+        names.sort();
+        names
+    }
+
+    fn find(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+}

@@ -1,0 +1,38 @@
+//! The root directories of processes, given by hand: of containers that are gone, or of another machine's.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use crate::dso::{Dso, DsoKind};
+use crate::session::Recording;
+
+/// Reads the file of a DSO's name below the directory that stands for its process's root.
+#[derive(Debug)]
+pub struct RootSource {
+    roots: Vec<(i32, InRoot)>,
+    files: Files,
+}
+
+impl RootSource {
+    /// A source for the processes with these pids and those that descend from them.
+    #[must_use]
+    pub fn new(roots: Vec<(i32, InRoot)>, files: Files) -> Self {
+        Self { roots, files }
+    }
+}
+
+impl BuildIdSource for RootSource {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+        let root = dso.mapped_by.and_then(|mapped| mapped.root);
+        let Some((_, root)) = self.roots.iter().find(|(pid, _)| Some(*pid) == root) else { return Ok(None) };
+        if dso.kind != DsoKind::File {
+            return Ok(None);
+        }
+        let file = root.open_regular(Path::new(OsStr::from_bytes(&dso.name)));
+        let build_id = file.and_then(|file| self.files.id_in(file));
+        let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
+        Ok(Some(Found { unproven: true, ..Found::from(Origin::Root, build_id) }))
+    }
+}

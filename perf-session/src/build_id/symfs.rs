@@ -1,0 +1,62 @@
+//! A directory that holds the recorded machine's files: for recordings from elsewhere.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use bstr::ByteSlice as _;
+
+use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use crate::dso::{Dso, DsoKind};
+use crate::session::Recording;
+
+/// Reads the file of a DSO's name below a directory, and the kernel's image where systems keep it.
+#[derive(Debug)]
+pub struct SymfsSource {
+    dir: InRoot,
+    files: Files,
+}
+
+/// Where the image of a kernel is kept, before and behind its release.
+const KERNELS: [(&str, &str); 4] = [
+    ("boot/vmlinux-", ""),
+    ("usr/lib/debug/boot/vmlinux-", ""),
+    ("usr/lib/debug/lib/modules/", "/vmlinux"),
+    ("lib/modules/", "/build/vmlinux"),
+];
+
+impl SymfsSource {
+    /// A source below a directory.
+    #[must_use]
+    pub fn new(dir: InRoot, files: Files) -> Self {
+        Self { dir, files }
+    }
+
+    /// Where the file of a DSO may be.
+    fn candidates(dso: &Dso, recording: &Recording) -> Vec<PathBuf> {
+        match (dso.kind, &recording.release) {
+            (DsoKind::File | DsoKind::Module, _) if dso.name.starts_with(b"/") => {
+                vec![Path::new(OsStr::from_bytes(&dso.name)).to_owned()]
+            }
+            // A release is a name, and no way into other directories.
+            (DsoKind::Kernel, Some(release)) if release.find_byte(b'/').is_none() => {
+                let release = release.to_str_lossy();
+                KERNELS.iter().map(|(before, behind)| format!("{before}{release}{behind}").into()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl BuildIdSource for SymfsSource {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+        let mut reason = None;
+        for path in Self::candidates(dso, recording) {
+            match self.dir.open_regular(&path).and_then(|file| self.files.id_in(file)) {
+                Ok(id) => return Ok(Some(Found { unproven: true, ..Found::from(Origin::Symfs, id) })),
+                Err(error) => _ = reason.get_or_insert(error),
+            }
+        }
+        reason.map_or(Ok(None), Err)
+    }
+}

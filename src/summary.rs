@@ -1,0 +1,149 @@
+//! What a run came to, on standard error: a table for a person, or JSON for a program.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use bstr::ByteSlice as _;
+use perf_inject::{Ended, IdSummary};
+use serde::Serialize;
+
+/// How it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    Table,
+    Json,
+}
+
+/// The shape of the JSON document. A change that takes something away gets another version.
+#[derive(Debug, Serialize)]
+struct Summary {
+    version: u32,
+    records: u64,
+    samples: u64,
+    bytes: Bytes,
+    dsos: Option<Dsos>,
+    odd_records: BTreeMap<String, u64>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bytes {
+    read: u64,
+    written: u64,
+    injected: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Dsos {
+    asked: u64,
+    already_there: u64,
+    injected: BTreeMap<String, u64>,
+    unproven: u64,
+    missing: Vec<Missing>,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    name: String,
+    reason: String,
+}
+
+impl Summary {
+    fn of(ended: &Ended, error: Option<&anyhow::Error>) -> Self {
+        let passed = ended.passed;
+        let odd = ended.session.odd.iter().map(|(name, odd)| (name.to_string(), odd.count));
+        Self {
+            version: 1,
+            records: passed.records,
+            samples: passed.samples,
+            bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
+            dsos: ended.ids.as_ref().map(Dsos::of),
+            odd_records: odd.collect(),
+            error: error.map(|error| format!("{error:#}")),
+        }
+    }
+}
+
+impl Dsos {
+    fn of(ids: &IdSummary) -> Self {
+        let missing = ids.missing.iter().map(|missing| Missing {
+            name: missing.name.to_str_lossy().into_owned(),
+            reason: missing.reason.clone(),
+        });
+        Self {
+            asked: ids.dsos,
+            already_there: ids.there,
+            injected: ids.injected.iter().map(|(origin, count)| (origin.to_string(), *count)).collect(),
+            unproven: ids.unproven,
+            missing: missing.collect(),
+        }
+    }
+}
+
+/// Writes it. `error` is what ended the run too soon.
+pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
+    let summary = Summary::of(ended, error);
+    let text = match form {
+        Form::Json => serde_json::to_string(&summary).unwrap_or_default() + "\n",
+        Form::Table => table(&summary),
+    };
+    // Where it cannot be written there is nobody to tell.
+    io::stderr().write_all(text.as_bytes()).ok();
+}
+
+fn table(summary: &Summary) -> String {
+    let Summary { records, samples, bytes, dsos, odd_records, .. } = summary;
+    let mut text = String::new();
+    let mut row = |name: &str, what: String| text += &format!("{name:<12} {what}\n");
+    row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
+    let Bytes { read, written, injected } = bytes;
+    row("bytes", format!("{} read, {} written", grouped(*read), grouped(*written)));
+    if *injected > 0 {
+        row("", format!("{} of them injected", grouped(*injected)));
+    }
+    if let Some(dsos) = dsos {
+        row("DSOs", grouped(dsos.asked));
+        for (origin, count) in &dsos.injected {
+            row("", format!("{} with an id from: {origin}", grouped(*count)));
+        }
+        if dsos.already_there > 0 {
+            row("", format!("{} with an id that stood there", grouped(dsos.already_there)));
+        }
+        if dsos.unproven > 0 {
+            let what = "that nothing proves to be of the recorded file";
+            row("", format!("{} of the ids {what}", grouped(dsos.unproven)));
+        }
+        if !dsos.missing.is_empty() {
+            row("", format!("{} without an id:", grouped(dsos.missing.len() as u64)));
+        }
+        for Missing { name, reason } in &dsos.missing {
+            row("", format!("  {name}: {reason}"));
+        }
+    }
+    for (name, count) in odd_records {
+        row("odd records", format!("{} {name}", grouped(*count)));
+    }
+    text
+}
+
+/// A number with a comma between each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        let grouped = [0, 999, 1000, 1_234_567].map(super::grouped);
+        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

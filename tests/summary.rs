@@ -1,0 +1,97 @@
+//! `--summary`, and what `inject` says of ids that it does not give.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use common::{perftool, run, stderr};
+use insta::assert_snapshot;
+use perf_format::record::{CpuMode, Inode, MapFile};
+use perf_format::testing::{At, StreamBuilder};
+use perf_format::{BuildId, Endian};
+use perf_session::testing::Elf;
+
+/// A stream whose samples hit a known file, one that carries its id, one below another root, one that is nowhere, and
+/// one that another has replaced.
+fn stream(replaced: &Path) -> Vec<u8> {
+    let here = fs::metadata(replaced).expect("there");
+    let (maj, min) = (rustix::fs::major(here.dev()), rustix::fs::minor(here.dev()));
+    let inode = |ino| MapFile::Inode(Inode { maj, min, ino, ino_generation: 0 });
+    let own = MapFile::BuildId(Some(BuildId::new(&[0xbb; 20]).expect("an id")));
+    let map = |stream: StreamBuilder, n: u64, name: &str, file| {
+        let pid = if name.ends_with("container") { 7 } else { 8 };
+        let stream = stream.mapped(At::new(pid, n), n << 20, 0x1000, name, file);
+        stream.sample(CpuMode::User, At::new(pid, 100 + n), (n << 20) + 0x10, &[])
+    };
+    let stream = StreamBuilder::with_callchains(Endian::Little);
+    let stream = map(stream, 1, "/bin/known", inode(0));
+    let stream = map(stream, 2, "/bin/carries-its-id", own);
+    let stream = map(stream, 3, "/bin/in-a-container", inode(0));
+    let stream = map(stream, 4, "/nowhere/at/all", inode(0));
+    let stream = map(stream, 5, replaced.to_str().expect("text"), inode(here.ino() + 1));
+    let id = BuildId::new(&[0xdd; 20]).expect("an id");
+    let stream = stream.build_id(CpuMode::User, id, "/bin/by-record");
+    map(map(stream, 6, "/bin/by-record", inode(0)), 7, "//anon", inode(0)).bytes()
+}
+
+#[test]
+fn the_summary_says_what_came_from_where_and_what_did_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let replaced = dir.path().join("replaced");
+    fs::write(&replaced, Elf::with_build_id(&[1; 20]).bytes()).expect("written");
+    let root = dir.path().join("root/bin");
+    fs::create_dir_all(&root).expect("made");
+    fs::write(root.join("in-a-container"), Elf::with_build_id(&[0xcc; 20]).bytes()).expect("written");
+    let known = format!("--known-build-ids={} /bin/known", "aa".repeat(20));
+    let of_root = format!("--root=7={}", dir.path().join("root").display());
+    let stream = stream(&replaced);
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"/\S*/replaced", "/DIR/replaced");
+    settings.add_filter(r"inode \d+, recorded was \d+", "inode N, recorded was N+1");
+    settings.add_filter(r"inode \d+, recorded \d+", "inode N, recorded N+1");
+    // The name is as long as the temporary directory's.
+    settings.add_filter(r"\d+ written|\d,\d+ read, \d,\d+ written|\d+ read, \d,\d+ written", "BYTES");
+    settings.add_filter(r#""bytes":\{"read":\d+,"written":\d+,"#, r#""bytes":{"#);
+    for (name, form) in [("table", "--summary"), ("json", "--summary=json")] {
+        let output = run(perftool(&["inject", "-b", "-q", &known, &of_root, form]), &stream);
+        assert!(output.status.success(), "{}", stderr(&output));
+        settings.bind(|| assert_snapshot!(name, stderr(&output)));
+    }
+    // It is of the bytes that went in and came out.
+    let output = run(perftool(&["inject", "-b", "-q", &known, &of_root, "--summary=json"]), &stream);
+    let json: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(json["bytes"]["written"], output.stdout.len());
+    assert_eq!(json["bytes"]["injected"], output.stdout.len() - stream.len());
+}
+
+#[test]
+fn a_run_that_fails_has_its_summary_too() {
+    let stream =
+        StreamBuilder::with_callchains(Endian::Little).sample(CpuMode::User, At::new(7, 1), 1, &[]).bytes();
+    let output = run(perftool(&["inject", "--summary=json"]), &stream[..stream.len() - 3]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    let json: serde_json::Value = serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((json["records"].as_u64(), json["dsos"].is_null()), (Some(1), true));
+    assert!(json["error"].as_str().expect("a text").contains("ends inside a record"), "{said}");
+}
+
+#[test]
+fn places_that_are_none_are_errors_that_name_them() {
+    let stream = StreamBuilder::with_callchains(Endian::Little).bytes();
+    let told = |option: &str| {
+        let output = run(perftool(&["inject", "-b", option]), &stream);
+        format!("{}exit {}\n", stderr(&output), output.status.code().unwrap_or(-1))
+    };
+    let options = [
+        "--symfs=/nowhere",
+        "--root=7=/nowhere",
+        "--root=seven=/",
+        "--root=7",
+        "--debug-dir=/bin/sh",
+        "--summary=xml",
+    ];
+    assert_snapshot!(options.map(told).concat());
+}
