@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{ids_in, injected, oracle, perftool, run, stderr};
+use perf_format::record::{CpuMode, MapFile};
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian};
 use perf_session::testing::Elf;
@@ -107,4 +108,40 @@ fn all_that_is_mapped_gets_its_id_in_front_of_its_map() {
         assert_eq!(types, [64, 67, 10, 10, 10], "{args:?}");
     }
     assert!(run(perftool(&["inject", "-b"]), &stream).stdout == stream, "nothing is hit");
+}
+
+#[test]
+fn known_ids_come_first_in_every_style_and_in_a_pipe_too() {
+    let own = MapFile::BuildId(Some(BuildId::new(&[0xee; 20]).expect("an id")));
+    let stream = |file| {
+        let stream = StreamBuilder::with_callchains(Endian::Little);
+        let stream = stream.mapped(At::new(1, 1), 0x1000, 0x1000, "/bin/a", file);
+        stream.sample(CpuMode::User, At::new(1, 2), 0x1800, &[]).bytes()
+    };
+    let known = format!("--known-build-ids={} /bin/b,{} /bin/a", "01".repeat(20), "ab".repeat(20));
+    for style in ["-b", "--buildid-all", "-B", "--mmap2-buildid-all"] {
+        // An id in a map's own record is changed where that record is.
+        let files = [MapFile::BuildId(None), own];
+        for file in files.into_iter().take(if matches!(style, "-B" | "--mmap2-buildid-all") { 2 } else { 1 })
+        {
+            let output = run(perftool(&["inject", style, &known]), &stream(file));
+            assert!(output.status.success(), "{}", stderr(&output));
+            let listed = run(perftool(&["buildid-list"]), &output.stdout).stdout;
+            let expected = format!("{} /bin/a\n", "ab".repeat(20));
+            assert_eq!(String::from_utf8(listed).expect("text"), expected, "{style}");
+        }
+    }
+}
+
+#[test]
+fn a_known_id_that_cannot_be_read_is_an_error_that_names_it() {
+    let stream = StreamBuilder::with_callchains(Endian::Little).bytes();
+    let refused = |list: &str| {
+        let output = run(perftool(&["inject", "-b", &format!("--known-build-ids={list}")]), &stream);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{list}");
+        stderr(&output)
+    };
+    assert!(refused("abcd").contains("\"abcd\" is not an id, a blank and a name"));
+    assert!(refused("01 /a,xyz /b").contains("\"xyz /b\" does not begin with a build-id"));
+    assert!(refused("file:///nowhere/at/all").contains("No such file"));
 }
