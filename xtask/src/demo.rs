@@ -56,9 +56,9 @@ impl Demo {
         perf.args(["record", "-q", "-e", "cpu-clock", "-g", "-o", "-", "--", "sh", "-c", WORK]);
         let mut perf = perf.stdout(Stdio::piped()).spawn().context("cannot run perf")?;
         let mut tee = Command::new("tee");
-        tee.arg(&self.before).stdin(stdout_of(&mut perf)?).stdout(Stdio::piped());
+        tee.arg(&self.before).stdin(run::stdout_of(&mut perf)?).stdout(Stdio::piped());
         let mut tee = tee.spawn().context("cannot run tee")?;
-        let perftool = self.inject(stdout_of(&mut tee)?)?;
+        let perftool = self.inject(run::stdout_of(&mut tee)?)?;
         // Last in the pipe first: where it fails, the others fail for want of a reader.
         finish("perftool", perftool)?;
         finish("tee", tee)?;
@@ -115,11 +115,6 @@ fn can_record() -> bool {
     perf.args(["record", "-e", "cpu-clock", "-o", "/dev/null", "true"]);
     perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     perf.status().is_ok_and(|status| status.success())
-}
-
-/// A child's standard output, for the next one in the pipe.
-fn stdout_of(child: &mut Child) -> anyhow::Result<Stdio> {
-    Ok(child.stdout.take().context("it has no standard output")?.into())
 }
 
 fn finish(name: &str, mut child: Child) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::workspace::Workspace;
 
+mod bench;
 mod ci;
 mod completions;
 mod demo;
@@ -30,6 +31,12 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         "",
         completions::run,
         "write completions for bash, zsh and fish to target/dist/completions",
+    ),
+    (
+        "bench",
+        "[NAME...]",
+        bench::run,
+        "how fast perftool is beside cat, cp and perf, or these parts of it; --rounds N, --large, --picture",
     ),
     ("demo", "", demo::run, "show in a few seconds what perftool does"),
 ];

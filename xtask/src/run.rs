@@ -1,6 +1,6 @@
 //! Runs programs: those that fail are errors, and the error says which it was.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -22,6 +22,11 @@ pub(crate) fn output(mut command: Command) -> anyhow::Result<Vec<u8>> {
         bail!("{}: {}\n{}", line(&command), output.status, said.trim_end());
     }
     Ok(output.stdout)
+}
+
+/// A child's standard output, for the next one in the pipe.
+pub(crate) fn stdout_of(child: &mut Child) -> anyhow::Result<Stdio> {
+    Ok(child.stdout.take().context("it has no standard output")?.into())
 }
 
 /// The command as one would type it.

@@ -9,7 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-inject", &["perf-session", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perftool", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
-    ("xtask", &["perftool"]),
+    ("xtask", &["perftool", "perf-format"]),
 ];
 
 /// Every crate's tests may build streams with it.

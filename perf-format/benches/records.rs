@@ -1,0 +1,93 @@
+//! What it costs to walk records, and to ask a sample for what every sample is asked for.
+
+use std::hint::black_box;
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use perf_format::attr::SampleType;
+use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
+use perf_format::{Attr, CpuMode, Endian, Head, RawRecord, RecordReader, RecordType, Sample, SampleFormat};
+
+/// Samples in a stream: some megabytes, several reads.
+const SAMPLES: u64 = 100_000;
+
+/// Addresses in a chain.
+const DEPTH: u64 = 20;
+
+fn main() {
+    divan::main();
+}
+
+/// What plain `perf record` asks of a sample.
+fn plain() -> Attr {
+    attr(SampleType::IP | SampleType::TID | SampleType::TIME | SampleType::PERIOD)
+}
+
+/// Samples of an event, and rounds.
+fn stream(attr: &Attr) -> Vec<u8> {
+    let chain: Vec<u64> = (0..DEPTH).map(|frame| 0x7f00_0000_0000 + 0x1000 * frame).collect();
+    let mut stream = StreamBuilder::new(Endian::NATIVE).attr(attr, &[1]);
+    for n in 0..SAMPLES {
+        stream = stream.sample(CpuMode::User, At::new(7, 1000 + n), 0x40_0000 + n, &chain);
+        if n % 1000 == 999 {
+            stream = stream.finished_round();
+        }
+    }
+    stream.bytes()
+}
+
+/// Walks a stream, and the records of it.
+fn walk(stream: &[u8], mut each: impl FnMut(&RawRecord<'_>)) {
+    let mut source = stream;
+    let head = Head::read(&mut source).expect("it starts with a header");
+    let mut records = RecordReader::pipe(source, head);
+    while let Some(batch) = records.next_batch().expect("it is whole") {
+        for record in batch {
+            each(&record.expect("it is whole"));
+        }
+    }
+}
+
+/// A walk that asks every sample for something.
+fn ask(bencher: Bencher<'_, '_>, attr: &Attr, question: impl Fn(&SampleFormat, &RawRecord<'_>) + Sync) {
+    let (stream, format) = (stream(attr), SampleFormat::new(attr));
+    bencher.counter(ItemsCount::new(SAMPLES)).bench(|| {
+        walk(&stream, |record| {
+            if record.record_type() == RecordType::SAMPLE {
+                question(&format, record);
+            }
+        });
+    });
+}
+
+/// Framing alone: the headers are looked at, and nothing else.
+#[divan::bench]
+fn frame_small_records(bencher: Bencher<'_, '_>) {
+    let stream = stream(&plain());
+    bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
+        walk(&stream, |record| _ = black_box(record.record_type()));
+    });
+}
+
+#[divan::bench]
+fn ask_ip_pid_and_time(bencher: Bencher<'_, '_>) {
+    ask(bencher, &plain(), |format, sample| {
+        black_box((format.ip(sample), format.tid(sample), format.time(sample)));
+    });
+}
+
+#[divan::bench]
+fn ask_a_callchain(bencher: Bencher<'_, '_>) {
+    ask(bencher, &callchain_attr(), |format, sample| {
+        let chain = format.callchain(sample).expect("it fits");
+        black_box(chain.map(|chain| chain.iter().fold(0, u64::wrapping_add)));
+    });
+}
+
+/// All fields, as nobody does for every sample.
+#[divan::bench]
+fn parse_in_full(bencher: Bencher<'_, '_>) {
+    ask(bencher, &callchain_attr(), |format, sample| {
+        _ = black_box(Sample::parse(format, sample).expect("it fits"));
+    });
+}

@@ -1,0 +1,72 @@
+//! From a file to a file, beside what cp takes for the same bytes.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use super::programs::{self, Program};
+use super::report::{Bar, Row};
+use super::rounds::{Contender, Timed, interleaved};
+use super::{Bench, progress};
+
+const SECTION: &str = "X -i FILE -o NEW";
+const RATIO: &str = "x cp";
+
+/// The most that perftool may take, in times of cp.
+const AT_MOST: f64 = 1.2;
+
+pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let file = bench.file("samples.data", &[])?;
+    let new = bench.folder.join("new.data");
+    let mb = fs::metadata(&file)?.len() as f64 / 1e6;
+    progress("files");
+    let programs = [Program::perftool(bench, &[]), Program::perftool(bench, &["-b"]), Program::perf(&["-b"])];
+    let mut contenders: Vec<_> = programs.iter().map(|program| convert(program, &file, &new)).collect();
+    let (base, timed) = interleaved(bench.rounds, &mut copy(&file, &new), &mut contenders)?;
+    remove(&new)?;
+    let row = |name: &str, timed: Option<Timed>| {
+        let figures = timed.map_or(Vec::new(), |timed| {
+            vec![("MB", mb), ("s", timed.seconds), ("MB/s", mb / timed.seconds), (RATIO, timed.ratio)]
+        });
+        let bar = name.starts_with("perftool").then_some(Bar { figure: RATIO, at_most: AT_MOST });
+        Row {
+            section: SECTION,
+            input: "samples.data".to_owned(),
+            program: name.to_owned(),
+            figures,
+            bar,
+            ..Row::default()
+        }
+    };
+    let rows = programs.iter().zip(timed).map(|(program, timed)| row(&program.name, timed));
+    Ok(std::iter::once(row("cp", Some(base))).chain(rows).collect())
+}
+
+fn copy<'r>(file: &'r Path, new: &'r Path) -> Contender<'r> {
+    let run = move || {
+        remove(new)?;
+        let mut cp = Command::new("cp");
+        cp.arg(file).arg(new);
+        programs::timed(cp)
+    };
+    Contender { name: "cp".to_owned(), rounds_at_most: usize::MAX, run: Box::new(run) }
+}
+
+fn convert<'r>(program: &'r Program, file: &'r Path, new: &'r Path) -> Contender<'r> {
+    let run = move || {
+        remove(new)?;
+        let mut convert = program.command();
+        convert.arg("-i").arg(file).arg("-o").arg(new);
+        programs::timed(convert)
+    };
+    Contender { name: program.name.clone(), rounds_at_most: program.rounds_at_most, run: Box::new(run) }
+}
+
+/// Removes what the run before wrote: making room is no part of the time.
+fn remove(new: &Path) -> io::Result<()> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
