@@ -29,7 +29,7 @@ fn maps(count: u64) -> Maps {
 
 fn map(n: u64, dso: DsoId) -> Map {
     let start = 0x7f00_0000_0000 + 2 * PAGE * n;
-    Map { start, end: start + PAGE, pgoff: 0, since: n, dso }
+    Map { start, end: start + PAGE, pgoff: 0, since: n, dso, prot: 5, flags: 2 }
 }
 
 /// Addresses all over the maps, in an order that no cache foresees.
