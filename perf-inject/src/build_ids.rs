@@ -140,12 +140,11 @@ impl BuildIds {
             }
         };
         match self.which {
-            Which::Hit => hits.event(record, session, |hit| {
+            Which::Hit if to.mmap2 => hits.event(record, session, |hit| {
                 is_meant(hit.dso);
-                if to.mmap2 {
-                    places.push(hit);
-                }
+                places.push(hit);
             }),
+            Which::Hit => hits.event_once(record, session, |hit| is_meant(hit.dso)),
             Which::Mapped => {
                 let mapped = session.touched().iter().filter_map(|touched| touched.map);
                 mapped.for_each(|(dso, _)| is_meant(dso));
@@ -308,6 +307,9 @@ impl Tool for BuildIds {
             }
         }
         self.look(record, session);
+        if self.due.is_empty() && !self.to.mmap2 {
+            return Ok(Verdict::Repipe);
+        }
         let mut due = std::mem::take(&mut self.due);
         for dso in due.drain(..) {
             self.put(dso, session, inject)?;

@@ -11,6 +11,7 @@ use perf_format::{CpuMode, RawRecord, RecordType, SampleFormat};
 
 use crate::Session;
 use crate::dso::{DsoId, MachinePid};
+use crate::evlist::Evsel;
 use crate::machine::Space;
 use crate::pages::Pages;
 use crate::tool::RecordSet;
@@ -61,16 +62,32 @@ impl Hits {
 
     /// Tells each hit of a record that the session has taken in: the hits of a sample, or of earlier samples that
     /// a map explains. A sample that cannot be read is noted as odd.
-    pub fn event(&mut self, record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMut(Hit)) {
+    pub fn event(&mut self, record: &RawRecord<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
+        self.tell::<false>(record, session, hit);
+    }
+
+    /// The same, but of the samples of one round that hit a place again and again the first alone is told, and
+    /// perhaps some more: for those who ask what is hit at all.
+    #[inline]
+    pub fn event_once(&mut self, record: &RawRecord<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
+        self.tell::<true>(record, session, hit);
+    }
+
+    #[inline]
+    fn tell<const ONCE: bool>(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &mut Session,
+        mut hit: impl FnMut(Hit),
+    ) {
         match record.record_type() {
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => {
-                let Some(evsel) = session.evlist.evsel(record) else {
+                let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
                     return session.odd.no_event(record);
                 };
-                let format = evsel.format;
                 let read = match record.record_type() {
-                    RecordType::SAMPLE => self.sample(record, &format, session, &mut hit),
-                    _ => self.deferred(record, &format, session, &mut hit),
+                    RecordType::SAMPLE => self.sample::<ONCE>(record, format, session, &mut hit),
+                    _ => self.deferred(record, format, session, &mut hit),
                 };
                 if let Err(error) = read {
                     session.odd.malformed(record, &error);
@@ -86,7 +103,8 @@ impl Hits {
         }
     }
 
-    fn sample(
+    #[inline]
+    fn sample<const ONCE: bool>(
         &mut self,
         record: &RawRecord<'_>,
         format: &SampleFormat,
@@ -98,10 +116,10 @@ impl Hits {
         let mut look = Look { pages: &mut self.pages, record, pid, time: format.time(record), session };
         let cpumode = record.misc().cpumode();
         if let Some(ip) = format.ip(record) {
-            look.up(ip, cpumode, Via::Ip, hit);
+            look.up::<ONCE>(ip, cpumode, Via::Ip, hit);
         }
         for frame in chain.into_iter().flat_map(|chain| frames(chain, cpumode)) {
-            look.up(frame.ip, frame.cpumode, Via::Callchain, hit);
+            look.up::<ONCE>(frame.ip, frame.cpumode, Via::Callchain, hit);
         }
         Ok(())
     }
@@ -119,7 +137,7 @@ impl Hits {
         let time = format.trailer_time(record);
         let mut look = Look { pages: &mut self.pages, record, pid, time, session };
         for frame in frames(chain.ips, CpuMode::User) {
-            look.up(frame.ip, frame.cpumode, Via::Callchain, hit);
+            look.up::<false>(frame.ip, frame.cpumode, Via::Callchain, hit);
         }
         Ok(())
     }
@@ -136,7 +154,27 @@ struct Look<'l, 'r> {
 
 impl Look<'_, '_> {
     #[inline]
-    fn up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
+    fn up<const ONCE: bool>(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
+        if ONCE && self.is_told(addr, cpumode, via) {
+            return;
+        }
+        self.look_up(addr, cpumode, via, hit);
+    }
+
+    /// Whether it was told in this round what is there.
+    #[inline]
+    fn is_told(&mut self, addr: u64, cpumode: CpuMode, via: Via) -> bool {
+        let space = match cpumode {
+            CpuMode::Kernel => Space::Kernel,
+            CpuMode::User => Space::Process(self.pid.cast_signed()),
+            CpuMode::Unknown | CpuMode::Hypervisor | CpuMode::GuestKernel | CpuMode::GuestUser => {
+                return false;
+            }
+        };
+        self.time.is_some_and(|time| self.pages.is_told(space, addr, time, via))
+    }
+
+    fn look_up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
         let Some(whose) = self.session.space(self.record, cpumode, self.pid) else { return };
         if let Some(dso) = self.pages.dso_at(whose, addr, self.time, via, self.session) {
             let ((machine, space), time) = (whose, self.time);

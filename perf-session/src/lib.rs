@@ -26,6 +26,7 @@ mod odd;
 mod ordered;
 mod pages;
 mod process_events;
+mod recent;
 pub mod round;
 mod session;
 #[cfg(feature = "testing")]

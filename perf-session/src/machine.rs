@@ -96,6 +96,16 @@ impl Machine {
         }
     }
 
+    /// Whether nothing is known to stand at an address, now or before.
+    #[must_use]
+    pub fn is_empty_at(&self, space: Space, addr: u64) -> bool {
+        let maps = match space {
+            Space::Kernel => Some(&self.kernel),
+            Space::Process(pid) => self.processes.get(&pid).map(|process| &process.maps),
+        };
+        maps.is_none_or(|maps| !maps.has_past() && maps.find(addr, None).is_none())
+    }
+
     /// When what was mapped in a space at a time had begun, in ns: with a fork or an exec. 0 where that is not known.
     #[must_use]
     pub fn began(&self, space: Space, time: u64) -> u64 {

@@ -6,8 +6,8 @@ use std::io::Read;
 
 use perf_format::{Endian, RawRecord, RecordReader, RecordType};
 
-use crate::process_events::{Passed, is_compressed};
-use crate::tool::{Injection, RecordSet, Tool};
+use crate::process_events::{Passed, Wanted, is_compressed};
+use crate::tool::{Injection, Tool};
 use crate::{Error, Session};
 
 /// How many bytes wait at the most; beyond that the earlier half goes, round or not.
@@ -44,7 +44,7 @@ impl Session {
         tools: &mut [&mut dyn Tool],
         passed: &mut Passed,
     ) -> Result<(), Error> {
-        let wanted = Self::wanted_by(tools);
+        let wanted = Wanted::by(tools);
         let endian = readers.first().map_or(Endian::NATIVE, RecordReader::endian);
         let by_rounds = readers.len() == 1;
         let waiting = Waiting::default();
@@ -74,7 +74,7 @@ impl Session {
 /// One run over a recording. What tools inject is dropped.
 struct Run<'s, 't, 'u> {
     session: &'s mut Session,
-    wanted: RecordSet,
+    wanted: Wanted,
     tools: &'t mut [&'u mut dyn Tool],
     endian: Endian,
     /// Whether a finished round speaks for all there is to read.
@@ -185,7 +185,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn show(&mut self, record: &RawRecord<'_>) -> Result<(), Error> {
-        self.session.show(record, self.wanted, self.tools, &mut self.injected)?;
+        self.session.show(record, &self.wanted, self.tools, &mut self.injected)?;
         self.injected.clear();
         Ok(())
     }

@@ -8,7 +8,8 @@ use hashbrown::HashMap;
 use crate::Session;
 use crate::dso::{DsoId, MachinePid};
 use crate::hits::{Hit, Via};
-use crate::machine::{Space, Touched};
+use crate::machine::{HOST, Space, Touched};
+use crate::recent::{Place, Recent, Slot};
 use crate::round::Round;
 
 /// How many pages are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
@@ -20,12 +21,15 @@ const SWEEP_ROUNDS: u64 = 64;
 /// A page has 4 KiB at the least, on every machine.
 const PAGE_SHIFT: u32 = 12;
 
+type Spaces = HashMap<(MachinePid, Space), SpacePages>;
+
 /// What samples asked for, by whose addresses it was.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    spaces: HashMap<(MachinePid, Space), SpacePages>,
+    spaces: Spaces,
     round: Round,
     count: usize,
+    recent: Recent,
 }
 
 /// The pages of one space.
@@ -68,13 +72,6 @@ impl Asked {
     }
 }
 
-/// A page that one map has all of, or an address in a page of which that is not so.
-#[derive(Debug, Clone, Copy)]
-enum Key {
-    Page(u64),
-    Addr(u64),
-}
-
 /// When samples hit it, and what they hit.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
@@ -98,6 +95,31 @@ impl Seen {
 }
 
 impl Pages {
+    /// Whether what stands at an address of the host as of a time was told in this round; then that it was asked for
+    /// again is noted, and there is nothing more to tell.
+    #[inline]
+    pub(crate) fn is_told(&mut self, space: Space, addr: u64, time: u64, via: Via) -> bool {
+        let by_ip = via == Via::Ip;
+        self.recent.knows(space, Place::Page(addr >> PAGE_SHIFT), time, by_ip)
+            || self.recent.knows(space, Place::Addr(addr), time, by_ip)
+    }
+
+    /// Writes back what the small table noted, and empties it.
+    fn settle(&mut self) {
+        let Self { spaces, recent, .. } = self;
+        recent.drain().for_each(|(space, place, slot)| write_back(spaces, space, place, slot));
+    }
+
+    /// Notes in the small table what a place's answer is, if it stays so until a map changes.
+    fn remember(&mut self, whose: (MachinePid, Space), place: Place, from: Option<u64>, time: Option<u64>) {
+        let (machine, space) = whose;
+        if let (HOST, Some(time)) = (machine, time)
+            && let Some((space, place, slot)) = self.recent.put(space, place, from.unwrap_or(0), time)
+        {
+            write_back(&mut self.spaces, space, place, slot);
+        }
+    }
+
     /// The DSO at an address as of a time. Where there is none, the question is remembered.
     #[inline]
     pub(crate) fn dso_at(
@@ -114,6 +136,7 @@ impl Pages {
             if let Some((dso, from)) = seen.answer
                 && time >= from
             {
+                self.remember(whose, Place::Page(addr >> PAGE_SHIFT), from, time);
                 return Some(dso);
             }
         }
@@ -136,25 +159,42 @@ impl Pages {
             let (start, end) = (page << PAGE_SHIFT, (page + 1).checked_shl(PAGE_SHIFT));
             map.start <= start && end.is_some_and(|end| end > start && end <= map.end)
         });
-        let key = if page_is_its { Key::Page(page) } else { Key::Addr(addr) };
+        let place = if page_is_its { Place::Page(page) } else { Place::Addr(addr) };
         let dso = map.map(|map| map.dso);
-        let seen = self.seen(whose, key, time, via);
+        let seen = self.seen(whose, place, time, via);
         seen.explained |= dso.is_some();
         // What is covered by now answers for its own time alone.
         let is_current = |dso| session.dso_at(machine, space, addr, None) == Some(dso);
-        if let Some(dso) = dso.filter(|dso| page_is_its && is_current(*dso)) {
-            match &mut seen.answer {
-                Some((known, from)) if *known == dso => *from = (*from).min(time),
-                Some(_) => {}
-                None => seen.answer = Some((dso, time)),
-            }
+        let from = match dso {
+            Some(dso) if page_is_its && is_current(dso) => match &mut seen.answer {
+                Some((known, from)) if *known == dso => {
+                    *from = (*from).min(time);
+                    Some(*from)
+                }
+                Some(_) => None,
+                answer @ None => {
+                    *answer = Some((dso, time));
+                    Some(time)
+                }
+            },
+            Some(dso) => is_current(dso).then_some(time),
+            // Nothing is there at any time.
+            None => session
+                .machines
+                .get(machine)
+                .is_none_or(|machine| machine.is_empty_at(space, addr))
+                .then_some(None),
+        };
+        if let Some(from) = from {
+            self.remember(whose, place, from, time);
         }
         dso
     }
 
     /// What is known of a key, this sample included.
-    fn seen(&mut self, whose: (MachinePid, Space), key: Key, time: Option<u64>, via: Via) -> &mut Seen {
+    fn seen(&mut self, whose: (MachinePid, Space), place: Place, time: Option<u64>, via: Via) -> &mut Seen {
         if self.count >= PAGES_AT_MOST {
+            self.recent.drain().for_each(drop);
             self.spaces.clear();
             self.count = 0;
         }
@@ -165,9 +205,9 @@ impl Pages {
             *count += 1;
             Seen { first: time, last: time, via, explained: false, answer: None }
         };
-        let seen = match key {
-            Key::Page(page) => pages.this_round.pages.entry(page).or_insert_with(new),
-            Key::Addr(addr) => pages.this_round.addrs.entry(addr).or_insert_with(new),
+        let seen = match place {
+            Place::Page(page) => pages.this_round.pages.entry(page).or_insert_with(new),
+            Place::Addr(addr) => pages.this_round.addrs.entry(addr).or_insert_with(new),
         };
         seen.note(time, via);
         seen
@@ -175,6 +215,7 @@ impl Pages {
 
     /// A round is over: what the one before it asked is not asked any more.
     pub(crate) fn finish_round(&mut self) {
+        self.settle();
         self.round.0 += 1;
         if self.round.0.is_multiple_of(SWEEP_ROUNDS) {
             let (round, count) = (self.round, &mut self.count);
@@ -188,6 +229,7 @@ impl Pages {
     /// A map came, or a fork that brings maps: tells which DSOs it gives to samples that were there before it,
     /// and forgets the answers that it changed.
     pub(crate) fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(Hit)) {
+        self.settle();
         let Touched { machine, space, start, last, map } = touched;
         let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
         self.count -= pages.turn(self.round);
@@ -215,6 +257,20 @@ impl Pages {
         // The tables' order is another in each run, the output's must not be.
         hits.sort_unstable();
         hits.into_iter().for_each(hit);
+    }
+}
+
+/// Notes in the larger table what the small one noted of a place of this round.
+fn write_back(spaces: &mut Spaces, space: Space, place: Place, slot: Slot) {
+    let via = if slot.by_ip { Via::Ip } else { Via::Callchain };
+    let asked = spaces.get_mut(&(HOST, space)).map(|pages| &mut pages.this_round);
+    let seen = asked.and_then(|asked| match place {
+        Place::Page(page) => asked.pages.get_mut(&page),
+        Place::Addr(addr) => asked.addrs.get_mut(&addr),
+    });
+    if let Some(seen) = seen {
+        seen.note(Some(slot.first), via);
+        seen.note(Some(slot.last), via);
     }
 }
 

@@ -76,6 +76,26 @@ impl Sink<'_, '_> {
     }
 }
 
+/// What is looked at: asked of the tools once, since every record is compared with it.
+pub(crate) struct Wanted {
+    by_any: RecordSet,
+    by_tool: Vec<RecordSet>,
+}
+
+impl Wanted {
+    /// The types that these tools want to see, and with them all that the session needs; nothing without tools.
+    pub(crate) fn by(tools: &[&mut dyn Tool]) -> Self {
+        let by_tool: Vec<_> = tools.iter().map(|tool| tool.wants()).collect();
+        let session = if tools.is_empty() { RecordSet::EMPTY } else { Session::WANTS };
+        Self { by_any: by_tool.iter().fold(session, |set, wants| set.and(*wants)), by_tool }
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, record_type: RecordType) -> bool {
+        self.by_any.contains(record_type)
+    }
+}
+
 impl Session {
     /// Reads records to their end, shows them to the session and the tools, and repipes them. Types that no tool
     /// wants, and where there are no tools all types, pass without being looked into. `passed` counts as it goes,
@@ -92,7 +112,7 @@ impl Session {
         repipe: Repipe<'_>,
         passed: &mut Passed,
     ) -> Result<(), Error> {
-        let wanted = Self::wanted_by(tools);
+        let wanted = Wanted::by(tools);
         let endian = records.endian();
         let mut sink = Sink { repipe, passed };
         let mut injected = Vec::new();
@@ -100,7 +120,7 @@ impl Session {
             sink.write(&header)?;
         }
         while let Some(batch) = records.next_batch()? {
-            self.process_batch(batch, wanted, tools, &mut injected, &mut sink)?;
+            self.process_batch(batch, &wanted, tools, &mut injected, &mut sink)?;
             while let Some(payload) = records.next_payload()? {
                 sink.passed.read += payload.len() as u64;
                 sink.write(payload)?;
@@ -113,19 +133,11 @@ impl Session {
         sink.inject(&mut injected)
     }
 
-    /// The types that these tools want to see, and with them all that the session needs; nothing without tools.
-    pub(crate) fn wanted_by(tools: &[&mut dyn Tool]) -> RecordSet {
-        if tools.is_empty() {
-            return RecordSet::EMPTY;
-        }
-        tools.iter().fold(Self::WANTS, |set, tool| set.and(tool.wants()))
-    }
-
     /// One batch: a run of records is written at once, up to where something is injected or dropped.
     fn process_batch(
         &mut self,
         mut batch: Batch<'_>,
-        wanted: RecordSet,
+        wanted: &Wanted,
         tools: &mut [&mut dyn Tool],
         injected: &mut Vec<u8>,
         sink: &mut Sink<'_, '_>,
@@ -174,24 +186,28 @@ impl Session {
 
     /// The session takes the record in, then the tools that want it see it. Records inside a compressed one are
     /// shown in its place; what is injected for them stands in front of all of them.
+    #[inline]
     pub(crate) fn show(
         &mut self,
         record: &RawRecord<'_>,
-        wanted: RecordSet,
+        wanted: &Wanted,
         tools: &mut [&mut dyn Tool],
         injected: &mut Vec<u8>,
     ) -> Result<Verdict, Error> {
         if is_compressed(record.record_type()) {
             self.show_inside(record, wanted, tools, injected)?;
         }
-        if let Err(error) = self.update(record) {
+        if Self::WANTS.contains(record.record_type())
+            && let Err(error) = self.update(record)
+        {
             self.odd.malformed(record, &error);
             return Ok(Verdict::Repipe);
         }
         let mut verdict = Verdict::Repipe;
         let mut inject = Injection::new(record.endian, injected);
-        for tool in tools.iter_mut().filter(|tool| tool.wants().contains(record.record_type())) {
-            if tool.event(record, self, &mut inject)? == Verdict::Drop {
+        for (tool, wants) in tools.iter_mut().zip(&wanted.by_tool) {
+            if wants.contains(record.record_type()) && tool.event(record, self, &mut inject)? == Verdict::Drop
+            {
                 verdict = Verdict::Drop;
             }
         }
@@ -201,7 +217,7 @@ impl Session {
     fn show_inside(
         &mut self,
         record: &RawRecord<'_>,
-        wanted: RecordSet,
+        wanted: &Wanted,
         tools: &mut [&mut dyn Tool],
         injected: &mut Vec<u8>,
     ) -> Result<(), Error> {
@@ -220,7 +236,7 @@ impl Session {
     fn pass_inside(
         &mut self,
         record: &RawRecord<'_>,
-        wanted: RecordSet,
+        wanted: &Wanted,
         tools: &mut [&mut dyn Tool],
         injected: &mut Vec<u8>,
         sink: &mut Sink<'_, '_>,
