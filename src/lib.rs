@@ -16,6 +16,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod report;
+mod splice;
 mod summary;
 
 /// The command line: `perftool SUBCOMMAND [OPTIONS]`.

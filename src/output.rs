@@ -12,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::splice;
+
 /// Where perf data is written. `Display` names it.
 #[derive(Debug)]
 pub(crate) enum Output {
@@ -28,6 +30,13 @@ pub(crate) enum Output {
 pub(crate) struct Stream {
     file: File,
     name: String,
+}
+
+impl Stream {
+    /// The pipe once more, if it is one, enlarged.
+    pub(crate) fn pipe(&self) -> Option<File> {
+        self.file.try_clone().ok().filter(splice::enlarge)
+    }
 }
 
 impl Write for Stream {

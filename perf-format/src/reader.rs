@@ -72,6 +72,12 @@ impl<R: Read> RecordReader<R> {
         self.cursor.endian
     }
 
+    /// Where in the input stands what has not been given out yet.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.cursor.offset
+    }
+
     /// Reads once, and gives the whole records that are then there; `None` at the input's end. Records that are
     /// there already (behind a payload, or left in the last batch) are given first; a payload that was not asked
     /// for is passed over.

@@ -65,9 +65,9 @@ impl Run {
     pub fn pipe_to_pipe<R: Read>(
         &mut self,
         records: &mut RecordReader<R>,
-        out: &mut dyn Write,
+        repipe: Repipe<'_>,
     ) -> Result<(), Error> {
-        self.pass(records, Repipe::To(out), TO_EVENTS, None)
+        self.pass(records, repipe, TO_EVENTS, None)
     }
 
     /// From a file to a pipe: the frame becomes records.

@@ -37,6 +37,6 @@ pub mod tool;
 pub use error::Error;
 pub use hits::{Hit, Hits, Via};
 pub use odd::{Odd, Oddities};
-pub use process_events::{Passed, Repipe};
+pub use process_events::{Pass, Passed, Repipe};
 pub use session::{Recording, Session};
 pub use tool::{Injection, RecordSet, Tool, Verdict};

@@ -14,6 +14,24 @@ pub enum Repipe<'w> {
     Off,
     /// It goes on, each read's bytes before the next read.
     To(&'w mut dyn Write),
+    /// It goes on in the same way, but the input's own bytes need not come out of memory.
+    Through(&'w mut dyn Pass),
+}
+
+/// Writes what it can get without the loop's copy: the input's bytes, by where they stand in it.
+pub trait Pass {
+    /// Passes bytes of the input on, of which the first stands at `offset`; tells how many. Those before them that
+    /// were not passed on never will be.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn pass(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes bytes that are not of the input; tells how many.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 
 impl std::fmt::Debug for Repipe<'_> {
@@ -21,6 +39,7 @@ impl std::fmt::Debug for Repipe<'_> {
         f.write_str(match self {
             Self::Off => "Repipe::Off",
             Self::To(_) => "Repipe::To",
+            Self::Through(_) => "Repipe::Through",
         })
     }
 }
@@ -47,14 +66,36 @@ struct Sink<'w, 'p> {
 }
 
 impl Sink<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let Repipe::To(out) = &mut self.repipe else { return Ok(()) };
-        if bytes.is_empty() {
+    /// Writes bytes of the input, of which the first stands at `offset`.
+    fn pass(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.write_all(bytes, |repipe, done, rest| match repipe {
+            Repipe::Off => Ok(rest.len()),
+            Repipe::To(out) => out.write(rest),
+            Repipe::Through(out) => out.pass(offset + done, rest),
+        })
+    }
+
+    /// Writes bytes that are not of the input.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_all(bytes, |repipe, _, rest| match repipe {
+            Repipe::Off => Ok(rest.len()),
+            Repipe::To(out) => out.write(rest),
+            Repipe::Through(out) => out.put(rest),
+        })
+    }
+
+    fn write_all(
+        &mut self,
+        bytes: &[u8],
+        mut write: impl FnMut(&mut Repipe<'_>, u64, &[u8]) -> io::Result<usize>,
+    ) -> Result<(), Error> {
+        if bytes.is_empty() || matches!(self.repipe, Repipe::Off) {
             return Ok(());
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written = match out.write(rest) {
+            let done = (bytes.len() - rest.len()) as u64;
+            let written = match write(&mut self.repipe, done, rest) {
                 Ok(0) => Err(io::ErrorKind::WriteZero.into()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 written => written,
@@ -63,12 +104,13 @@ impl Sink<'_, '_> {
             self.passed.written += written as u64;
             rest = rest.get(written..).unwrap_or_default();
         }
-        out.flush().map_err(|source| Error::Write { written: self.passed.written, source })
+        let flushed = if let Repipe::To(out) = &mut self.repipe { out.flush() } else { Ok(()) };
+        flushed.map_err(|source| Error::Write { written: self.passed.written, source })
     }
 
     fn inject(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        self.write(bytes)?;
-        if matches!(self.repipe, Repipe::To(_)) {
+        self.put(bytes)?;
+        if !matches!(self.repipe, Repipe::Off) {
             self.passed.injected += bytes.len() as u64;
         }
         bytes.clear();
@@ -117,13 +159,15 @@ impl Session {
         let mut sink = Sink { repipe, passed };
         let mut injected = Vec::new();
         if let Some(header) = records.header() {
-            sink.write(&header)?;
+            sink.pass(0, &header)?;
         }
         while let Some(batch) = records.next_batch()? {
             self.process_batch(batch, &wanted, tools, &mut injected, &mut sink)?;
+            let mut offset = records.offset();
             while let Some(payload) = records.next_payload()? {
                 sink.passed.read += payload.len() as u64;
-                sink.write(payload)?;
+                sink.pass(offset, payload)?;
+                offset += payload.len() as u64;
             }
         }
         let mut inject = Injection::new(endian, &mut injected);
@@ -147,7 +191,7 @@ impl Session {
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
-                    sink.write(batch.bytes(run, batch.position()))?;
+                    sink.pass(run, batch.bytes(run, batch.position()))?;
                     return Err(error.into());
                 }
             };
@@ -155,7 +199,7 @@ impl Session {
             sink.passed.samples += u64::from(record.record_type() == RecordType::SAMPLE);
             sink.passed.read += record.bytes.len() as u64;
             if self.decompress && is_compressed(record.record_type()) {
-                sink.write(batch.bytes(run, record.offset))?;
+                sink.pass(run, batch.bytes(run, record.offset))?;
                 self.pass_inside(&record, wanted, tools, injected, sink)?;
                 run = batch.position();
                 continue;
@@ -167,21 +211,21 @@ impl Session {
             let verdict = match shown {
                 Ok(verdict) => verdict,
                 Err(error) => {
-                    sink.write(batch.bytes(run, record.offset))?;
+                    sink.pass(run, batch.bytes(run, record.offset))?;
                     return Err(error);
                 }
             };
             if verdict == Verdict::Repipe && injected.is_empty() {
                 continue;
             }
-            sink.write(batch.bytes(run, record.offset))?;
+            sink.pass(run, batch.bytes(run, record.offset))?;
             sink.inject(injected)?;
             run = match verdict {
                 Verdict::Repipe => record.offset,
                 Verdict::Drop => batch.position(),
             };
         }
-        sink.write(batch.bytes(run, batch.position()))
+        sink.pass(run, batch.bytes(run, batch.position()))
     }
 
     /// The session takes the record in, then the tools that want it see it. Records inside a compressed one are
@@ -249,7 +293,7 @@ impl Session {
                 false => Verdict::Repipe,
             };
             if !injected.is_empty() || plain.len() > PLAIN_AT_ONCE {
-                sink.write(&plain)?;
+                sink.put(&plain)?;
                 plain.clear();
                 sink.inject(injected)?;
             }
@@ -259,7 +303,7 @@ impl Session {
             Ok::<_, Error>(())
         });
         self.inflater = Some(inflater);
-        sink.write(&plain)?;
+        sink.put(&plain)?;
         inside
     }
 

@@ -12,16 +12,16 @@ use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Format, Head, RecordReader};
 use perf_inject::{IdsTo, Plan, Run, Which};
-use perf_session::Error;
 use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
 use perf_session::file::PerfFile;
+use perf_session::{Error, Repipe};
 
 use super::Talk;
 use crate::input::Input;
 use crate::output::Output;
 use crate::progress::Watched;
 use crate::summary::{self, Form};
-use crate::{interrupt, report};
+use crate::{interrupt, report, splice};
 
 /// The options of `perftool inject`.
 #[derive(Debug, clap::Args)]
@@ -270,9 +270,20 @@ fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: boo
     let stop = interrupt::noted().context("cannot watch for interrupts")?;
     // A live pipe is read to its end, come what may; a file need not be.
     let stop = if input.is_live() { Arc::default() } else { stop };
-    let input = Watched::new(input.into_file(), quiet, stop);
+    let input = input.into_file();
+    let is_pipe = splice::enlarge(&input);
+    if let Output::Stream(out) = output
+        && is_pipe
+        && let Some(out_pipe) = out.pipe()
+        && std::env::var_os("NOSPLICE").is_none()
+    {
+        let (teed, mut spliced) = splice::through(input, out_pipe, out).context("cannot make a pipe")?;
+        let mut records = RecordReader::pipe(teed, head);
+        return Ok(run.pipe_to_pipe(&mut records, Repipe::Through(&mut spliced))?);
+    }
+    let input = Watched::new(input, quiet, stop);
     match output {
-        Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), out)?,
+        Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), Repipe::To(out))?,
         Output::Replacement(out, _) => {
             // The pipe's own header has no place in a file.
             let mut records = RecordReader::records(input, head.format.endian(), PIPE_HEADER_SIZE as u64);

@@ -1,0 +1,125 @@
+//! From pipe to pipe: what comes is looked at in a copy of its own (tee), and goes on without being copied again
+//! (splice). The input's pipe keeps the bytes until they go, so that they can still be left out, or others be put in
+//! between.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::rc::Rc;
+
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_session::Pass;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
+
+use crate::output::Stream;
+
+/// What pipes are enlarged to: as much as anybody may.
+const PIPE_SIZE: usize = 1 << 20;
+
+/// Makes room in a pipe, so that its two ends take turns less often; one that may not grow stays as it is. Tells
+/// whether it is a pipe at all.
+pub(crate) fn enlarge(file: &File) -> bool {
+    fcntl_setpipe_size(file, PIPE_SIZE).is_ok() || fcntl_getpipe_size(file).is_ok()
+}
+
+/// Does it again when a file that somebody made non-blocking is ready.
+fn when_ready(
+    file: &File,
+    flags: PollFlags,
+    mut act: impl FnMut() -> rustix::io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match act() {
+            Err(Errno::AGAIN) => _ = retry_on_intr(|| poll(&mut [PollFd::new(file, flags)], None))?,
+            acted => return Ok(acted?),
+        }
+    }
+}
+
+/// The input's pipe, seen from both sides of the loop.
+#[derive(Debug)]
+struct Source {
+    pipe: File,
+    /// Where the first byte stands that is still in the pipe.
+    at: Cell<u64>,
+    /// Up to where the bytes were copied out of it.
+    copied: Cell<u64>,
+}
+
+impl Source {
+    /// Takes bytes out of the pipe that go nowhere.
+    fn leave_out(&self, until: u64) -> io::Result<()> {
+        let len = until.saturating_sub(self.at.get());
+        io::copy(&mut (&self.pipe).take(len), &mut io::sink())?;
+        self.at.set(self.at.get() + len);
+        Ok(())
+    }
+}
+
+/// The reading side.
+#[derive(Debug)]
+pub(crate) struct Teed {
+    source: Rc<Source>,
+    copy_in: File,
+    copy_out: File,
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub(crate) struct Spliced<'o> {
+    source: Rc<Source>,
+    out: &'o mut Stream,
+    out_pipe: File,
+}
+
+/// Both sides of a pipe whose header has been read, into another.
+///
+/// # Errors
+/// Where there are no more files to be had.
+pub(crate) fn through<'o>(
+    pipe: File,
+    out_pipe: File,
+    out: &'o mut Stream,
+) -> io::Result<(Teed, Spliced<'o>)> {
+    let (copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (copy_out, copy_in) = (File::from(copy_out), File::from(copy_in));
+    enlarge(&copy_in);
+    let at = Cell::new(PIPE_HEADER_SIZE as u64);
+    let source = Rc::new(Source { pipe, copied: at.clone(), at });
+    Ok((Teed { source: Rc::clone(&source), copy_in, copy_out }, Spliced { source, out, out_pipe }))
+}
+
+impl Read for Teed {
+    /// A record's torn tail, which was not passed on, is taken out of the pipe: it goes with the next write.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.source.leave_out(self.source.copied.get())?;
+        let (pipe, copy_in) = (&self.source.pipe, &self.copy_in);
+        let len = when_ready(pipe, PollFlags::IN, || tee(pipe, copy_in, buf.len(), SpliceFlags::empty()))?;
+        let copy = buf.get_mut(..len).unwrap_or_default();
+        self.copy_out.read_exact(copy)?;
+        self.source.copied.set(self.source.copied.get() + len as u64);
+        Ok(len)
+    }
+}
+
+impl Pass for Spliced<'_> {
+    fn pass(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let gone = self.source.at.get().saturating_sub(offset);
+        if gone > 0 {
+            let gone = usize::try_from(gone).unwrap_or(usize::MAX).min(bytes.len());
+            return self.out.write(bytes.get(..gone).unwrap_or_default());
+        }
+        self.source.leave_out(offset)?;
+        let (pipe, out) = (&self.source.pipe, &self.out_pipe);
+        let splice = || splice(pipe, None, out, None, bytes.len(), SpliceFlags::empty());
+        let passed = when_ready(out, PollFlags::OUT, splice)?;
+        self.source.at.set(offset + passed as u64);
+        Ok(passed)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+}
