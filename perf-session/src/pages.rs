@@ -9,7 +9,7 @@ use crate::Session;
 use crate::dso::{DsoId, MachinePid};
 use crate::hits::{Hit, Via};
 use crate::machine::{HOST, Space, Touched};
-use crate::recent::{Place, Recent, Slot};
+use crate::recent::{self, Answer, Given, Place, Recent};
 use crate::round::Round;
 
 /// How many pages are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
@@ -99,24 +99,31 @@ impl Pages {
     /// again is noted, and there is nothing more to tell.
     #[inline]
     pub(crate) fn is_told(&mut self, space: Space, addr: u64, time: u64, via: Via) -> bool {
-        let by_ip = via == Via::Ip;
-        self.recent.knows(space, Place::Page(addr >> PAGE_SHIFT), time, by_ip)
-            || self.recent.knows(space, Place::Addr(addr), time, by_ip)
+        let (by_ip, now) = (via == Via::Ip, self.round);
+        self.recent.knows(space, Place::Page(addr >> PAGE_SHIFT), time, by_ip, now)
+            || self.recent.knows(space, Place::Addr(addr), time, by_ip, now)
     }
 
-    /// Writes back what the small table noted, and empties it.
-    fn settle(&mut self) {
-        let Self { spaces, recent, .. } = self;
-        recent.drain().for_each(|(space, place, slot)| write_back(spaces, space, place, slot));
+    /// Takes back what the small table noted of a space, and what it knows of it.
+    fn settle(&mut self, space: Space) {
+        let Self { spaces, recent, round, count } = self;
+        recent.drain(space, *round, |given| write_back(spaces, count, *round, given));
     }
 
-    /// Notes in the small table what a place's answer is, if it stays so until a map changes.
-    fn remember(&mut self, whose: (MachinePid, Space), place: Place, from: Option<u64>, time: Option<u64>) {
-        let (machine, space) = whose;
+    /// Notes in the small table what is at a place, if it stays so until a map changes.
+    fn remember(
+        &mut self,
+        whose: (MachinePid, Space),
+        place: Place,
+        answer: (Option<DsoId>, Option<u64>),
+        time: Option<u64>,
+    ) {
+        let ((machine, space), (dso, from), now) = (whose, answer, self.round);
+        let answer = Answer { dso, from: from.unwrap_or(0), now };
         if let (HOST, Some(time)) = (machine, time)
-            && let Some((space, place, slot)) = self.recent.put(space, place, from.unwrap_or(0), time)
+            && let Some(given) = self.recent.put(space, place, answer, time)
         {
-            write_back(&mut self.spaces, space, place, slot);
+            write_back(&mut self.spaces, &mut self.count, now, given);
         }
     }
 
@@ -136,7 +143,7 @@ impl Pages {
             if let Some((dso, from)) = seen.answer
                 && time >= from
             {
-                self.remember(whose, Place::Page(addr >> PAGE_SHIFT), from, time);
+                self.remember(whose, Place::Page(addr >> PAGE_SHIFT), (Some(dso), from), time);
                 return Some(dso);
             }
         }
@@ -186,7 +193,7 @@ impl Pages {
                 .then_some(None),
         };
         if let Some(from) = from {
-            self.remember(whose, place, from, time);
+            self.remember(whose, place, (dso, from), time);
         }
         dso
     }
@@ -194,7 +201,7 @@ impl Pages {
     /// What is known of a key, this sample included.
     fn seen(&mut self, whose: (MachinePid, Space), place: Place, time: Option<u64>, via: Via) -> &mut Seen {
         if self.count >= PAGES_AT_MOST {
-            self.recent.drain().for_each(drop);
+            self.recent.clear();
             self.spaces.clear();
             self.count = 0;
         }
@@ -215,7 +222,6 @@ impl Pages {
 
     /// A round is over: what the one before it asked is not asked any more.
     pub(crate) fn finish_round(&mut self) {
-        self.settle();
         self.round.0 += 1;
         if self.round.0.is_multiple_of(SWEEP_ROUNDS) {
             let (round, count) = (self.round, &mut self.count);
@@ -229,8 +235,8 @@ impl Pages {
     /// A map came, or a fork that brings maps: tells which DSOs it gives to samples that were there before it,
     /// and forgets the answers that it changed.
     pub(crate) fn explain(&mut self, touched: Touched, session: &Session, hit: &mut impl FnMut(Hit)) {
-        self.settle();
         let Touched { machine, space, start, last, map } = touched;
+        self.settle(space);
         let Some(pages) = self.spaces.get_mut(&(machine, space)) else { return };
         self.count -= pages.turn(self.round);
         let mut hits = Vec::new();
@@ -260,17 +266,26 @@ impl Pages {
     }
 }
 
-/// Notes in the larger table what the small one noted of a place of this round.
-fn write_back(spaces: &mut Spaces, space: Space, place: Place, slot: Slot) {
-    let via = if slot.by_ip { Via::Ip } else { Via::Callchain };
-    let asked = spaces.get_mut(&(HOST, space)).map(|pages| &mut pages.this_round);
-    let seen = asked.and_then(|asked| match place {
-        Place::Page(page) => asked.pages.get_mut(&page),
-        Place::Addr(addr) => asked.addrs.get_mut(&addr),
-    });
-    if let Some(seen) = seen {
-        seen.note(Some(slot.first), via);
-        seen.note(Some(slot.last), via);
+/// Notes in the larger table what the small one noted of a place.
+fn write_back(spaces: &mut Spaces, count: &mut usize, now: Round, given: Given) {
+    let Given { space, place, dso, from, this_round, last_round } = given;
+    let pages = spaces.entry((HOST, space)).or_default();
+    *count -= pages.turn(now);
+    for (asked, by) in [(&mut pages.this_round, this_round), (&mut pages.last_round, last_round)] {
+        let Some(recent::Asked { first, last, by_ip }) = by else { continue };
+        let via = if by_ip { Via::Ip } else { Via::Callchain };
+        let new = || {
+            *count += 1;
+            // Only a page that is of one map has an answer.
+            let answer = dso.filter(|_| matches!(place, Place::Page(_))).map(|dso| (dso, Some(from)));
+            Seen { first: Some(first), last: Some(last), via, explained: dso.is_some(), answer }
+        };
+        let seen = match place {
+            Place::Page(page) => asked.pages.entry(page).or_insert_with(new),
+            Place::Addr(addr) => asked.addrs.entry(addr).or_insert_with(new),
+        };
+        seen.note(Some(first), via);
+        seen.note(Some(last), via);
     }
 }
 

@@ -1,10 +1,12 @@
 //! The pages and addresses that samples asked for last: a small table in front of the larger one, for the few dozen
 //! pages that nearly all samples of a moment are in. What is noted here is written back before anybody looks.
 
+use crate::dso::DsoId;
 use crate::machine::Space;
+use crate::round::Round;
 
-/// How many are kept; a power of two. At 48 bytes each the table stays in a CPU's second cache.
-const SLOTS: usize = 1024;
+/// How many are kept; a power of two. The table is to stay in a CPU's second cache.
+const SLOTS: usize = 4096;
 
 /// What was asked for, and when.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +16,28 @@ pub(crate) struct Slot {
     key: u64,
     /// From which time on the answer is so.
     from: u64,
-    /// The earliest and the latest time that asked.
+    round: Round,
+    /// What asked in that round.
+    pub(crate) asked: Asked,
+    /// What asked in the round before it.
+    pub(crate) before: Option<Asked>,
+    /// What is there; `None` where nothing is, at any time.
+    pub(crate) dso: Option<DsoId>,
+}
+
+/// The earliest and the latest time that asked for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
     pub(crate) first: u64,
     pub(crate) last: u64,
     /// Whether a sample's own address asked, and not only a call chain.
     pub(crate) by_ip: bool,
+}
+
+impl Asked {
+    fn once(time: u64, by_ip: bool) -> Self {
+        Self { first: time, last: time, by_ip }
+    }
 }
 
 /// A slot that is empty: no space has this number.
@@ -30,8 +49,8 @@ const KERNEL: u64 = 1 << 32;
 /// The bit that tells addresses from pages.
 const ADDR: u64 = 1 << 33;
 
-/// The table. What it knows is of the host, of this round, and of maps that have not changed since.
-#[derive(Debug)]
+/// The table. What it knows is of the host, and of spaces in which nothing has changed since.
+#[derive(Debug, Clone)]
 pub(crate) struct Recent {
     slots: Box<[Slot; SLOTS]>,
     used: Vec<u16>,
@@ -39,7 +58,8 @@ pub(crate) struct Recent {
 
 impl Default for Recent {
     fn default() -> Self {
-        let empty = Slot { whose: EMPTY, key: 0, from: 0, first: 0, last: 0, by_ip: false };
+        let asked = Asked::once(0, false);
+        let empty = Slot { whose: EMPTY, key: 0, from: 0, round: Round(0), asked, before: None, dso: None };
         Self { slots: Box::new([empty; SLOTS]), used: Vec::new() }
     }
 }
@@ -73,59 +93,107 @@ fn index(whose: u64, key: u64) -> usize {
 impl Recent {
     /// Whether a place's answer is known as of a time; then it is noted that it was asked for.
     #[inline]
-    pub(crate) fn knows(&mut self, space: Space, place: Place, time: u64, by_ip: bool) -> bool {
+    pub(crate) fn knows(&mut self, space: Space, place: Place, time: u64, by_ip: bool, now: Round) -> bool {
         let (whose, key) = number(space, place);
         let Some(slot) = self.slots.get_mut(index(whose, key)) else { return false };
         if slot.key != key || slot.whose != whose || time < slot.from {
             return false;
         }
-        slot.first = slot.first.min(time);
-        slot.last = slot.last.max(time);
-        slot.by_ip |= by_ip;
+        if slot.round != now {
+            slot.turn(now, Asked::once(time, by_ip));
+            return true;
+        }
+        slot.asked.first = slot.asked.first.min(time);
+        slot.asked.last = slot.asked.last.max(time);
+        slot.asked.by_ip |= by_ip;
         true
     }
 
     /// Notes a place whose answer is so from a time on. What had its slot is given back.
-    pub(crate) fn put(
-        &mut self,
-        space: Space,
-        place: Place,
-        from: u64,
-        time: u64,
-    ) -> Option<(Space, Place, Slot)> {
+    pub(crate) fn put(&mut self, space: Space, place: Place, answer: Answer, time: u64) -> Option<Given> {
         let (whose, key) = number(space, place);
         let at = index(whose, key);
         let slot = self.slots.get_mut(at)?;
-        let new = Slot { whose, key, from, first: time, last: time, by_ip: false };
-        let old = std::mem::replace(slot, new);
+        let Answer { dso, from, now } = answer;
+        let asked = Asked::once(time, false);
+        let old = std::mem::replace(slot, Slot { whose, key, from, round: now, asked, before: None, dso });
         if old.whose == EMPTY {
             self.used.push(u16::try_from(at).unwrap_or(0));
         }
-        old.named()
+        // What stood there for the same place is still good for what it noted.
+        old.named(now)
     }
 
-    /// Empties the table, and gives back all that was in it.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (Space, Place, Slot)> + '_ {
+    /// Gives back all that is of a space.
+    pub(crate) fn drain(&mut self, space: Space, now: Round, mut each: impl FnMut(Given)) {
+        let (whose, _) = number(space, Place::Page(0));
         let Self { slots, used } = self;
-        used.drain(..).filter_map(|at| {
-            let slot = slots.get_mut(usize::from(at))?;
-            let old = *slot;
+        used.retain(|at| {
+            let Some(slot) = slots.get_mut(usize::from(*at)).filter(|slot| slot.whose & !ADDR == whose)
+            else {
+                return true;
+            };
+            slot.named(now).into_iter().for_each(&mut each);
             slot.whose = EMPTY;
-            old.named()
-        })
+            false
+        });
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        for at in self.used.drain(..) {
+            if let Some(slot) = self.slots.get_mut(usize::from(at)) {
+                slot.whose = EMPTY;
+            }
+        }
     }
 }
 
+/// What is noted of a place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    /// What is there.
+    pub(crate) dso: Option<DsoId>,
+    /// From which time on.
+    pub(crate) from: u64,
+    /// In which round it was asked for.
+    pub(crate) now: Round,
+}
+
+/// What is given back of a place: who asked for it in this round, and in the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) space: Space,
+    pub(crate) place: Place,
+    pub(crate) dso: Option<DsoId>,
+    pub(crate) from: u64,
+    pub(crate) this_round: Option<Asked>,
+    pub(crate) last_round: Option<Asked>,
+}
+
 impl Slot {
-    /// Whose it is and what it is of; `None` of an empty one.
-    fn named(self) -> Option<(Space, Place, Self)> {
+    /// Turns to another round, in which it was just asked for.
+    #[cold]
+    fn turn(&mut self, now: Round, asked: Asked) {
+        self.before = (self.round.0 + 1 == now.0).then_some(self.asked);
+        self.asked = asked;
+        self.round = now;
+    }
+
+    /// What is to be given back of it in a round; `None` where nobody asked lately, or it is empty.
+    fn named(&self, now: Round) -> Option<Given> {
+        let (this_round, last_round) = match now.0 - self.round.0 {
+            0 => (Some(self.asked), self.before),
+            1 => (None, Some(self.asked)),
+            _ => return None,
+        };
         let space = match self.whose & !ADDR {
             _ if self.whose == EMPTY => return None,
             KERNEL => Space::Kernel,
             pid => Space::Process(u32::try_from(pid).ok()?.cast_signed()),
         };
         let place = if self.whose & ADDR == 0 { Place::Page(self.key) } else { Place::Addr(self.key) };
-        Some((space, place, self))
+        Some(Given { space, place, dso: self.dso, from: self.from, this_round, last_round })
     }
 }
 
@@ -133,25 +201,64 @@ impl Slot {
 mod tests {
     use super::*;
 
+    const MINE: Space = Space::Process(7);
+    const NOW: Round = Round(3);
+
+    fn asked(first: u64, last: u64, by_ip: bool) -> Asked {
+        Asked { first, last, by_ip }
+    }
+
+    fn drained(recent: &mut Recent, space: Space, now: Round) -> Vec<Given> {
+        let mut given = Vec::new();
+        recent.drain(space, now, |one| given.push(one));
+        given
+    }
+
     #[test]
     fn what_is_put_is_known_until_it_is_drained() {
-        let (mut recent, mine) = (Recent::default(), Space::Process(7));
-        assert!(!recent.knows(mine, Place::Page(1), 10, true));
-        assert!(recent.put(mine, Place::Page(1), 5, 10).is_none());
+        let mut recent = Recent::default();
+        let answer = Answer { dso: None, from: 5, now: NOW };
+        assert!(!recent.knows(MINE, Place::Page(1), 10, true, NOW));
+        assert!(recent.put(MINE, Place::Page(1), answer, 10).is_none());
         for (space, place, time, known) in [
-            (mine, Place::Page(1), 4, false),
-            (mine, Place::Page(1), 5, true),
-            (mine, Place::Page(1), 20, true),
-            (mine, Place::Addr(1), 20, false),
+            (MINE, Place::Page(1), 4, false),
+            (MINE, Place::Page(1), 5, true),
+            (MINE, Place::Page(1), 20, true),
+            (MINE, Place::Addr(1), 20, false),
             (Space::Process(8), Place::Page(1), 20, false),
             (Space::Kernel, Place::Page(1), 20, false),
         ] {
-            assert_eq!(recent.knows(space, place, time, true), known, "{space:?} {place:?} {time}");
+            assert_eq!(recent.knows(space, place, time, true, NOW), known, "{space:?} {place:?} {time}");
         }
-        let drained: Vec<_> = recent.drain().collect();
-        let [(space, place, slot)] = drained.as_slice() else { panic!("{drained:?}") };
-        assert_eq!((*space, *place, slot.first, slot.last, slot.by_ip), (mine, Place::Page(1), 5, 20, true));
-        assert!(recent.drain().next().is_none() && !recent.knows(mine, Place::Page(1), 10, true));
+        assert_eq!(drained(&mut recent, Space::Kernel, NOW), []);
+        let given = Given {
+            space: MINE,
+            place: Place::Page(1),
+            dso: None,
+            from: 5,
+            this_round: Some(asked(5, 20, true)),
+            last_round: None,
+        };
+        assert_eq!(drained(&mut recent, MINE, NOW), [given]);
+        assert!(!recent.knows(MINE, Place::Page(1), 10, true, NOW));
+    }
+
+    #[test]
+    fn what_two_rounds_asked_is_told_apart_and_older_is_forgotten() {
+        let (mut recent, place) = (Recent::default(), Place::Addr(1 << 60));
+        recent.put(MINE, place, Answer { dso: None, from: 0, now: NOW }, 10);
+        assert!(recent.knows(MINE, place, 12, false, NOW));
+        assert!(recent.knows(MINE, place, 30, true, Round(4)));
+        let in_round = |round| {
+            let given = drained(&mut recent.clone(), MINE, Round(round));
+            given.first().map(|given| (given.this_round, given.last_round))
+        };
+        let (old, new) = (asked(10, 12, false), asked(30, 30, true));
+        assert_eq!(in_round(4), Some((Some(new), Some(old))));
+        assert_eq!(in_round(5), Some((None, Some(new))));
+        assert_eq!(in_round(6), None);
+        assert!(recent.knows(MINE, place, 40, true, Round(9)));
+        assert_eq!(drained(&mut recent, MINE, Round(9)).first().and_then(|given| given.last_round), None);
     }
 
     #[test]
@@ -159,9 +266,14 @@ mod tests {
         let (mut recent, mut given_back) = (Recent::default(), 0);
         let places = (0..5000).map(|n| (Space::Process(-1), Place::Addr(n << 40)));
         for (space, place) in places.chain((0..5000).map(|n| (Space::Kernel, Place::Page(n)))) {
-            given_back += usize::from(recent.put(space, place, 0, 0).is_some());
-            assert!(recent.knows(space, place, 0, false));
+            let answer = Answer { dso: None, from: 0, now: NOW };
+            given_back += usize::from(recent.put(space, place, answer, 0).is_some());
+            assert!(recent.knows(space, place, 0, false, NOW));
         }
-        assert_eq!(given_back + recent.drain().count(), 10_000);
+        let left: usize = [Space::Process(-1), Space::Kernel]
+            .map(|space| drained(&mut recent, space, NOW).len())
+            .iter()
+            .sum();
+        assert_eq!(given_back + left, 10_000);
     }
 }
