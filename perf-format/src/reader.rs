@@ -178,6 +178,18 @@ impl<'r> Batch<'r> {
         RawRecord::first(rest, self.cursor.offset, self.cursor.endian)
     }
 
+    /// The bytes from the next record on, whole records or not.
+    #[must_use]
+    pub fn rest(&self) -> &'r [u8] {
+        let rest = self.bytes.get(self.cursor.start - self.start..).unwrap_or_default();
+        if self.cursor.payload.left > 0 || self.failed { &[] } else { rest }
+    }
+
+    /// Passes over bytes of [`rest`](Self::rest): whole records without payloads.
+    pub fn pass_over(&mut self, len: usize) {
+        self.cursor.advance(len.min(self.rest().len()));
+    }
+
     /// The input offset of the first record.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -188,6 +200,12 @@ impl<'r> Batch<'r> {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.cursor.offset
+    }
+
+    /// The byte order of the records.
+    #[must_use]
+    pub fn endian(&self) -> Endian {
+        self.cursor.endian
     }
 
     /// Bytes of payload that follow the last record given out.

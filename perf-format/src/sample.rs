@@ -36,6 +36,19 @@ pub struct SampleFormat {
     after_fixed: usize,
 }
 
+/// Places in a sample, in bytes from the record's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// The address.
+    pub ip: usize,
+    /// The process, and four bytes behind it the thread.
+    pub tid: usize,
+    /// The time.
+    pub time: usize,
+    /// The number of addresses in the chain, and behind it the addresses; `None` where there are no chains.
+    pub callchain: Option<usize>,
+}
+
 /// The fields before any of variable length, each of eight bytes, in their order.
 const FIXED: [SampleType; 9] = [
     SampleType::IDENTIFIER,
@@ -104,6 +117,17 @@ impl SampleFormat {
     #[inline]
     pub fn time(&self, sample: &RawRecord<'_>) -> Option<u64> {
         sample.endian.u64_at(sample.bytes, self.time?)
+    }
+
+    /// Where the fields stand that every sample is asked for, if they stand at one place in all samples.
+    #[must_use]
+    #[inline]
+    pub fn places(&self) -> Option<Places> {
+        let has = |field| self.sample_type.contains(field);
+        let callchain = has(SampleType::CALLCHAIN).then_some(self.after_fixed);
+        // What a counter's value holds is of no fixed length, and stands before the chain.
+        let places = Places { ip: self.ip?, tid: self.tid?, time: self.time?, callchain };
+        (callchain.is_none() || !has(SampleType::READ)).then_some(places)
     }
 
     /// Where in a sample the event's id stands, in bytes from the record's start.

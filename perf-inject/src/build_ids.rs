@@ -7,7 +7,7 @@ use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType,
 use perf_session::build_id::Chain;
 use perf_session::dso::{Dso, DsoId, DsoKind, PerDso};
 use perf_session::machine::HOST;
-use perf_session::{Error, Hit, Hits, Injection, RecordSet, Session, Tool, Verdict};
+use perf_session::{Error, Hit, Hits, Injection, PassedOver, RecordSet, Session, Tool, Verdict};
 
 use crate::summary::IdSummary;
 
@@ -284,6 +284,13 @@ impl Tool for BuildIds {
             Which::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
         };
         which.and(RecordSet::of(&[RecordType::BUILD_ID]))
+    }
+
+    fn pass_over(&mut self, records: &[u8], endian: Endian, session: &Session) -> PassedOver {
+        match self.which {
+            Which::Hit if !self.to.mmap2 => self.hits.pass_over(records, endian, session),
+            Which::Hit | Which::Mapped => PassedOver::default(),
+        }
     }
 
     fn event(

@@ -75,6 +75,16 @@ impl Evlist {
         }
     }
 
+    /// How all records are laid out, if all are alike.
+    #[must_use]
+    #[inline]
+    pub fn only_format(&self) -> Option<&SampleFormat> {
+        match self.identify {
+            Identify::Alike => self.evsels.first().map(|evsel| &evsel.format),
+            Identify::NoEvent | Identify::ById { .. } | Identify::Unknowable => None,
+        }
+    }
+
     fn by_id(&self, record: &RawRecord<'_>, sample: usize, trailer: Option<usize>) -> Option<&Evsel> {
         let at = match (record.record_type(), trailer) {
             (RecordType::SAMPLE, _) => sample,

@@ -7,14 +7,15 @@
 
 use perf_format::record::CallchainDeferred;
 use perf_format::sample::{Tid, frames};
-use perf_format::{CpuMode, RawRecord, RecordType, SampleFormat};
+use perf_format::{CpuMode, Endian, RawRecord, RecordType, SampleFormat};
 
 use crate::Session;
 use crate::dso::{DsoId, MachinePid};
 use crate::evlist::Evsel;
 use crate::machine::Space;
 use crate::pages::Pages;
-use crate::tool::RecordSet;
+use crate::told::pass_over;
+use crate::tool::{PassedOver, RecordSet};
 
 /// How a sample hit a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,12 @@ impl Hits {
     #[inline]
     pub fn event_once(&mut self, record: &RawRecord<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
         self.tell::<true>(record, session, hit);
+    }
+
+    /// Passes over samples of which [`event_once`](Self::event_once) would tell nothing.
+    pub fn pass_over(&mut self, records: &[u8], endian: Endian, session: &Session) -> PassedOver {
+        let places = session.evlist.only_format().and_then(SampleFormat::places);
+        places.map_or(PassedOver::default(), |places| pass_over(records, endian, places, &mut self.pages))
     }
 
     #[inline]
@@ -153,7 +160,7 @@ struct Look<'l, 'r> {
 }
 
 impl Look<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn up<const ONCE: bool>(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
         if ONCE && self.is_told(addr, cpumode, via) {
             return;

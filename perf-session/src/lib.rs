@@ -32,6 +32,7 @@ mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod thread;
+mod told;
 pub mod tool;
 
 pub use error::Error;
@@ -39,4 +40,4 @@ pub use hits::{Hit, Hits, Via};
 pub use odd::{Odd, Oddities};
 pub use process_events::{Pass, Passed, Repipe};
 pub use session::{Recording, Session};
-pub use tool::{Injection, RecordSet, Tool, Verdict};
+pub use tool::{Injection, PassedOver, RecordSet, Tool, Verdict};

@@ -96,14 +96,14 @@ impl Machine {
         }
     }
 
-    /// Whether nothing is known to stand at an address, now or before.
+    /// Whether nothing is known to stand between two addresses, the second included, now or before.
     #[must_use]
-    pub fn is_empty_at(&self, space: Space, addr: u64) -> bool {
+    pub fn is_empty_between(&self, space: Space, first: u64, last: u64) -> bool {
         let maps = match space {
             Space::Kernel => Some(&self.kernel),
             Space::Process(pid) => self.processes.get(&pid).map(|process| &process.maps),
         };
-        maps.is_none_or(|maps| !maps.has_past() && maps.find(addr, None).is_none())
+        maps.is_none_or(|maps| maps.is_empty_between(first, last))
     }
 
     /// When what was mapped in a space at a time had begun, in ns: with a fork or an exec. 0 where that is not known.

@@ -45,6 +45,11 @@ impl Map {
 /// Maps that do not overlap, by their first address.
 type Image = BTreeMap<u64, Map>;
 
+/// Whether nothing stands between two addresses, the second included.
+fn is_empty_between(image: &Image, first: u64, last: u64) -> bool {
+    image.range(..=last).next_back().is_none_or(|(_, map)| map.end <= first)
+}
+
 fn at(image: &Image, addr: u64) -> Option<&Map> {
     image.range(..=addr).next_back().map(|(_, map)| map).filter(|map| map.contains(addr))
 }
@@ -114,6 +119,16 @@ impl Maps {
             Some(map) if map.since <= time && self.since <= time => Some(map),
             _ => self.find_past(addr, time),
         }
+    }
+
+    /// Whether nothing is known to stand between two addresses, the second included, now or before.
+    #[must_use]
+    pub fn is_empty_between(&self, first: u64, last: u64) -> bool {
+        let is_empty = |past: &Past| match &past.what {
+            PastMaps::Covered(map) => map.start > last || map.end <= first,
+            PastMaps::Image(image, _) => is_empty_between(image, first, last),
+        };
+        is_empty_between(&self.image, first, last) && self.past.iter().all(is_empty)
     }
 
     #[cold]

@@ -23,6 +23,15 @@ const PAGE_SHIFT: u32 = 12;
 
 type Spaces = HashMap<(MachinePid, Space), SpacePages>;
 
+/// Where the addresses begin that hardly any process has: call chains are full of texts and numbers taken for
+/// addresses. As long as a process has no map there they are one place, so that they cost no more than a page.
+const FAR: u64 = 1 << 48;
+const FAR_PAGE: u64 = FAR >> PAGE_SHIFT;
+
+fn is_far(space: Space, addr: u64) -> bool {
+    addr >= FAR && space != Space::Kernel
+}
+
 /// What samples asked for, by whose addresses it was.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
@@ -52,8 +61,8 @@ impl Asked {
         self.pages.len() + self.addrs.len()
     }
 
-    /// Everything that a range of addresses touches, each with an address of it.
-    fn touched(&mut self, start: u64, last: u64, mut each: impl FnMut(u64, &mut Seen)) {
+    /// Everything that a range of addresses touches.
+    fn touched(&mut self, start: u64, last: u64, mut each: impl FnMut(&mut Seen)) {
         if start > last {
             return;
         }
@@ -61,20 +70,28 @@ impl Asked {
         if last_page - first_page < self.pages.len() as u64 {
             for page in first_page..=last_page {
                 if let Some(seen) = self.pages.get_mut(&page) {
-                    each(page << PAGE_SHIFT, seen);
+                    each(seen);
                 }
             }
         } else {
             let touched = self.pages.iter_mut().filter(|(page, _)| (first_page..=last_page).contains(*page));
-            touched.for_each(|(page, seen)| each(page << PAGE_SHIFT, seen));
+            touched.for_each(|(_, seen)| each(seen));
         }
-        self.addrs.range_mut(start..=last).for_each(|(addr, seen)| each(*addr, seen));
+        if last >= FAR
+            && !(first_page..=last_page).contains(&FAR_PAGE)
+            && let Some(seen) = self.pages.get_mut(&FAR_PAGE)
+        {
+            each(seen);
+        }
+        self.addrs.range_mut(start..=last).for_each(|(_, seen)| each(seen));
     }
 }
 
 /// When samples hit it, and what they hit.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
+    /// The address that asked first.
+    addr: u64,
     first: Option<u64>,
     last: Option<u64>,
     via: Via,
@@ -101,6 +118,7 @@ impl Pages {
     pub(crate) fn is_told(&mut self, space: Space, addr: u64, time: u64, via: Via) -> bool {
         let (by_ip, now) = (via == Via::Ip, self.round);
         self.recent.knows(space, Place::Page(addr >> PAGE_SHIFT), time, by_ip, now)
+            || is_far(space, addr) && self.recent.knows(space, Place::Page(FAR_PAGE), time, by_ip, now)
             || self.recent.knows(space, Place::Addr(addr), time, by_ip, now)
     }
 
@@ -162,13 +180,21 @@ impl Pages {
         let (machine, space) = whose;
         let map = session.machines.get(machine).and_then(|machine| machine.find_map(space, addr, time));
         let page = addr >> PAGE_SHIFT;
-        let page_is_its = map.is_some_and(|map| {
-            let (start, end) = (page << PAGE_SHIFT, (page + 1).checked_shl(PAGE_SHIFT));
-            map.start <= start && end.is_some_and(|end| end > start && end <= map.end)
-        });
-        let place = if page_is_its { Place::Page(page) } else { Place::Addr(addr) };
+        let (start, last) = (page << PAGE_SHIFT, page << PAGE_SHIFT | ((1 << PAGE_SHIFT) - 1));
+        let page_is_its = map.is_some_and(|map| map.start <= start && last < map.end);
+        let is_empty = |first, last| {
+            let machine = session.machines.get(machine);
+            map.is_none() && machine.is_none_or(|machine| machine.is_empty_between(space, first, last))
+        };
+        let far_is_empty = is_far(space, addr) && is_empty(FAR, u64::MAX);
+        let page_is_empty = far_is_empty || is_empty(start, last);
+        let place = match far_is_empty {
+            true => Place::Page(FAR_PAGE),
+            false if page_is_its || page_is_empty => Place::Page(page),
+            false => Place::Addr(addr),
+        };
         let dso = map.map(|map| map.dso);
-        let seen = self.seen(whose, place, time, via);
+        let seen = self.seen(whose, place, addr, time, via);
         seen.explained |= dso.is_some();
         // What is covered by now answers for its own time alone.
         let is_current = |dso| session.dso_at(machine, space, addr, None) == Some(dso);
@@ -186,11 +212,7 @@ impl Pages {
             },
             Some(dso) => is_current(dso).then_some(time),
             // Nothing is there at any time.
-            None => session
-                .machines
-                .get(machine)
-                .is_none_or(|machine| machine.is_empty_at(space, addr))
-                .then_some(None),
+            None => page_is_empty.then_some(None),
         };
         if let Some(from) = from {
             self.remember(whose, place, (dso, from), time);
@@ -199,7 +221,14 @@ impl Pages {
     }
 
     /// What is known of a key, this sample included.
-    fn seen(&mut self, whose: (MachinePid, Space), place: Place, time: Option<u64>, via: Via) -> &mut Seen {
+    fn seen(
+        &mut self,
+        whose: (MachinePid, Space),
+        place: Place,
+        addr: u64,
+        time: Option<u64>,
+        via: Via,
+    ) -> &mut Seen {
         if self.count >= PAGES_AT_MOST {
             self.recent.clear();
             self.spaces.clear();
@@ -210,7 +239,7 @@ impl Pages {
         let count = &mut self.count;
         let new = || {
             *count += 1;
-            Seen { first: time, last: time, via, explained: false, answer: None }
+            Seen { addr, first: time, last: time, via, explained: false, answer: None }
         };
         let seen = match place {
             Place::Page(page) => pages.this_round.pages.entry(page).or_insert_with(new),
@@ -241,14 +270,23 @@ impl Pages {
         self.count -= pages.turn(self.round);
         let mut hits = Vec::new();
         for asked in [&mut pages.last_round, &mut pages.this_round] {
-            asked.touched(start, last, |addr, seen| {
+            asked.touched(start, last, |seen| {
+                // A place that is asked for by several addresses is of one map, or of none.
+                let addr = seen.addr.clamp(start, last);
                 seen.answer = None;
                 let found = match map {
-                    // Without times, what is explained is explained.
-                    Some((dso, since)) => Some((dso, seen.last)).filter(|_| match seen.last {
-                        Some(last) => last >= since,
-                        None => !seen.explained,
-                    }),
+                    Some((dso, since)) => {
+                        let stands =
+                            |time: &Option<u64>| session.dso_at(machine, space, addr, *time) == Some(dso);
+                        let is_explained = match seen.last {
+                            Some(last) => last >= since,
+                            // Without times, what is explained is explained.
+                            None => !seen.explained,
+                        };
+                        // Between the first and the last time that asked it may have stood there for a while.
+                        let time = [seen.last, seen.first].into_iter().find(stands);
+                        is_explained.then(|| (dso, time.unwrap_or(seen.last.map(|_| since))))
+                    }
                     None => {
                         let dso = |time| Some((session.dso_at(machine, space, addr, time)?, time));
                         dso(seen.last).or_else(|| dso(seen.first))
@@ -271,6 +309,10 @@ fn write_back(spaces: &mut Spaces, count: &mut usize, now: Round, given: Given) 
     let Given { space, place, dso, from, this_round, last_round } = given;
     let pages = spaces.entry((HOST, space)).or_default();
     *count -= pages.turn(now);
+    let addr = match place {
+        Place::Page(page) => page << PAGE_SHIFT,
+        Place::Addr(addr) => addr,
+    };
     for (asked, by) in [(&mut pages.this_round, this_round), (&mut pages.last_round, last_round)] {
         let Some(recent::Asked { first, last, by_ip }) = by else { continue };
         let via = if by_ip { Via::Ip } else { Via::Callchain };
@@ -278,7 +320,7 @@ fn write_back(spaces: &mut Spaces, count: &mut usize, now: Round, given: Given) 
             *count += 1;
             // Only a page that is of one map has an answer.
             let answer = dso.filter(|_| matches!(place, Place::Page(_))).map(|dso| (dso, Some(from)));
-            Seen { first: Some(first), last: Some(last), via, explained: dso.is_some(), answer }
+            Seen { addr, first: Some(first), last: Some(last), via, explained: dso.is_some(), answer }
         };
         let seen = match place {
             Place::Page(page) => asked.pages.entry(page).or_insert_with(new),

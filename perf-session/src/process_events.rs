@@ -122,6 +122,8 @@ impl Sink<'_, '_> {
 pub(crate) struct Wanted {
     by_any: RecordSet,
     by_tool: Vec<RecordSet>,
+    /// The tool that samples are for, if it is one alone.
+    for_samples: Option<usize>,
 }
 
 impl Wanted {
@@ -129,7 +131,12 @@ impl Wanted {
     pub(crate) fn by(tools: &[&mut dyn Tool]) -> Self {
         let by_tool: Vec<_> = tools.iter().map(|tool| tool.wants()).collect();
         let session = if tools.is_empty() { RecordSet::EMPTY } else { Session::WANTS };
-        Self { by_any: by_tool.iter().fold(session, |set, wants| set.and(*wants)), by_tool }
+        let mut for_samples = (0..).zip(&by_tool).filter(|(_, wants)| wants.contains(RecordType::SAMPLE));
+        let for_samples = match (for_samples.next(), for_samples.next()) {
+            (Some((tool, _)), None) => Some(tool),
+            _ => None,
+        };
+        Self { by_any: by_tool.iter().fold(session, |set, wants| set.and(*wants)), by_tool, for_samples }
     }
 
     #[inline]
@@ -187,7 +194,15 @@ impl Session {
         sink: &mut Sink<'_, '_>,
     ) -> Result<(), Error> {
         let mut run = batch.offset();
-        while let Some(record) = batch.next() {
+        loop {
+            if let Some(tool) = wanted.for_samples.and_then(|tool| tools.get_mut(tool)) {
+                let over = tool.pass_over(batch.rest(), batch.endian(), self);
+                batch.pass_over(over.bytes);
+                sink.passed.records += over.samples;
+                sink.passed.samples += over.samples;
+                sink.passed.read += over.bytes as u64;
+            }
+            let Some(record) = batch.next() else { break };
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
@@ -207,7 +222,11 @@ impl Session {
             if !wanted.contains(record.record_type()) {
                 continue;
             }
-            let shown = self.show(&record, wanted, tools, injected);
+            let shown = match record.record_type() {
+                // By far the most.
+                RecordType::SAMPLE => self.show_itself(&record, wanted, tools, injected),
+                _ => self.show(&record, wanted, tools, injected),
+            };
             let verdict = match shown {
                 Ok(verdict) => verdict,
                 Err(error) => {
@@ -230,7 +249,6 @@ impl Session {
 
     /// The session takes the record in, then the tools that want it see it. Records inside a compressed one are
     /// shown in its place; what is injected for them stands in front of all of them.
-    #[inline]
     pub(crate) fn show(
         &mut self,
         record: &RawRecord<'_>,
@@ -241,6 +259,17 @@ impl Session {
         if is_compressed(record.record_type()) {
             self.show_inside(record, wanted, tools, injected)?;
         }
+        self.show_itself(record, wanted, tools, injected)
+    }
+
+    #[inline]
+    fn show_itself(
+        &mut self,
+        record: &RawRecord<'_>,
+        wanted: &Wanted,
+        tools: &mut [&mut dyn Tool],
+        injected: &mut Vec<u8>,
+    ) -> Result<Verdict, Error> {
         if Self::WANTS.contains(record.record_type())
             && let Err(error) = self.update(record)
         {

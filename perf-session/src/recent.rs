@@ -8,22 +8,30 @@ use crate::round::Round;
 /// How many are kept; a power of two. The table is to stay in a CPU's second cache.
 const SLOTS: usize = 4096;
 
-/// What was asked for, and when.
+/// What was asked for, and when: one line of a CPU's cache.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(crate) struct Slot {
     whose: u64,
     /// A page's number, or, where `whose` has [`ADDR`], an address.
     key: u64,
     /// From which time on the answer is so.
     from: u64,
-    round: Round,
-    /// What asked in that round.
-    pub(crate) asked: Asked,
-    /// What asked in the round before it.
-    pub(crate) before: Option<Asked>,
+    /// The earliest and the latest time that asked in this round.
+    first: u64,
+    last: u64,
+    /// The latest time that asked in the round before.
+    before: u64,
+    /// The low bits of the round's number.
+    round: u32,
+    /// Whether a sample's own address asked, and not only a call chain.
+    by_ip: bool,
+    asked_before: bool,
     /// What is there; `None` where nothing is, at any time.
-    pub(crate) dso: Option<DsoId>,
+    dso: Option<DsoId>,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64);
 
 /// The earliest and the latest time that asked for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +40,6 @@ pub(crate) struct Asked {
     pub(crate) last: u64,
     /// Whether a sample's own address asked, and not only a call chain.
     pub(crate) by_ip: bool,
-}
-
-impl Asked {
-    fn once(time: u64, by_ip: bool) -> Self {
-        Self { first: time, last: time, by_ip }
-    }
 }
 
 /// A slot that is empty: no space has this number.
@@ -58,8 +60,8 @@ pub(crate) struct Recent {
 
 impl Default for Recent {
     fn default() -> Self {
-        let asked = Asked::once(0, false);
-        let empty = Slot { whose: EMPTY, key: 0, from: 0, round: Round(0), asked, before: None, dso: None };
+        let answer = Answer { dso: None, from: 0, now: Round(0) };
+        let empty = Slot::new(EMPTY, 0, answer, 0);
         Self { slots: Box::new([empty; SLOTS]), used: Vec::new() }
     }
 }
@@ -83,6 +85,12 @@ fn number(space: Space, place: Place) -> (u64, u64) {
     }
 }
 
+/// Rounds are compared with those just before them.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
+fn low(round: Round) -> u32 {
+    round.0 as u32
+}
+
 #[inline]
 fn index(whose: u64, key: u64) -> usize {
     // Fibonacci hashing: the product's high bits depend on all of the key's.
@@ -99,13 +107,12 @@ impl Recent {
         if slot.key != key || slot.whose != whose || time < slot.from {
             return false;
         }
-        if slot.round != now {
-            slot.turn(now, Asked::once(time, by_ip));
-            return true;
+        if slot.round != low(now) {
+            slot.turn(now, time);
         }
-        slot.asked.first = slot.asked.first.min(time);
-        slot.asked.last = slot.asked.last.max(time);
-        slot.asked.by_ip |= by_ip;
+        slot.first = slot.first.min(time);
+        slot.last = slot.last.max(time);
+        slot.by_ip |= by_ip;
         true
     }
 
@@ -114,14 +121,12 @@ impl Recent {
         let (whose, key) = number(space, place);
         let at = index(whose, key);
         let slot = self.slots.get_mut(at)?;
-        let Answer { dso, from, now } = answer;
-        let asked = Asked::once(time, false);
-        let old = std::mem::replace(slot, Slot { whose, key, from, round: now, asked, before: None, dso });
+        let old = std::mem::replace(slot, Slot::new(whose, key, answer, time));
         if old.whose == EMPTY {
             self.used.push(u16::try_from(at).unwrap_or(0));
         }
         // What stood there for the same place is still good for what it noted.
-        old.named(now)
+        old.named(answer.now)
     }
 
     /// Gives back all that is of a space.
@@ -172,19 +177,27 @@ pub(crate) struct Given {
 }
 
 impl Slot {
+    fn new(whose: u64, key: u64, answer: Answer, time: u64) -> Self {
+        let Answer { dso, from, now } = answer;
+        let (first, last, round) = (time, time, low(now));
+        Self { whose, key, from, first, last, before: 0, round, by_ip: false, asked_before: false, dso }
+    }
+
     /// Turns to another round, in which it was just asked for.
     #[cold]
-    fn turn(&mut self, now: Round, asked: Asked) {
-        self.before = (self.round.0 + 1 == now.0).then_some(self.asked);
-        self.asked = asked;
-        self.round = now;
+    fn turn(&mut self, now: Round, time: u64) {
+        self.asked_before = low(now).wrapping_sub(self.round) == 1;
+        self.before = self.last;
+        (self.first, self.last, self.round) = (time, time, low(now));
     }
 
     /// What is to be given back of it in a round; `None` where nobody asked lately, or it is empty.
     fn named(&self, now: Round) -> Option<Given> {
-        let (this_round, last_round) = match now.0 - self.round.0 {
-            0 => (Some(self.asked), self.before),
-            1 => (None, Some(self.asked)),
+        let asked = Asked { first: self.first, last: self.last, by_ip: self.by_ip };
+        let before = Asked { first: self.before, last: self.before, by_ip: self.by_ip };
+        let (this_round, last_round) = match low(now).wrapping_sub(self.round) {
+            0 => (Some(asked), Some(before).filter(|_| self.asked_before)),
+            1 => (None, Some(asked)),
             _ => return None,
         };
         let space = match self.whose & !ADDR {
@@ -253,7 +266,8 @@ mod tests {
             let given = drained(&mut recent.clone(), MINE, Round(round));
             given.first().map(|given| (given.this_round, given.last_round))
         };
-        let (old, new) = (asked(10, 12, false), asked(30, 30, true));
+        // Of the round before the latest time is kept; who asked is not told apart.
+        let (old, new) = (asked(12, 12, true), asked(30, 30, true));
         assert_eq!(in_round(4), Some((Some(new), Some(old))));
         assert_eq!(in_round(5), Some((None, Some(new))));
         assert_eq!(in_round(6), None);

@@ -99,6 +99,15 @@ impl<'i> Injection<'i> {
     }
 }
 
+/// Samples that a tool passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassedOver {
+    /// How many.
+    pub samples: u64,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
 /// Looks at records as they pass.
 pub trait Tool {
     /// The types it wants to see. The session takes a record in before any tool sees it.
@@ -114,6 +123,13 @@ pub trait Tool {
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error>;
+
+    /// Records from here on that it need not see, though it wants their type: how many, and how many bytes they have.
+    /// They pass as they are. `records` begins with a whole record.
+    fn pass_over(&mut self, records: &[u8], endian: Endian, session: &Session) -> PassedOver {
+        let _ = (records, endian, session);
+        PassedOver::default()
+    }
 
     /// The stream is over; records injected here stand at its end.
     ///
