@@ -139,14 +139,18 @@ proptest! {
         prop_assert_eq!(records(&out(&stream, all())).len(), records(&stream).len());
     }
 
+    /// Where the records are in order, or stay where they are. Of a map that comes behind its samples, a second pass
+    /// may tell a piece of it at another place.
     #[test]
-    fn twice_is_once_and_twins_are_alike(scenario in scenario(), endian in endian()) {
+    fn twice_is_once_and_twins_are_alike(mut scenario in scenario(), endian in endian()) {
         let stream = scenario.stream(endian);
-        for tool in [lazy, all] {
-            let once = out(&stream, tool());
-            prop_assert_eq!(&out(&once, tool()), &once);
-            prop_assert_eq!(out(&swapped(&stream), tool()), swapped(&once));
-        }
+        let once = out(&stream, all());
+        prop_assert_eq!(&out(&once, all()), &once);
+        prop_assert_eq!(out(&swapped(&stream), all()), swapped(&once));
+        prop_assert_eq!(out(&swapped(&stream), lazy()), swapped(&out(&stream, lazy())));
+        scenario.moments.iter_mut().for_each(|moment| moment.cpu = false);
+        let once = out(&scenario.stream(endian), lazy());
+        prop_assert_eq!(&out(&once, lazy()), &once);
     }
 
     /// In order, a map that nothing hits is left out, and one that is hit comes once a process.

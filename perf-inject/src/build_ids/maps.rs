@@ -146,7 +146,9 @@ impl ToldMaps {
         known.is_some_and(|known| {
             let of = self.reader.dso(known.dso);
             let is_it = of.is_some_and(|of| of.name == dso.name && of.build_id == Some(id));
-            is_it && (known.start, known.end, known.pgoff) == (map.start, map.end, map.pgoff)
+            // What lies over a part of it is told when that is hit.
+            let holds = known.start <= map.start && map.end <= known.end;
+            is_it && holds && known.start.wrapping_sub(known.pgoff) == map.start.wrapping_sub(map.pgoff)
         })
     }
 }
