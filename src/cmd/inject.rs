@@ -275,7 +275,6 @@ fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: boo
     if let Output::Stream(out) = output
         && is_pipe
         && let Some(out_pipe) = out.pipe()
-        && std::env::var_os("NOSPLICE").is_none()
     {
         let (teed, mut spliced) = splice::through(input, out_pipe, out).context("cannot make a pipe")?;
         let mut records = RecordReader::pipe(teed, head);
