@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Seek as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -94,6 +94,15 @@ impl Input {
     /// The open file, from where it was read to.
     pub(crate) fn into_file(self) -> File {
         self.file
+    }
+
+    /// The first file opened once more, with a position of its own.
+    ///
+    /// # Errors
+    /// Where it cannot be opened again.
+    pub(crate) fn twin(&self) -> io::Result<File> {
+        // By its descriptor: another may have its name by now.
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
     /// The first file from its start on, and the others.

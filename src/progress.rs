@@ -43,6 +43,11 @@ impl Watched {
         Self { file, bar, since: Instant::now(), stop }
     }
 
+    /// A file whose reading nobody is shown, since the same is read once more.
+    pub(crate) fn unseen(file: File, stop: Arc<AtomicBool>) -> Self {
+        Self { file, bar: None, since: Instant::now(), stop }
+    }
+
     /// Copies the next bytes into another file; the kernel does it, and shares blocks where the file system can.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! One run, in each pairing of input and output. The frame round the records is turned from a pipe's into a file's
 //! and back; the records pass as they are.
 
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::resume_unwind;
+use std::thread;
 
-use perf_format::{Feature, RecordReader};
+use perf_format::{Feature, RecordReader, Section};
 use perf_session::build_id::Chain;
 use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
@@ -120,16 +122,18 @@ impl Run {
 
     /// From a file to a file: records that nothing is put between are copied with `copy`, which copies so many bytes
     /// from where the source is; the caller knows how the kernel can do it. `others` are the other files of a
-    /// directory recording, which are looked into but not written.
+    /// directory recording, which are looked into but not written. With a `twin`, the same file opened once more, they
+    /// are copied while they are looked at.
     ///
     /// # Errors
     /// Where the file cannot be read, or the output cannot be written.
-    pub fn file_to_file<S: Read + Seek, W: Write + Seek>(
+    pub fn file_to_file<S: Read + Seek + Send, W: Write + Seek + Send>(
         &mut self,
         file: &mut PerfFile<S>,
+        twin: Option<S>,
         others: &mut [S],
         out: &mut W,
-        copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64>,
+        copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64> + Send,
     ) -> Result<(), Error> {
         file.apart()?;
         file.whole_or_unclosed()?;
@@ -146,13 +150,28 @@ impl Run {
         }
         let moved = before.data.wrapping_sub(file.header.words.data.offset);
         move_auxtrace_index(&mut frame, moved);
-        let mut len = file.header.words.data.size;
-        if self.plan.build_ids.is_some() || !closed {
-            let looked = self.look(file, others, &mut frame);
-            self.to_the_last_whole(closed, looked)?;
-            len = if closed { len } else { self.ended.passed.read };
-        }
-        let copied = copy(file.at_records()?, len, out);
+        let Section { offset, size } = file.header.words.data;
+        let mut len = size;
+        let looks = self.plan.build_ids.is_some() || !closed;
+        let copied = match twin.filter(|_| looks && closed) {
+            Some(mut twin) => thread::scope(|scope| {
+                let copying = scope.spawn(|| {
+                    twin.seek(SeekFrom::Start(offset))?;
+                    copy(&mut twin, len, out)
+                });
+                let looked = self.look(file, others, &mut frame);
+                let copied = copying.join().unwrap_or_else(|panic| resume_unwind(panic));
+                looked.map(|()| copied)
+            })?,
+            None => {
+                if looks {
+                    let looked = self.look(file, others, &mut frame);
+                    self.to_the_last_whole(closed, looked)?;
+                    len = if closed { len } else { self.ended.passed.read };
+                }
+                copy(file.at_records()?, len, out)
+            }
+        };
         let copied = copied.map_err(|source| Error::Write { written: before.data, source })?;
         self.ended.passed.written = copied;
         if copied != len {

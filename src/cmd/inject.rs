@@ -298,6 +298,7 @@ fn file(run: &mut Run, input: Input, output: &mut Output, quiet: bool) -> anyhow
     let stop = interrupt::noted().context("cannot watch for interrupts")?;
     let folder = input.directory().map(Path::to_owned);
     let watch = |file| Watched::new(file, quiet, stop.clone());
+    let twin = input.twin().ok().map(|twin| Watched::unseen(twin, stop.clone()));
     let (first, others) = input.into_files()?;
     let mut others: Vec<_> = others.into_iter().map(watch).collect();
     let mut file = PerfFile::open(watch(first)).map_err(Error::from)?;
@@ -307,12 +308,12 @@ fn file(run: &mut Run, input: Input, output: &mut Output, quiet: bool) -> anyhow
         }
         (Output::Stream(out), None) => run.file_to_pipe(&mut file, out)?,
         (Output::Replacement(out, _), _) => {
-            run.file_to_file(&mut file, &mut others, out.as_file_mut(), Watched::copy_to)?;
+            run.file_to_file(&mut file, twin, &mut others, out.as_file_mut(), Watched::copy_to)?;
         }
         (Output::Directory(made, _), folder) => {
             let path = made.path().join("data");
             let mut out = File::options().read(true).write(true).create_new(true).open(path)?;
-            run.file_to_file(&mut file, &mut others, &mut out, Watched::copy_to)?;
+            run.file_to_file(&mut file, twin, &mut others, &mut out, Watched::copy_to)?;
             let folder = folder.context("a directory goes into a directory")?;
             copy_rest(&folder, made.path()).with_context(|| format!("cannot copy {}", folder.display()))?;
         }
