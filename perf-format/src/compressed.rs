@@ -40,7 +40,9 @@ fn piece<'a>(record: &RawRecord<'a>) -> Result<&'a [u8], Error> {
     if record.record_type() == RecordType::COMPRESSED {
         return record.parse_as();
     }
-    let Compressed2 { data_size, data } = record.parse_as()?;
+    let Ok(Compressed2 { data_size, data }) = record.parse_as() else {
+        return Err(failed(record, "it does not say how much it holds"));
+    };
     let len = usize::try_from(data_size).ok();
     len.and_then(|len| data.get(..len)).ok_or_else(|| failed(record, "it says to hold more than it does"))
 }

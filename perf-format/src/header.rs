@@ -139,7 +139,10 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
-    /// A header with these features.
+    /// How many features the bitmap has bits for.
+    pub const FEATURES: u64 = 256;
+
+    /// A header with these features; those that the bitmap has no bit for are left out.
     #[must_use]
     pub fn new(words: FileHeaderWords, endian: Endian, features: impl IntoIterator<Item = Feature>) -> Self {
         let mut bits = [0; 4];
@@ -211,7 +214,8 @@ fn features(bitmap: &[u8; 32], endian: Endian) -> [u64; 4] {
         words
     };
     let wide = words(&|bytes| endian.u64_at(bytes, 0).unwrap_or_default());
-    if endian == Endian::NATIVE || bit_of(&wide, Feature::HOSTNAME.0) {
+    // Where there is none at all, it is no matter how wide the words are.
+    if endian == Endian::NATIVE || bit_of(&wide, Feature::HOSTNAME.0) || wide == [0; 4] {
         return wide;
     }
     let narrow = words(&|bytes| {

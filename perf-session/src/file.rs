@@ -108,8 +108,8 @@ impl<S: Read + Seek> PerfFile<S> {
             return Ok(frame);
         }
         let features: Vec<_> = self.header.features().collect();
-        let table_end =
-            self.header.feature_table().unwrap_or_default() + (features.len() * Section::SIZE) as u64;
+        let table = self.header.feature_table().unwrap_or_default();
+        let table_end = table.saturating_add((features.len() * Section::SIZE) as u64);
         let mut first = u64::MAX;
         for feature in features {
             let Some((offset, bytes)) = self.feature_bytes(feature)? else { continue };

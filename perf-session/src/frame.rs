@@ -69,12 +69,14 @@ impl Frame {
                         attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
                         ids: ids.0.iter().collect(),
                     }),
-                    // The one without a payload marks the end.
-                    Record::HeaderFeature(HeaderFeature { feat_id, data }) if !data.is_empty() => {
+                    // The one without a payload marks the end; for those beyond the bitmap a file has no place.
+                    Record::HeaderFeature(HeaderFeature { feat_id, data })
+                        if !data.is_empty() && feat_id < FileHeader::FEATURES =>
+                    {
                         let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
                         frame.features.insert(feature, data.to_vec());
                     }
-                    Record::TracingData(_) => tracing = true,
+                    Record::TracingData(data) => tracing = data.size > 0,
                     _ => {}
                 }
             }

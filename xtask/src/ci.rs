@@ -1,13 +1,20 @@
-//! `cargo xtask ci`: all that a change must pass, one step after the other up to the first that fails.
+//! `cargo xtask ci`: all that a change must pass, one step after the other up to the first that fails. Nothing is
+//! installed here: a step whose tool is missing says so, and is left out.
 
 use std::process::Command;
 
+use crate::fuzz;
 use crate::run;
 use crate::tidy;
 use crate::workspace::{Workspace, cargo};
 
+/// Seconds of fuzzing a target: to see that the targets still run, not to find what hours did not.
+const FUZZ_SECONDS: u32 = 5;
+
 pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     step("format", cargo(&["fmt", "--all", "--check"]))?;
+    // A workspace of its own, but code all the same.
+    step("format", cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     let lint = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     step("lints", cargo(&lint))?;
     let mut document = cargo(&["doc", "--workspace", "--no-deps"]);
@@ -15,8 +22,33 @@ pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     step("documentation", document)?;
     println!("== tidy: cargo xtask tidy");
     tidy::run(workspace, &[])?;
+    dependencies()?;
+    short_fuzz()?;
     // Last, so that the results are the last that one reads.
     step("tests", cargo(&["test", "--workspace"]))
+}
+
+/// Licences, doubles and origins of the dependencies, as deny.toml wants them.
+fn dependencies() -> anyhow::Result<()> {
+    if run::output(cargo(&["deny", "--version"])).is_err() {
+        left_out("dependencies", "cargo-deny", "cargo install cargo-deny --version 0.20.2 --locked");
+        return Ok(());
+    }
+    step("dependencies", cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}
+
+/// A little fuzzing. What is kept in fuzz/corpus is replayed by the tests in any case.
+fn short_fuzz() -> anyhow::Result<()> {
+    if !fuzz::is_installed() {
+        left_out("fuzz", "cargo-fuzz", fuzz::INSTALL);
+        return Ok(());
+    }
+    println!("== fuzz: cargo xtask fuzz {FUZZ_SECONDS}");
+    fuzz::fuzz(FUZZ_SECONDS, &fuzz::targets())
+}
+
+fn left_out(name: &str, tool: &str, install: &str) {
+    println!("== {name}: LEFT OUT, since {tool} is not installed: {install}");
 }
 
 fn step(name: &str, command: Command) -> anyhow::Result<()> {

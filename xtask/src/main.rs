@@ -12,6 +12,7 @@ mod ci;
 mod completions;
 mod demo;
 mod fixtures;
+mod fuzz;
 mod man;
 mod run;
 mod tidy;
@@ -22,9 +23,20 @@ type Task = fn(&Workspace, &[String]) -> anyhow::Result<()>;
 
 /// Every task: its name, the arguments that it takes, the function, and what it does.
 const TASKS: &[(&str, &str, Task, &str)] = &[
-    ("ci", "", ci::run, "all that a change must pass: format, lints, documentation, tidy, tests"),
+    (
+        "ci",
+        "",
+        ci::run,
+        "all that a change must pass: format, lints, documentation, tidy, dependencies, fuzz, tests",
+    ),
     ("tidy", "", tidy::run, "the house rules that no compiler knows"),
     ("fixtures", "[FILE...]", fixtures::run, "record tests/data again with perf, or only these files of it"),
+    (
+        "fuzz",
+        "SECONDS [TARGET...]",
+        fuzz::run,
+        "fuzz each target for so long, or only these; --seeds makes what they begin with again",
+    ),
     ("man", "", man::run, "write the man pages to target/dist/man"),
     (
         "completions",

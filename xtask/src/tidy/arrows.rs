@@ -9,11 +9,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-inject", &["perf-session", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perftool", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
-    ("xtask", &["perftool", "perf-format"]),
+    ("perf-fuzz", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
+    ("xtask", &["perftool", "perf-fuzz", "perf-format"]),
 ];
 
-/// Every crate's tests may build streams with it.
-const FOR_TESTS: &str = "perf-format";
+/// Every crate's tests may build streams, and may ask for the laws.
+const FOR_TESTS: [&str; 2] = ["perf-format", "perf-fuzz"];
 
 /// Checks what `cargo metadata` says.
 pub(super) fn check(metadata: &Value) -> Vec<String> {
@@ -28,7 +29,7 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let Some(&to) = ours.iter().find(|name| dependency["name"] == **name) else { continue };
             // A crate's tests may ask for features of its own.
-            let for_tests = dependency["kind"] == "dev" && (to == FOR_TESTS || to == from);
+            let for_tests = dependency["kind"] == "dev" && (FOR_TESTS.contains(&to) || to == from);
             if !for_tests && !allowed.contains(&to) {
                 findings.push(format!("{from}: it may not depend on {to}"));
             }

@@ -1,0 +1,55 @@
+//! `buildid_list`: lists out of anything that starts as perf data does.
+
+use std::io::{Cursor, Read};
+
+use perf_buildid_list::{Collected, Question, from_files, from_pipe, json, print};
+use perf_format::header::Format;
+use perf_format::{Head, RecordReader};
+
+use crate::Pieces;
+
+const QUESTIONS: [Question; 3] = [Question::Table, Question::WithHits, Question::Everything];
+
+/// Any split into reads lists the same; a list of any names can be printed, and is one JSON document.
+pub fn buildid_list(data: &[u8]) {
+    for question in QUESTIONS {
+        match Format::detect(data) {
+            Ok(Format::Pipe(_)) => {
+                let whole = of_pipe(data, question);
+                let pieces = of_pipe(Pieces::of(data), question);
+                assert_eq!(pieces.list, whole.list);
+                assert_eq!(said(&pieces), said(&whole));
+                can_be_written(&whole);
+            }
+            Ok(Format::File(_)) => {
+                let records = data.get(104..).unwrap_or_default();
+                for others in [vec![], vec![Cursor::new(records), Cursor::new(records)]] {
+                    if let Ok(collected) = from_files(Cursor::new(data), others, question) {
+                        can_be_written(&collected);
+                    }
+                }
+            }
+            Err(_) => {
+                assert!(from_files(Cursor::new(data), Vec::new(), question).is_err());
+            }
+        }
+    }
+}
+
+fn of_pipe(mut source: impl Read, question: Question) -> Collected {
+    let head = Head::read(&mut source).expect("it starts as a pipe does");
+    from_pipe(RecordReader::pipe(source, head), question)
+}
+
+fn said(collected: &Collected) -> Option<String> {
+    collected.damage.as_ref().map(ToString::to_string)
+}
+
+fn can_be_written(collected: &Collected) {
+    let mut text = Vec::new();
+    print(&collected.list, &mut text).expect("memory can be written");
+    let mut document = Vec::new();
+    json(&collected.list, said(collected).as_deref(), &mut document).expect("memory can be written");
+    let parsed: serde_json::Value = serde_json::from_slice(&document).expect("a JSON document");
+    assert_eq!(parsed["dsos"].as_array().map(Vec::len), Some(collected.list.dsos.len()));
+}

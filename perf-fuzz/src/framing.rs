@@ -1,0 +1,81 @@
+//! `framing`: the reader cuts any bytes, in any pieces, into the same records, payloads and error.
+
+use std::io::Read;
+
+use perf_format::header::{Format, PIPE_HEADER_SIZE};
+use perf_format::{Endian, Error, Head, RecordReader};
+
+use crate::laws::offset_of;
+use crate::{Pieces, cut};
+
+/// A pipe's stream; other bytes are records at once, in the order that the first one's lowest bit tells.
+pub fn framing(data: &[u8]) {
+    let mut rest = data;
+    match Head::read(&mut rest) {
+        Ok(head @ Head { format: Format::Pipe(endian), .. }) => {
+            assert_eq!(RecordReader::pipe(rest, head).header(), Some(head.bytes));
+            any_split(rest, endian, PIPE_HEADER_SIZE as u64);
+        }
+        _ => {
+            let Some((order, records)) = data.split_first() else { return };
+            any_split(records, if order & 1 == 0 { Endian::Little } else { Endian::Big }, 1);
+        }
+    }
+}
+
+fn any_split(records: &[u8], endian: Endian, offset: u64) {
+    let whole = Items::read(RecordReader::records(records, endian, offset));
+    let cut = cut(records, endian);
+    assert_eq!(whole.items.iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), cut.pieces, "as cut by hand");
+    assert_eq!(whole.error.is_none(), cut.is_whole(), "an error where it is not whole: {:?}", whole.error);
+    let mut at = offset;
+    for (offset, bytes) in &whole.items {
+        assert_eq!(*offset, at);
+        at += bytes.len() as u64;
+    }
+    for pieces in [Pieces::new(records, &[1]), Pieces::of(records)] {
+        assert_eq!(Items::read(RecordReader::records(pieces, endian, offset)), whole, "in pieces");
+    }
+}
+
+/// What came out of a reader.
+#[derive(Debug, PartialEq, Eq)]
+struct Items {
+    /// Where each record stood, and its bytes with those of its payload.
+    items: Vec<(u64, Vec<u8>)>,
+    error: Option<String>,
+}
+
+impl Items {
+    fn read<R: Read>(mut reader: RecordReader<R>) -> Self {
+        let mut items = Vec::new();
+        let error = read(&mut reader, &mut items).err();
+        if let Some(error) = &error {
+            let end = items.last().map_or(0, |(at, bytes): &(u64, Vec<u8>)| at + bytes.len() as u64);
+            assert!(offset_of(error).is_some_and(|at| at <= end.max(PIPE_HEADER_SIZE as u64)), "{error}");
+        }
+        Self { items, error: error.map(|error| error.to_string()) }
+    }
+}
+
+fn read<R: Read>(reader: &mut RecordReader<R>, items: &mut Vec<(u64, Vec<u8>)>) -> Result<(), Error> {
+    while let Some(mut batch) = reader.next_batch()? {
+        let start = batch.offset();
+        let mut run = Vec::new();
+        loop {
+            let peeked = batch.peek().map(|record| (record.offset, record.bytes));
+            let Some(record) = batch.next().transpose()? else { break };
+            assert_eq!(peeked, Some((record.offset, record.bytes)), "what was seen before it was taken");
+            assert_eq!(batch.payload(), record.payload_len()?);
+            run.extend_from_slice(record.bytes);
+            assert_eq!(batch.position(), start + run.len() as u64);
+            items.push((record.offset, record.bytes.to_vec()));
+        }
+        assert_eq!(batch.bytes(start, batch.position()), run, "the batch is one run of bytes");
+        while let Some(payload) = reader.next_payload()? {
+            let (_, bytes) = items.last_mut().expect("a payload has its record");
+            bytes.extend_from_slice(payload);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! The laws of a whole run of inject, over any bytes. Each function is a law or a few that one run can show, and
+//! panics where they are broken.
+
+use std::fmt::Display;
+use std::io::{self, Cursor, Read, Seek, Write};
+
+use perf_format::header::{Format, PIPE_HEADER_SIZE};
+use perf_format::{Endian, Feature, Head, RecordReader, RecordType};
+use perf_inject::{Ended, Plan, Run};
+use perf_session::file::PerfFile;
+use perf_session::frame::Frame;
+use perf_session::{Error, Repipe};
+
+use crate::sources::{self, sources};
+use crate::{Pieces, cut};
+
+/// The most bytes that a run may write: far more than any of the inputs here asks for, but for what compressed
+/// records inflate to.
+const OUTPUT_AT_MOST: usize = 1 << 24;
+
+/// What came out of a run, and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// What was written.
+    pub out: Vec<u8>,
+    /// What was seen and done.
+    pub ended: Ended,
+    /// What the run ended with.
+    pub error: Option<Error>,
+}
+
+impl Ran {
+    /// The error as a person is told it.
+    #[must_use]
+    pub fn said(&self) -> Option<String> {
+        self.error.as_ref().map(ToString::to_string)
+    }
+}
+
+/// What a result's error says.
+pub(crate) fn said<T, E: Display>(result: &Result<T, E>) -> Option<String> {
+    result.as_ref().err().map(ToString::to_string)
+}
+
+/// The offset at which an error says to look; that of the header where the input is no perf data.
+#[must_use]
+pub fn offset_of(error: &perf_format::Error) -> Option<u64> {
+    use perf_format::Error as E;
+    match error {
+        E::NotPerfData { .. } | E::HeaderTruncated { .. } | E::HeaderSize { .. } => Some(0),
+        E::Section { offset, .. }
+        | E::RecordTooSmall { offset, .. }
+        | E::Truncated { offset, .. }
+        | E::PayloadTruncated { offset, .. }
+        | E::Malformed { offset, .. }
+        | E::Structure { offset, .. }
+        | E::Inflate { offset, .. }
+        | E::Io { offset, .. } => Some(*offset),
+        _ => None,
+    }
+}
+
+/// A place to write to that is not endless.
+#[derive(Debug, Default)]
+struct Sink(Cursor<Vec<u8>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let end = usize::try_from(self.0.position()).unwrap_or(usize::MAX).saturating_add(bytes.len());
+        if end > OUTPUT_AT_MOST { Err(io::ErrorKind::StorageFull.into()) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Sink {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+fn ran(plan: Plan, run: impl FnOnce(&mut Run, &mut Sink) -> Result<(), Error>) -> Ran {
+    let mut sink = Sink::default();
+    let mut injection = Run::new(plan, sources());
+    let error = run(&mut injection, &mut sink).err();
+    Ran { out: sink.0.into_inner(), ended: injection.ended(), error }
+}
+
+/// From a pipe to a pipe.
+#[must_use]
+pub fn pipe_to_pipe(plan: Plan, mut source: impl Read) -> Ran {
+    ran(plan, |run, out| {
+        let head = Head::read(&mut source)?;
+        run.pipe_to_pipe(&mut RecordReader::pipe(source, head), Repipe::To(out))
+    })
+}
+
+/// From a pipe to a file.
+#[must_use]
+pub fn pipe_to_file(plan: Plan, mut source: impl Read) -> Ran {
+    ran(plan, |run, out| {
+        let head = Head::read(&mut source)?;
+        // A pipe's header has no place among a file's records: the reader must not know of it.
+        let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
+        run.pipe_to_file(&mut RecordReader::records(source, endian, offset), out)
+    })
+}
+
+/// From a file to a pipe.
+#[must_use]
+pub fn file_to_pipe(plan: Plan, file: &[u8]) -> Ran {
+    ran(plan, |run, out| run.file_to_pipe(&mut PerfFile::open(Cursor::new(file))?, out))
+}
+
+/// From a file to a file; `others` are the other files of a directory.
+#[must_use]
+pub fn file_to_file(plan: Plan, file: &[u8], others: &[&[u8]]) -> Ran {
+    let copy = |source: &mut Cursor<&[u8]>, len, out: &mut Sink| io::copy(&mut source.take(len), out);
+    ran(plan, |run, out| {
+        let mut others: Vec<_> = others.iter().map(|other| Cursor::new(*other)).collect();
+        run.file_to_file(&mut PerfFile::open(Cursor::new(file))?, None, &mut others, out, copy)
+    })
+}
+
+/// An error says where to look, and where it is one of records, that is in the input.
+fn has_its_place(ran: &Ran, input: &[u8]) {
+    use perf_format::Error as E;
+    match &ran.error {
+        Some(Error::Format(error)) => {
+            let at = offset_of(error).unwrap_or_else(|| panic!("without an offset: {error}"));
+            let of_records = matches!(
+                error,
+                E::RecordTooSmall { .. }
+                    | E::Truncated { .. }
+                    | E::PayloadTruncated { .. }
+                    | E::Malformed { .. }
+            );
+            assert!(!of_records || at <= input.len() as u64, "{error}");
+        }
+        Some(error) => panic!("neither input nor output: {error}"),
+        None => {}
+    }
+}
+
+/// Where the records of a pipe's stream start, and their byte order; `None` for what is no such stream.
+fn records(stream: &[u8]) -> Option<(&[u8], Endian)> {
+    match Format::detect(stream) {
+        Ok(Format::Pipe(endian)) => Some((stream.get(PIPE_HEADER_SIZE..)?, endian)),
+        _ => None,
+    }
+}
+
+/// Without tools the same bytes come out, up to where the stream cannot be read on.
+pub fn passes_as_it_is(stream: &[u8]) -> Ran {
+    let ran = pipe_to_pipe(sources::PLAIN, stream);
+    has_its_place(&ran, stream);
+    match records(stream) {
+        Some((records, endian)) => {
+            let cut = cut(records, endian);
+            assert_eq!(ran.out.len(), PIPE_HEADER_SIZE + cut.len());
+            assert!(stream.starts_with(&ran.out), "what comes out is the start of what went in");
+            assert_eq!(ran.error.is_none(), cut.is_whole(), "{:?}", ran.error);
+        }
+        None => {
+            assert!(ran.error.is_some(), "not a pipe's stream");
+            assert_eq!(ran.out, b"");
+        }
+    }
+    let Ended { passed, .. } = &ran.ended;
+    assert_eq!((passed.written, passed.injected), (ran.out.len() as u64, 0));
+    ran
+}
+
+/// With ids, the output without them is what comes out without tools, and so is the error; and to inject twice is
+/// to inject once. `plain` is the run without tools.
+pub fn only_ids_are_added(stream: &[u8], plan: Plan, plain: &Ran) -> Ran {
+    let ran = pipe_to_pipe(plan, stream);
+    assert_eq!(ran.said(), plain.said());
+    assert_eq!(without_added(stream, &ran.out, &plain.out), ran.ended.passed.injected);
+    assert_eq!(ran.ended.passed.written, ran.out.len() as u64);
+    let twice = pipe_to_pipe(plan, &ran.out[..]);
+    assert!(twice.out == ran.out, "twice is once");
+    ran
+}
+
+/// Any split into reads gives the same output and the same error as `whole`, the run over the stream at once.
+pub fn pieces_are_the_same(pieces: impl Read, plan: Plan, whole: &Ran) {
+    let pieces = pipe_to_pipe(plan, pieces);
+    assert_eq!(pieces.said(), whole.said());
+    assert!(pieces.out == whole.out, "in pieces");
+    assert_eq!(pieces.ended.passed, whole.ended.passed);
+}
+
+/// How many bytes of BUILD_ID records `out` has beyond `plain`; it may have nothing else.
+fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
+    let (Some((_, endian)), Some((out, _)), Some((plain, _))) =
+        (records(stream), records(out), records(plain))
+    else {
+        assert_eq!(out, plain);
+        return 0;
+    };
+    let (out, plain) = (cut(out, endian), cut(plain, endian));
+    assert_eq!(out.rest, b"", "whole records and payloads are written");
+    let mut expected = plain.pieces.iter().peekable();
+    let mut added = 0;
+    for piece in &out.pieces {
+        if expected.next_if_eq(&piece).is_none() {
+            assert_eq!(endian.u32_at(piece, 0), Some(RecordType::BUILD_ID.0), "nothing but ids is added");
+            added += piece.len() as u64;
+        }
+    }
+    assert_eq!(expected.next(), None, "all of the input is in the output, in its order");
+    added
+}
+
+/// A file made of a stream has its records, in a frame that can be read.
+pub fn becomes_a_file(stream: &[u8]) {
+    let ran = pipe_to_file(sources::PLAIN, stream);
+    has_its_place(&ran, stream);
+    let Some((records, endian)) = records(stream).filter(|_| ran.ended.framed) else {
+        assert!(ran.error.is_some(), "a file without a header");
+        return;
+    };
+    let whole = &records[..cut(records, endian).len()];
+    assert!(whole.ends_with(data_of(&ran.out)), "the records are those of the stream");
+    let pieces = pipe_to_file(sources::PLAIN, Pieces::of(stream));
+    assert_eq!(pieces.said(), ran.said());
+    assert!(pieces.out == ran.out, "in pieces");
+    let with_ids = pipe_to_file(sources::HIT, stream);
+    assert_eq!(with_ids.said(), ran.said());
+    assert!(data_of(&with_ids.out) == data_of(&ran.out), "ids stand in the table");
+    let again = file_to_file(sources::HIT, &with_ids.out, &[]);
+    // Without records a file is like one that was never closed, of which only the events can be trusted.
+    if again.error.is_none() && !data_of(&ran.out).is_empty() {
+        assert!(again.out == with_ids.out, "twice is once");
+    }
+}
+
+/// The bytes of a written file's records.
+fn data_of(file: &[u8]) -> &[u8] {
+    let open = PerfFile::open(Cursor::new(file)).expect("what is written can be read");
+    open.apart().expect("its parts are apart");
+    open.whole_or_unclosed().expect("its records are in it");
+    let section = open.header.words.data;
+    let at = |offset: u64| usize::try_from(offset).expect("an offset in memory");
+    &file[at(section.offset)..at(section.offset + section.size)]
+}
+
+/// A file that is copied keeps its records and its frame; one that is turned into a stream keeps its records; ids
+/// are all that is ever added, and only once.
+pub fn file_keeps_its_records(file: &[u8]) {
+    let copied = file_to_file(sources::PLAIN, file, &[]);
+    has_its_place(&copied, file);
+    if copied.error.is_none() {
+        is_a_copy(file, &copied.out);
+    }
+    let with_ids = file_to_file(sources::HIT, file, &[]);
+    if with_ids.error.is_none() {
+        assert!(copied.error.is_none(), "{:?}", copied.error);
+        assert!(data_of(&with_ids.out) == data_of(&copied.out), "ids stand in the table");
+        let twice = file_to_file(sources::HIT, &with_ids.out, &[]);
+        assert_eq!(twice.said(), None);
+        assert!(twice.out == with_ids.out, "twice is once");
+    }
+    let plain = file_to_pipe(sources::PLAIN, file);
+    has_its_place(&plain, file);
+    let streamed = file_to_pipe(sources::HIT, file);
+    assert_eq!(streamed.said(), plain.said());
+    without_added(&plain.out, &streamed.out, &plain.out);
+    if let (Some((records, endian)), None) = (records(&plain.out), &plain.error) {
+        let cut = cut(records, endian);
+        assert!(cut.is_whole(), "a stream of whole records");
+        assert!(copied.error.is_some() || records.ends_with(data_of(&copied.out)));
+    }
+}
+
+/// The frame is the same, but for what tells where in the file something is.
+fn is_a_copy(file: &[u8], copy: &[u8]) {
+    let frame = |bytes| -> Option<Frame> {
+        let mut file = PerfFile::open(Cursor::new(bytes)).expect("a file");
+        // What was never closed is closed in the copy, and then has a table of no features.
+        let closed = file.is_closed();
+        let mut frame = file.frame().expect("its frame");
+        frame.features.remove(&Feature::AUXTRACE);
+        closed.then_some(frame)
+    };
+    if let (Some(before), Some(after)) = (frame(file), frame(copy)) {
+        assert_eq!(after, before);
+    }
+    let from = PerfFile::open(Cursor::new(file)).expect("a file");
+    if from.is_closed() {
+        assert!(data_of(copy) == data_of(file), "the records");
+    }
+}

@@ -1,0 +1,56 @@
+//! The laws that hold whatever the bytes: no panic, no hang, no allocation from an unchecked length, and what each
+//! target says besides. A target is one function in one file; a law that is broken is a panic.
+//!
+//! `fuzz/` hands the targets what libFuzzer makes up, tests/corpus.rs what is kept in fuzz/corpus, and
+//! tests/mutations.rs asks for the laws of [`laws`] over damaged recordings. [`seeds`] makes what the fuzzer begins
+//! with.
+
+mod buildid_list;
+mod compressed;
+mod cut;
+mod elf_notes;
+mod features;
+mod file;
+mod framing;
+mod header;
+mod inject;
+pub mod laws;
+mod made;
+mod pieces;
+mod record;
+mod sample;
+pub mod seeds;
+pub mod sources;
+mod tracing_data;
+
+pub use buildid_list::buildid_list;
+pub use compressed::compressed;
+pub use cut::{Cut, cut};
+pub use elf_notes::elf_notes;
+pub use features::features;
+pub use file::file;
+pub use framing::framing;
+pub use header::header;
+pub use inject::inject;
+pub use pieces::Pieces;
+pub use record::record;
+pub use sample::sample;
+pub use tracing_data::tracing_data;
+
+/// Bytes go in; a law that they break is a panic.
+pub type Target = fn(&[u8]);
+
+/// Every target, by its name in fuzz/.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("header", header),
+    ("framing", framing),
+    ("record", record),
+    ("sample", sample),
+    ("features", features),
+    ("tracing_data", tracing_data),
+    ("compressed", compressed),
+    ("elf_notes", elf_notes),
+    ("file", file),
+    ("inject", inject),
+    ("buildid_list", buildid_list),
+];

@@ -1,0 +1,327 @@
+//! What the fuzzer begins with: small pieces of the recordings in tests/data, in the form that each target takes.
+//! `cargo xtask fuzz --seeds` writes them to fuzz/corpus.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use perf_format::codec::Encoder;
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_format::testing::swapped;
+use perf_format::tracing_data::TracingData;
+use perf_format::{Endian, Feature, Misc, RawRecord, Record, RecordType};
+use perf_session::evlist::Evlist;
+use perf_session::file::PerfFile;
+use perf_session::testing::{BUILD_ID, Elf};
+
+use crate::{cut, laws, sources};
+
+/// What a target begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// The target.
+    pub target: &'static str,
+    /// What it is.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The most bytes of a miniature.
+const MINIATURE_AT_MOST: usize = 4096;
+
+/// Records longer than this are no part of one.
+const RECORD_AT_MOST: usize = 1400;
+
+/// A stream's records, of each type the first few, as far as they have room: all kinds of a large recording in a
+/// few kilobytes.
+#[must_use]
+pub fn miniature(stream: &[u8]) -> Vec<u8> {
+    let (header, records) = stream.split_at(PIPE_HEADER_SIZE);
+    [header, &few(records, MINIATURE_AT_MOST - PIPE_HEADER_SIZE)].concat()
+}
+
+/// The first of each type, then the second of each, and so on, as far as there is room; in the order of the stream.
+fn few(records: &[u8], at_most: usize) -> Vec<u8> {
+    let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut ranked = Vec::new();
+    for (index, piece) in cut(records, Endian::Little).pieces.into_iter().enumerate() {
+        let number = Endian::Little.u32_at(piece, 0).unwrap_or_default();
+        let rank = seen.entry(number).or_default();
+        let enough = match RecordType(number) {
+            // Each is of another feature or event.
+            RecordType::HEADER_FEATURE | RecordType::HEADER_ATTR => 12,
+            RecordType::SAMPLE | RecordType::MMAP2 => 6,
+            _ => 2,
+        };
+        if *rank < enough && piece.len() <= RECORD_AT_MOST {
+            ranked.push((*rank, index, piece));
+            *rank += 1;
+        }
+    }
+    // All events: without them nothing of the rest can be understood.
+    let is_event = |piece: &[u8]| piece.starts_with(&RecordType::HEADER_ATTR.0.to_le_bytes());
+    ranked.sort_by_key(|(rank, index, piece)| (!is_event(piece), *rank, *index));
+    let mut room = at_most;
+    ranked.retain(|(_, _, piece)| match room.checked_sub(piece.len()) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    });
+    ranked.sort_by_key(|(_, index, _)| *index);
+    ranked.iter().flat_map(|(_, _, piece)| piece.iter().copied()).collect()
+}
+
+/// The same of a file: its records, and of its features the small ones.
+///
+/// # Panics
+/// Where it is no whole file: this is for recordings that are kept.
+#[must_use]
+pub fn miniature_file(bytes: &[u8]) -> Vec<u8> {
+    let mut file = PerfFile::open(Cursor::new(bytes)).expect("a recording");
+    let section = file.header.words.data;
+    let at = |offset: u64| usize::try_from(offset).expect("in memory");
+    let records = few(&bytes[at(section.offset)..at(section.offset + section.size)], 2000);
+    let mut frame = file.frame().expect("whole");
+    frame.features.retain(|_, data| data.len() <= 400);
+    let mut out = Cursor::new(Vec::new());
+    let before = frame.write_before(&mut out).expect("memory");
+    io::Write::write_all(&mut out, &records).expect("memory");
+    frame.write_behind(&mut out, before, records.len() as u64).expect("memory");
+    out.into_inner()
+}
+
+/// Every seed, made of the recordings in the repository at `root`.
+///
+/// # Errors
+/// Where they cannot be read.
+///
+/// # Panics
+/// Where they are not what they were.
+pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
+    let read = |name: &str| std::fs::read(root.join("tests/data").join(name));
+    let mut seeds = Seeds(Vec::new());
+    seeds.whole_runs(&read)?;
+    seeds.headers();
+    for name in PIPES {
+        seeds.parts(name, &read(&format!("{name}.pipe"))?);
+    }
+    seeds.features(&read("plain.data")?);
+    seeds.compressed(&read("compressed.pipe")?);
+    seeds.tracing_data(&read("tracepoint.pipe")?);
+    seeds.object_files(&root.join("perf-session/tests/data"))?;
+    Ok(seeds.0)
+}
+
+/// The recordings that differ most from each other.
+const PIPES: [&str; 9] = [
+    "callchain",
+    "dwarf",
+    "registers",
+    "addresses",
+    "group",
+    "tracepoint-and-clock",
+    "namespaces",
+    "build-id-mmap",
+    "system-wide",
+];
+
+struct Seeds(Vec<Seed>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) {
+        let (name, bytes) = (name.to_owned(), bytes.into());
+        if !self.0.iter().any(|seed| seed.target == target && seed.bytes == bytes) {
+            self.0.push(Seed { target, name, bytes });
+        }
+    }
+
+    /// Recordings in both formats and orders, for the targets that take one as it is.
+    fn whole_runs(&mut self, read: &dyn Fn(&str) -> io::Result<Vec<u8>>) -> io::Result<()> {
+        for name in ["callchain", "two-events", "build-id-mmap", "namespaces", "compressed", "switches"] {
+            self.add("inject", name, miniature(&read(&format!("{name}.pipe"))?));
+        }
+        let pipe = miniature(&read("callchain.pipe")?);
+        let twin = swapped(&pipe);
+        let plain = miniature_file(&read("plain.data")?);
+        let twins_file = laws::pipe_to_file(sources::HIT, &twin[..]).out;
+        for target in ["inject", "buildid_list", "framing"] {
+            self.add(target, "twin", &twin[..]);
+        }
+        for target in ["inject", "buildid_list", "file"] {
+            self.add(target, "file", &plain[..]);
+            self.add(target, "twins-file", &twins_file[..]);
+        }
+        self.add("file", "callchain-file", miniature_file(&read("callchain.data")?));
+        self.add("header", "file", &plain[..200]);
+        self.add("header", "twins-file", &twins_file[..200]);
+        self.add("framing", "callchain", &pipe[..]);
+        self.add("framing", "payload", payloads());
+        self.add("buildid_list", "build-id-mmap", miniature(&read("build-id-mmap.pipe")?));
+        self.add("buildid_list", "compressed", miniature(&read("compressed.pipe")?));
+        // Steps of the kind that crate::made makes streams of.
+        let mut state = 1_u32;
+        for (name, len) in [("steps-few", 60), ("steps-more", 400), ("steps-many", 1500)] {
+            let steps = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
+            });
+            self.add("inject", name, steps.take(len).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    fn headers(&mut self) {
+        self.add("header", "pipe", perf_format::header::pipe_header(Endian::Little));
+        self.add("header", "pipes-twin", perf_format::header::pipe_header(Endian::Big));
+        self.add("header", "old", [*b"PERFFILE", 104_u64.to_be_bytes()].concat());
+    }
+
+    /// Records and samples by themselves: of each recording the first of each type that is new.
+    fn parts(&mut self, recording: &str, stream: &[u8]) {
+        let mut evlist = Evlist::default();
+        let mut samples = 0;
+        for piece in cut(&stream[PIPE_HEADER_SIZE..], Endian::Little).pieces {
+            let raw = RawRecord::first(piece, 0, Endian::Little).expect("a whole record");
+            if let Ok(Record::HeaderAttr(event)) = raw.parse() {
+                evlist.add(event.attr, event.ids.0.iter());
+            }
+            match raw.record_type() {
+                RecordType::SAMPLE if samples == 0 => {
+                    let attr = &evlist.evsel(&raw).expect("its event is known").attr.fields;
+                    let mut seed = vec![2];
+                    seed.extend(u32::try_from(attr.sample_type.bits()).unwrap_or(u32::MAX).to_le_bytes());
+                    seed.push(attr.read_format.bits().to_le_bytes()[0]);
+                    seed.extend(attr.sample_regs_user.to_le_bytes());
+                    seed.extend(attr.sample_regs_intr.to_le_bytes());
+                    seed.extend(raw.misc().0.to_le_bytes());
+                    seed.extend_from_slice(&raw.bytes[8..]);
+                    self.add("sample", recording, seed);
+                    samples += 1;
+                }
+                record_type => self.record(record_type, &raw),
+            }
+        }
+    }
+
+    fn record(&mut self, record_type: RecordType, raw: &RawRecord<'_>) {
+        let Some(index) = RecordType::ALL.iter().position(|other| *other == record_type) else { return };
+        let name = record_type.to_string();
+        if self.0.iter().any(|seed| seed.target == "record" && seed.name == name) {
+            return;
+        }
+        let mut seed = vec![0x30, u8::try_from(index).expect("few types")];
+        seed.extend(raw.misc().0.to_le_bytes());
+        seed.extend_from_slice(&raw.bytes[8..]);
+        self.add("record", &name, seed);
+    }
+
+    fn features(&mut self, file: &[u8]) {
+        let frame = PerfFile::open(Cursor::new(file)).and_then(|mut file| file.frame()).expect("whole");
+        self.add("features", "table", [&[0], &frame.features[&Feature::BUILD_ID][..]].concat());
+        self.add("features", "events", [&[2], &frame.features[&Feature::EVENT_DESC][..]].concat());
+        let pipe = miniature(&frame.to_pipe(|_| ()).expect("it fits"));
+        self.add("features", "frame", [&[4], &pipe[PIPE_HEADER_SIZE..]].concat());
+        let twin = swapped(&pipe);
+        self.add("features", "twins-frame", [&[5], &twin[PIPE_HEADER_SIZE..]].concat());
+    }
+
+    /// The compressed stream as it is, as much of it as there is room for; and records for compressing.
+    fn compressed(&mut self, stream: &[u8]) {
+        let mut pieces = Vec::new();
+        for piece in cut(&stream[PIPE_HEADER_SIZE..], Endian::Little).pieces {
+            let raw = RawRecord::first(piece, 0, Endian::Little).expect("a whole record");
+            if let Ok(Record::Compressed(piece)) = raw.parse() {
+                pieces.extend_from_slice(piece);
+            }
+        }
+        pieces.truncate(MINIATURE_AT_MOST);
+        self.add("compressed", "stream", [&[0], &pieces[..]].concat());
+        let records = few(&stream[PIPE_HEADER_SIZE..], 1500);
+        self.add("compressed", "records", [&[2], &records[..]].concat());
+        self.add("compressed", "twins-records", [&[1, 0, 0, 0, 68, 0, 0, 0, 8][..], &[0; 4]].concat());
+    }
+
+    /// Tracing data with its long texts cut short.
+    fn tracing_data(&mut self, stream: &[u8]) {
+        let pieces = cut(&stream[PIPE_HEADER_SIZE..], Endian::Little).pieces;
+        let piece = pieces.iter().find(|piece| piece.starts_with(&66_u32.to_le_bytes()));
+        let piece = piece.expect("tracing data is in it");
+        let size = usize::from(piece[6]);
+        let whole = TracingData::parse(&piece[size..], 0).expect("it can be read");
+        for (name, endian, version) in
+            [("short", Endian::Little, "0.6"), ("twin", Endian::Big, "0.6"), ("old", Endian::Little, "0.5")]
+        {
+            self.add("tracing_data", name, shortened(&whole, endian, version));
+        }
+    }
+
+    fn object_files(&mut self, packed: &Path) -> io::Result<()> {
+        let elf = Elf::with_build_id(&[0xab; 20]);
+        self.add("elf_notes", "notes", &elf.notes[..]);
+        self.add("elf_notes", "elf64", elf.bytes());
+        let other = Elf::new(object_endian(), false).note(b"XEN\0", BUILD_ID, b"not it");
+        self.add("elf_notes", "elf32", other.note(b"GNU\0", BUILD_ID, &[7; 16]).bytes());
+        self.add("elf_notes", "sections", Elf { segments: false, ..elf }.bytes());
+        for end in ["gz", "xz", "zst"] {
+            self.add("elf_notes", end, std::fs::read(packed.join(format!("module.ko.{end}")))?);
+        }
+        Ok(())
+    }
+}
+
+/// The byte order that is not this machine's.
+fn object_endian() -> object::Endianness {
+    match object::Endianness::default() {
+        object::Endianness::Little => object::Endianness::Big,
+        object::Endianness::Big => object::Endianness::Little,
+    }
+}
+
+/// Records with payloads behind them, which no recording has that is small enough: framing's own form of them.
+fn payloads() -> Vec<u8> {
+    let auxtrace = perf_format::record::Auxtrace { size: 16, ..Default::default() };
+    let mut out = perf_format::testing::StreamBuilder::new(Endian::Little).tracing_data(&[7; 24]).bytes();
+    Record::Auxtrace(auxtrace).encode(Misc::default(), &[], Endian::Little, &mut out).expect("it fits");
+    out.extend([8; 16]);
+    Record::FinishedRound(&[]).encode(Misc::default(), &[], Endian::Little, &mut out).expect("it fits");
+    out
+}
+
+fn shortened(whole: &TracingData<'_>, endian: Endian, version: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut e = Encoder::new(&mut out, endian, Misc::default());
+    let cut = |text: &[u8]| text[..text.len().min(120)].to_vec();
+    let long = |e: &mut Encoder<'_>, text: &[u8]| {
+        e.put(&(text.len() as u64));
+        e.bytes(text);
+    };
+    let number = |count: usize| u32::try_from(count).expect("a small count");
+    e.bytes(b"\x17\x08\x44tracing");
+    e.bytes(version.as_bytes());
+    e.bytes(&[0, u8::from(endian == Endian::Big), whole.long_size]);
+    e.put(&whole.page_size);
+    e.bytes(b"header_page\0");
+    long(&mut e, &cut(whole.header_page));
+    e.bytes(b"header_event\0");
+    long(&mut e, &cut(whole.header_event));
+    e.put(&1_u32);
+    long(&mut e, b"name: function\nID: 1\n");
+    e.put(&number(whole.systems.len()));
+    for system in &whole.systems {
+        e.bytes(system.name);
+        e.bytes(&[0]);
+        e.put(&number(system.formats.len()));
+        system.formats.iter().for_each(|format| long(&mut e, &cut(format)));
+    }
+    e.put(&3_u32);
+    e.bytes(b"sym");
+    e.put(&5_u32);
+    e.bytes(b"print");
+    if version == "0.6" {
+        long(&mut e, b"1 init\n");
+    }
+    out
+}
