@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use log::{Level, LevelFilter};
+use perf_format::Lost;
 use perf_session::Oddities;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
@@ -38,6 +39,24 @@ pub(crate) fn odd(oddities: &Oddities) {
         let types: Vec<_> = oddities.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
         log::warn!("odd records passed as they are: {}", types.join(", "));
     }
+}
+
+/// What was damaged and left out.
+pub(crate) fn lost(lost: Option<Lost>) {
+    let Some(Lost { bytes, places, first, mended }) = lost else { return };
+    if let Some(first) = first {
+        let (places_are, records_are) = (counted(places, "place"), counted(places, "record"));
+        log::warn!(
+            "{bytes} bytes are lost in {places_are}, the first at offset {first:#x}: {records_are} at the least"
+        );
+    }
+    if mended > 0 {
+        log::warn!("{} written again, since their size did not fit", counted(mended, "record"));
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Tells how the run ended.

@@ -23,6 +23,7 @@ struct Summary {
     bytes: Bytes,
     dsos: Option<Dsos>,
     odd_records: BTreeMap<String, u64>,
+    lost: Option<Lost>,
     error: Option<String>,
 }
 
@@ -59,6 +60,7 @@ impl Summary {
             bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
             dsos: ended.ids.as_ref().map(Dsos::of),
             odd_records: odd.collect(),
+            lost: ended.lost.map(Lost::of),
             error: error.map(|error| format!("{error:#}")),
         }
     }
@@ -80,6 +82,22 @@ impl Dsos {
     }
 }
 
+/// What `--recover` left out.
+#[derive(Debug, Serialize)]
+struct Lost {
+    bytes: u64,
+    places: u64,
+    first_offset: Option<u64>,
+    mended_records: u64,
+}
+
+impl Lost {
+    fn of(lost: perf_format::Lost) -> Self {
+        let perf_format::Lost { bytes, places, first, mended } = lost;
+        Self { bytes, places, first_offset: first, mended_records: mended }
+    }
+}
+
 /// Writes it. `error` is what ended the run too soon.
 pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
     let summary = Summary::of(ended, error);
@@ -92,7 +110,7 @@ pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { records, samples, bytes, dsos, odd_records, .. } = summary;
+    let Summary { records, samples, bytes, dsos, odd_records, lost, .. } = summary;
     let mut text = String::new();
     let mut row = |name: &str, what: String| text += &format!("{name:<12} {what}\n");
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
@@ -119,6 +137,9 @@ fn table(summary: &Summary) -> String {
         for Missing { name, reason } in &dsos.missing {
             row("", format!("  {name}: {reason}"));
         }
+    }
+    if let Some(Lost { bytes, places, .. }) = lost {
+        row("lost", format!("{} bytes in {} places", grouped(*bytes), grouped(*places)));
     }
     for (name, count) in odd_records {
         row("odd records", format!("{} {name}", grouped(*count)));

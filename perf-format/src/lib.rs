@@ -40,6 +40,7 @@ mod feature;
 pub mod header;
 mod reader;
 pub mod record;
+mod recover;
 pub mod sample;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -54,4 +55,5 @@ pub use feature::{Feature, build_id_table, event_names, push_build_id};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use reader::{Batch, RecordReader, read_full};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
+pub use recover::{Lost, Recovering};
 pub use sample::{Sample, SampleFormat, SampleId};

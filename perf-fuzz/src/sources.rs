@@ -29,8 +29,14 @@ pub fn sources() -> Chain {
 }
 
 /// Nothing is put into the stream.
-pub const PLAIN: Plan =
-    Plan { build_ids: None, drop_unused_maps: false, ids_to: None, live: false, decompress: false };
+pub const PLAIN: Plan = Plan {
+    build_ids: None,
+    drop_unused_maps: false,
+    ids_to: None,
+    live: false,
+    decompress: false,
+    recover: false,
+};
 
 /// `-b`.
 pub const HIT: Plan = Plan { build_ids: Some(Which::Hit), ..PLAIN };

@@ -19,6 +19,8 @@ pub struct Plan {
     pub live: bool,
     /// Compressed records come out as what is inside them.
     pub decompress: bool,
+    /// What is damaged is left out, and all that is whole comes out.
+    pub recover: bool,
 }
 
 /// The tools of a plan; those that are not asked for are not there, and cost nothing.
@@ -32,7 +34,7 @@ pub struct Tools {
 impl Plan {
     /// Whether records are changed or put between others, so that they cannot be copied as they are.
     pub(crate) fn changes_records(self) -> bool {
-        self.decompress || self.ids_to.is_some_and(|to| to.events || to.mmap2)
+        self.decompress || self.recover || self.ids_to.is_some_and(|to| to.events || to.mmap2)
     }
 
     /// Whether compressed records come out as what is inside them: asked for, or because maps inside them change.

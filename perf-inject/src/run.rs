@@ -1,11 +1,13 @@
 //! One run, in each pairing of input and output. The frame round the records is turned from a pipe's into a file's
 //! and back; the records pass as they are.
 
+use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::resume_unwind;
+use std::rc::Rc;
 use std::thread;
 
-use perf_format::{Feature, RecordReader, Section};
+use perf_format::{Endian, Feature, Lost, RecordReader, Recovering, Section};
 use perf_session::build_id::Chain;
 use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
@@ -19,6 +21,7 @@ pub struct Run {
     plan: Plan,
     sources: Chain,
     ended: Ended,
+    lost: Option<Rc<Cell<Lost>>>,
 }
 
 /// What a run has seen and done, whether or not it came to its end.
@@ -28,6 +31,8 @@ pub struct Ended {
     pub session: Session,
     /// What has passed.
     pub passed: Passed,
+    /// What was damaged and left out, if that was asked for.
+    pub lost: Option<Lost>,
     /// What became of the ids that were asked for.
     pub ids: Option<IdSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
@@ -44,7 +49,7 @@ impl Run {
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut ended = Ended::default();
         ended.session.decompress = plan.writes_plain();
-        Self { plan, sources, ended }
+        Self { plan, sources, ended, lost: None }
     }
 
     /// The same; of these processes the root directories are known to the sources.
@@ -57,7 +62,29 @@ impl Run {
     /// What was seen and done.
     #[must_use]
     pub fn ended(self) -> Ended {
-        self.ended
+        Ended { lost: self.lost.map(|lost| lost.get()), ..self.ended }
+    }
+
+    /// A source of records that gives whole ones alone; what it leaves out is told in the end.
+    pub fn recovering<R: Read>(&mut self, source: R, endian: Endian, offset: u64) -> Recovering<R> {
+        let (source, lost) = Recovering::new(source, endian, offset);
+        self.lost = Some(lost);
+        source
+    }
+
+    /// The records of a file, those that are whole where that is asked for.
+    fn records<'f, S: Read + Seek>(
+        &mut self,
+        file: &'f mut PerfFile<S>,
+    ) -> Result<RecordReader<Box<dyn Read + 'f>>, Error> {
+        let (endian, offset) = (file.header.endian, file.header.words.data.offset);
+        let bytes = file.record_bytes()?;
+        let source: Box<dyn Read> = if self.plan.recover {
+            Box::new(self.recovering(bytes, endian, offset))
+        } else {
+            Box::new(bytes)
+        };
+        Ok(RecordReader::records(source, endian, offset))
     }
 
     /// From a pipe to a pipe: every byte as it comes.
@@ -82,19 +109,17 @@ impl Run {
         out: &mut dyn Write,
     ) -> Result<(), Error> {
         file.apart()?;
-        // Of a file that is cut, the events are there, and the features are not.
-        let (frame, cut) = match file.frame() {
-            Ok(frame) => (frame, None),
-            Err(error) => (Frame::new(file.header.endian, file.events()?), Some(error)),
-        };
+        let (frame, cut) = frame_as_far(file)?;
         let frame = self.frame(frame)?;
         let front = frame
             .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
         out.write_all(&front).map_err(|source| Error::Write { written: 0, source })?;
         let closed = file.is_closed();
-        let passed = self.pass(&mut file.records()?, Repipe::To(out), TO_EVENTS, None);
+        let passed = self
+            .records(file)
+            .and_then(|mut records| self.pass(&mut records, Repipe::To(out), TO_EVENTS, None));
         self.to_the_last_whole(closed, passed)?;
-        cut.map_or(Ok(()), |error| Err(error.into()))
+        self.without_features(cut)
     }
 
     /// From a pipe to a file: the records of the frame become a header and a table. Of a stream that cannot be read on
@@ -136,15 +161,21 @@ impl Run {
         copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64> + Send,
     ) -> Result<(), Error> {
         file.apart()?;
-        file.whole_or_unclosed()?;
-        let mut frame = self.frame(file.frame()?)?;
+        if !self.plan.recover {
+            file.whole_or_unclosed()?;
+        }
+        let (frame, cut) = frame_as_far(file)?;
+        self.without_features(cut)?;
+        let mut frame = self.frame(frame)?;
         let before = frame.write_before(out)?;
         let closed = file.is_closed();
         if self.plan.changes_records() {
             if frame.features.remove(&Feature::AUXTRACE).is_some() {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
-            let passed = self.pass(&mut file.records()?, Repipe::To(out), TO_HEADER, Some(&mut frame));
+            let passed = self.records(file).and_then(|mut records| {
+                self.pass(&mut records, Repipe::To(out), TO_HEADER, Some(&mut frame))
+            });
             self.to_the_last_whole(closed, passed)?;
             return frame.write_behind(out, before, self.ended.passed.written);
         }
@@ -255,6 +286,17 @@ impl Run {
         processed
     }
 
+    /// That a file's features cannot be read is an error, unless what is left is asked for.
+    fn without_features(&self, cut: Option<perf_format::Error>) -> Result<(), Error> {
+        match cut {
+            Some(error) if self.plan.recover => {
+                log::warn!("the features are left out: {error}");
+                Ok(())
+            }
+            cut => cut.map_or(Ok(()), |error| Err(error.into())),
+        }
+    }
+
     /// A recording that was never closed ends where its last whole record does, and that is no fault of the run.
     fn to_the_last_whole(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
         match processed {
@@ -268,6 +310,16 @@ impl Run {
             }
             processed => processed,
         }
+    }
+}
+
+/// A file's frame, or, where the file is cut, its events alone and what is wrong: the features stand at its end.
+fn frame_as_far<S: Read + Seek>(
+    file: &mut PerfFile<S>,
+) -> Result<(Frame, Option<perf_format::Error>), Error> {
+    match file.frame() {
+        Ok(frame) => Ok((frame, None)),
+        Err(error) => Ok((Frame::new(file.header.endian, file.events()?), Some(error))),
     }
 }
 

@@ -160,9 +160,18 @@ impl<S: Read + Seek> PerfFile<S> {
     /// # Errors
     /// Where the source cannot seek there.
     pub fn records(&mut self) -> Result<RecordReader<Take<&mut S>>, Error> {
-        let (Section { offset, size }, endian) = (self.header.words.data, self.header.endian);
+        let (offset, endian) = (self.header.words.data.offset, self.header.endian);
+        Ok(RecordReader::records(self.record_bytes()?, endian, offset))
+    }
+
+    /// The bytes of the records, read as far as [`records`](Self::records) goes.
+    ///
+    /// # Errors
+    /// Where the source cannot seek there.
+    pub fn record_bytes(&mut self) -> Result<Take<&mut S>, Error> {
+        let Section { offset, size } = self.header.words.data;
         let size = if size == 0 { self.len.saturating_sub(offset) } else { size };
-        Ok(RecordReader::records(self.at_records()?.take(size), endian, offset))
+        Ok(self.at_records()?.take(size))
     }
 
     /// The source, at the first record, for whoever copies the records.

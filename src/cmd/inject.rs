@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -59,6 +60,10 @@ pub(crate) struct Args {
     /// Write compressed records as what is inside them.
     #[arg(long)]
     decompress: bool,
+
+    /// Read on past damage: all that is whole comes out, and what is lost is counted.
+    #[arg(long)]
+    recover: bool,
 
     /// Ids to be taken before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one a line as
     /// buildid-list prints them.
@@ -169,11 +174,15 @@ impl Args {
             ids_to,
             live,
             decompress: self.decompress,
+            recover: self.recover,
         };
         let sources = Chain::of_recording(self.places(input.trust(self.allow_changed))?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         let done = match head.format {
-            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, self.talk.quiet),
+            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, self.talk.quiet, self.recover),
+            Format::File(_) if self.recover && input.is_directory() => {
+                bail!("cannot recover the recording in {name}: --recover is for single files")
+            }
             Format::File(_) if self.decompress && input.is_directory() => {
                 bail!("cannot write the recording in {name} plain: --decompress is for single files")
             }
@@ -181,6 +190,7 @@ impl Args {
         };
         let ended = run.ended();
         report::odd(&ended.session.odd);
+        report::lost(ended.lost);
         let passed = ended.passed;
         log::debug!(
             "{} records, {} bytes written, {} of them injected",
@@ -266,7 +276,14 @@ impl Args {
     }
 }
 
-fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: bool) -> anyhow::Result<()> {
+fn pipe(
+    run: &mut Run,
+    input: Input,
+    head: Head,
+    output: &mut Output,
+    quiet: bool,
+    recover: bool,
+) -> anyhow::Result<()> {
     let stop = interrupt::noted().context("cannot watch for interrupts")?;
     // A live pipe is read to its end, come what may; a file need not be.
     let stop = if input.is_live() { Arc::default() } else { stop };
@@ -274,6 +291,7 @@ fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: boo
     let is_pipe = splice::enlarge(&input);
     if let Output::Stream(out) = output
         && is_pipe
+        && !recover
         && let Some(out_pipe) = out.pipe()
     {
         let (teed, mut spliced) = splice::through(input, out_pipe, out).context("cannot make a pipe")?;
@@ -281,6 +299,15 @@ fn pipe(run: &mut Run, input: Input, head: Head, output: &mut Output, quiet: boo
         return Ok(run.pipe_to_pipe(&mut records, Repipe::Through(&mut spliced))?);
     }
     let input = Watched::new(input, quiet, stop);
+    let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
+    if recover {
+        let input = run.recovering(input, endian, offset);
+        return write(run, input, head, output);
+    }
+    write(run, input, head, output)
+}
+
+fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> anyhow::Result<()> {
     match output {
         Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), Repipe::To(out))?,
         Output::Replacement(out, _) => {

@@ -1,0 +1,123 @@
+//! `--recover`: what comes out of damaged recordings, and what is said of the rest.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::{data, oracle, perftool, pipe_recordings, records, run, stderr};
+
+/// Runs `inject --recover` with these arguments besides.
+fn recover(args: &[&str], input: &[u8]) -> Output {
+    run(perftool(&[&["inject", "--recover", "--allow-changed"], args].concat()), input)
+}
+
+#[test]
+fn whole_recordings_pass_as_they_are_and_nothing_is_said() {
+    for (name, stream) in pipe_recordings() {
+        let output = recover(&["-q"], &stream);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{name}");
+        assert!(output.stdout == stream, "{name}");
+    }
+}
+
+#[test]
+fn of_a_stream_that_is_cut_all_that_is_whole_comes_out() {
+    for (name, stream) in pipe_recordings() {
+        for part in [3, 2] {
+            let cut = stream.len() / part + 1;
+            let output = recover(&["-b"], &stream[..cut]);
+            assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+            // What comes out is a recording like any other.
+            let again = run(perftool(&["inject"]), &output.stdout);
+            assert!(again.status.success() && again.stdout == output.stdout, "{name}: {}", stderr(&again));
+            assert!(records(&output.stdout).len() > 3, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_size_of_zero_in_the_middle_costs_one_record() {
+    let stream = fs::read(data().join("callchain.pipe")).expect("it is kept");
+    let all = records(&stream);
+    let index = all.len() / 2;
+    let at: usize =
+        16 + all[..index].iter().map(|record| record.bytes.len() + record.payload.len()).sum::<usize>();
+    let mut damaged = stream.clone();
+    damaged[at + 6..at + 8].fill(0);
+    let output = recover(&[], &damaged);
+    assert_eq!(output.status.code(), Some(0));
+    let len = all[index].bytes.len();
+    let said = format!(
+        "perftool: warning: {len} bytes are lost in 1 place, the first at offset {at:#x}: 1 record at the least\n"
+    );
+    assert_eq!(stderr(&output), said);
+    let rest = [&all[..index], &all[index + 1..]].concat();
+    assert_eq!(records(&output.stdout), rest);
+    // Without the option it is an error, and what came before it is out.
+    let refused = run(perftool(&["inject"]), &damaged);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), at));
+}
+
+/// Recovers a file into another, and gives back what was said.
+fn recover_file(input: &Path, output: &Path) -> String {
+    let mut command = perftool(&["inject", "--recover", "--allow-changed", "-b", "-i"]);
+    let done = command.arg(input).arg("-o").arg(output).output().expect("it runs");
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    stderr(&done)
+}
+
+#[test]
+fn a_file_cut_anywhere_comes_out_as_one_that_can_be_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (cut, out, again) = (dir.path().join("cut"), dir.path().join("out"), dir.path().join("again"));
+    let file = fs::read(data().join("callchain.data")).expect("it is kept");
+    // Behind header and attrs, which nothing can replace.
+    let starts =
+        usize::try_from(u64::from_le_bytes(file[40..48].try_into().expect("eight bytes"))).expect("small");
+    for len in (starts + 200..file.len()).step_by(file.len() / 25) {
+        fs::write(&cut, &file[..len]).expect("written");
+        recover_file(&cut, &out);
+        let whole = perftool(&["inject", "-i"]).arg(&out).arg("-o").arg(&again).output().expect("it runs");
+        assert!(whole.status.success(), "cut at {len}: {}", stderr(&whole));
+        assert_eq!(stderr(&whole), "", "cut at {len}");
+        if oracle::perf_is_here("perf script on what was recovered") {
+            let script = Command::new("perf").arg("script").arg("-i").arg(&out).output().expect("perf runs");
+            assert!(script.status.success(), "cut at {len}: {}", stderr(&script));
+        }
+    }
+}
+
+#[test]
+fn a_recording_killed_before_its_header_was_closed_comes_out_closed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (killed, out) = (dir.path().join("killed"), dir.path().join("out"));
+    let mut file = fs::read(data().join("callchain.data")).expect("it is kept");
+    // The size of the data, and which features there are, are written last.
+    file[48..56].fill(0);
+    file[72..104].fill(0);
+    fs::write(&killed, &file).expect("written");
+    let said = recover_file(&killed, &out);
+    assert!(said.contains("the recording was never closed"), "{said}");
+    let listed = perftool(&["buildid-list", "-H", "-i"]).arg(&out).output().expect("it runs");
+    assert!(listed.status.success() && listed.stdout.len() > 100, "{}", stderr(&listed));
+}
+
+#[test]
+fn what_cannot_be_recovered_is_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("recording")).expect("made");
+    let recording = dir.path().join("recording");
+    fs::copy(data().join("plain.data"), recording.join("data")).expect("copied");
+    let refused = perftool(&["inject", "--recover", "-i"])
+        .arg(&recording)
+        .arg("-o")
+        .arg(dir.path().join("out"))
+        .output()
+        .expect("it runs");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("--recover is for single files"), "{}", stderr(&refused));
+    let header = recover(&[], b"PERFILE2");
+    assert_eq!(header.status.code(), Some(1), "half a header is none");
+}
