@@ -62,7 +62,7 @@ fn a_stream_cut_anywhere_keeps_its_whole_records() {
             .cloned()
             .collect();
         assert_eq!(out, kept.concat(), "cut at {cut}");
-        assert_eq!(lost.bytes as usize, cut - out.len());
+        assert_eq!(lost.bytes, (cut - out.len()) as u64);
         assert_eq!(lost.places, u64::from(lost.bytes > 0));
         let first = (lost.bytes > 0).then_some((PIPE_HEADER_SIZE + out.len()) as u64);
         assert_eq!(lost.first, first);
@@ -99,7 +99,8 @@ fn garbage_of_any_length_is_left_out() {
     let half: usize = all[..20].iter().map(Vec::len).sum();
     for len in [8, 64, 4096, 65_536, 1 << 20] {
         // Numbers that no header has; not all alike, so that no period helps.
-        let garbage: Vec<u8> = (0..len).map(|n: usize| 0x80 | (n * 31 % 97) as u8).collect();
+        let garbage: Vec<u8> =
+            (0..len).map(|n: usize| 0x80 | u8::try_from(n * 31 % 97).expect("small")).collect();
         let damaged = [&records[..half], &garbage, &records[half..]].concat();
         let (out, lost) = recovered(&damaged, Endian::Little);
         assert!(out == records, "{len} bytes of garbage");
@@ -159,7 +160,7 @@ fn overflown(data: &[u8]) -> Vec<u8> {
 fn a_compressed_record_too_large_for_its_size_comes_in_pieces() {
     let before = samples(Endian::Little, 3);
     for len in [65_520, 65_521, 65_536, 70_000, 140_000] {
-        let data: Vec<u8> = (0..len).map(|n: usize| (n * 7 % 251) as u8).collect();
+        let data: Vec<u8> = (0..len).map(|n: usize| u8::try_from(n * 7 % 251).expect("small")).collect();
         let stream = [&before[..], &overflown(&data), &before].concat();
         let (out, lost) = recovered(&stream, Endian::Little);
         assert_eq!(lost, Lost { mended: 1, ..Lost::default() }, "{len}");

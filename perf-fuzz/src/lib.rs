@@ -18,6 +18,7 @@ pub mod laws;
 mod made;
 mod pieces;
 mod record;
+mod recover;
 mod sample;
 pub mod seeds;
 pub mod sources;
@@ -34,6 +35,7 @@ pub use header::header;
 pub use inject::inject;
 pub use pieces::Pieces;
 pub use record::record;
+pub use recover::recover;
 pub use sample::sample;
 pub use tracing_data::tracing_data;
 
@@ -53,4 +55,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("file", file),
     ("inject", inject),
     ("buildid_list", buildid_list),
+    ("recover", recover),
 ];

@@ -147,6 +147,10 @@ impl Seeds {
         let twin = swapped(&pipe);
         let plain = miniature_file(&read("plain.data")?);
         let twins_file = laws::pipe_to_file(sources::HIT, &twin[..]).out;
+        // The byte in front tells the order; the rest begins with a header, which is damage.
+        self.add("recover", "callchain", [&[0], &pipe[..]].concat());
+        self.add("recover", "twin", [&[1], &twin[..]].concat());
+        self.add("recover", "compressed", [&[0], &miniature(&read("compressed.pipe")?)[16..]].concat());
         for target in ["inject", "buildid_list", "framing"] {
             self.add(target, "twin", &twin[..]);
         }
