@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, bail};
 use perf_session::build_id::Trust;
 
+use crate::splice;
+
 /// An open input. `Display` names it.
 #[derive(Debug)]
 pub(crate) struct Input {
@@ -140,7 +142,7 @@ pub(crate) fn is_piped() -> bool {
 
 impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buf)
+        splice::read_when_ready(&self.file, buf)
     }
 }
 

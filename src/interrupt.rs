@@ -6,10 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-/// From here on the first SIGINT or SIGTERM sets the flag that is returned, and the second kills.
+/// From here on the first SIGINT or SIGTERM sets the flag that is returned, and the second kills; SIGXFSZ does not.
 ///
 /// # Errors
 /// Where the handlers cannot be set.
@@ -20,5 +20,7 @@ pub(crate) fn noted() -> io::Result<Arc<AtomicBool>> {
         flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
         flag::register(signal, Arc::clone(&interrupted))?;
     }
+    // A file that may not grow on is an error of the write that would let it.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
 }

@@ -3,14 +3,14 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, IsTerminal as _, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use tempfile::{NamedTempFile, TempDir};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with};
+use tempfile::{Builder, TempDir, TempPath};
 
 use crate::splice;
 
@@ -19,10 +19,19 @@ use crate::splice;
 pub(crate) enum Output {
     /// Standard output, a FIFO or a device: in pipe format.
     Stream(Stream),
-    /// A file under a name that nobody looks for, beside the one it shall have.
-    Replacement(NamedTempFile, PathBuf),
-    /// A directory, likewise.
+    /// A file that takes its name when it is whole.
+    Replacement(Replacement),
+    /// A directory under a name that nobody looks for, beside the one it shall have.
     Directory(TempDir, PathBuf),
+}
+
+/// A file without a name, so that of one that is not finished nothing is left, however the program ends.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub(crate) file: File,
+    /// Where the file system has no files without a name: one that nobody looks for, beside the one it shall have.
+    name: Option<TempPath>,
+    target: PathBuf,
 }
 
 /// A stream of bytes that somebody reads.
@@ -58,6 +67,45 @@ impl Write for Stream {
     }
 }
 
+impl Replacement {
+    fn new(target: PathBuf) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match openat(CWD, folder(&target), flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Self { file: file.into(), name: None, target }),
+            Err(_) => {
+                let (file, name) = beside().tempfile_in(folder(&target))?.into_parts();
+                Ok(Self { file, name: Some(name), target })
+            }
+        }
+    }
+
+    /// Gives it its name, in place of whatever has it.
+    fn finish(self) -> io::Result<()> {
+        let name = match self.name {
+            Some(name) => name,
+            None => {
+                // A name that is taken cannot be given; one that is free can be, and then takes the other's place.
+                let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                let link = |name: &Path| Ok(linkat(CWD, &*file, CWD, name, AtFlags::SYMLINK_FOLLOW)?);
+                beside().make_in(folder(&self.target), link)?.into_temp_path()
+            }
+        };
+        Ok(name.persist(&self.target)?)
+    }
+}
+
+/// Names that nobody looks for.
+fn beside() -> Builder<'static, 'static> {
+    let mut beside = Builder::new();
+    beside.prefix(".perftool-");
+    beside
+}
+
+/// The directory in which something has its name.
+fn folder(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Output {
     /// Opens an output; `-` is standard output. A recording in a directory goes into a directory.
     ///
@@ -86,18 +134,13 @@ impl Output {
         }
         // What a link points to is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let folder =
-            target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // The name of a file that could not be made is nobody's business.
         let nameless = |error: io::Error| io::Error::from(error.kind());
-        let mut beside = tempfile::Builder::new();
-        beside.prefix(".perftool-");
         if is_directory {
-            let made = beside.tempdir_in(folder).map_err(nameless).with_context(cannot)?;
+            let made = beside().tempdir_in(folder(&target)).map_err(nameless).with_context(cannot)?;
             return Ok(Self::Directory(made, target));
         }
-        let made = beside.tempfile_in(folder).map_err(nameless).with_context(cannot)?;
-        Ok(Self::Replacement(made, target))
+        Ok(Self::Replacement(Replacement::new(target).map_err(nameless).with_context(cannot)?))
     }
 
     fn stdout() -> anyhow::Result<Self> {
@@ -119,9 +162,9 @@ impl Output {
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stream(_) => Ok(()),
-            Self::Replacement(file, target) => {
-                let cannot = || format!("cannot give the output its name, {}", target.display());
-                file.persist(&target).map(drop).with_context(cannot)
+            Self::Replacement(file) => {
+                let cannot = format!("cannot give the output its name, {}", file.target.display());
+                file.finish().context(cannot)
             }
             Self::Directory(made, target) => {
                 let cannot = || format!("cannot give the output its name, {}", target.display());
@@ -151,7 +194,9 @@ impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stream(stream) => f.write_str(&stream.name),
-            Self::Replacement(_, target) | Self::Directory(_, target) => target.display().fmt(f),
+            Self::Replacement(Replacement { target, .. }) | Self::Directory(_, target) => {
+                target.display().fmt(f)
+            }
         }
     }
 }

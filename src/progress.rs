@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::splice;
+
 /// How long one waits before one wants to know.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
@@ -19,6 +21,15 @@ const DRAWN_AT_MOST: u8 = 5;
 
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
+/// How files are watched while they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    /// Nothing is shown.
+    pub(crate) quiet: bool,
+    /// Reading ends when it is set.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
 /// A file whose reading is shown.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -28,11 +39,11 @@ pub(crate) struct Watched {
     stop: Arc<AtomicBool>,
 }
 
-impl Watched {
-    /// Watches a file being read, unless nobody looks, or it has no size. Reading ends when `stop` is set.
-    pub(crate) fn new(file: File, quiet: bool, stop: Arc<AtomicBool>) -> Self {
+impl Watch {
+    /// Watches a file being read, unless nobody looks, or it has no size.
+    pub(crate) fn file(&self, file: File) -> Watched {
         let len = file.metadata().map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });
-        let bar = (len > 0 && !quiet && io::stderr().is_terminal()).then(|| {
+        let bar = (len > 0 && !self.quiet && io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template(
                 "{wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
             );
@@ -40,14 +51,16 @@ impl Watched {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             BAR.get_or_init(|| bar).clone()
         });
-        Self { file, bar, since: Instant::now(), stop }
+        Watched { file, bar, since: Instant::now(), stop: Arc::clone(&self.stop) }
     }
 
     /// A file whose reading nobody is shown, since the same is read once more.
-    pub(crate) fn unseen(file: File, stop: Arc<AtomicBool>) -> Self {
-        Self { file, bar: None, since: Instant::now(), stop }
+    pub(crate) fn unseen(&self, file: File) -> Watched {
+        Watched { file, bar: None, since: Instant::now(), stop: Arc::clone(&self.stop) }
     }
+}
 
+impl Watched {
     /// Copies the next bytes into another file; the kernel does it, and shares blocks where the file system can.
     ///
     /// # Errors
@@ -83,7 +96,7 @@ impl Watched {
 impl Read for Watched {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.check_interrupt()?;
-        let read = self.file.read(buf)?;
+        let read = splice::read_when_ready(&self.file, buf)?;
         self.show(|bar| bar.inc(read as u64));
         Ok(read)
     }

@@ -38,6 +38,11 @@ fn when_ready(
     }
 }
 
+/// Reads from a file; one that somebody made non-blocking is waited for.
+pub(crate) fn read_when_ready(file: &File, buf: &mut [u8]) -> io::Result<usize> {
+    when_ready(file, PollFlags::IN, || rustix::io::read(file, &mut *buf))
+}
+
 /// The input's pipe, seen from both sides of the loop.
 #[derive(Debug)]
 struct Source {
@@ -58,12 +63,31 @@ impl Source {
     }
 }
 
+/// The pipe in which there is a copy of what is looked at.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    into: File,
+    out_of: File,
+}
+
+impl Copy {
+    /// Makes it, as large as it may be.
+    ///
+    /// # Errors
+    /// Where there are no more files to be had.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (out_of, into) = pipe_with(PipeFlags::CLOEXEC)?;
+        let copy = Self { into: into.into(), out_of: out_of.into() };
+        enlarge(&copy.into);
+        Ok(copy)
+    }
+}
+
 /// The reading side.
 #[derive(Debug)]
 pub(crate) struct Teed {
     source: Rc<Source>,
-    copy_in: File,
-    copy_out: File,
+    copy: Copy,
 }
 
 /// The writing side.
@@ -75,30 +99,25 @@ pub(crate) struct Spliced<'o> {
 }
 
 /// Both sides of a pipe whose header has been read, into another.
-///
-/// # Errors
-/// Where there are no more files to be had.
 pub(crate) fn through<'o>(
     pipe: File,
+    copy: Copy,
     out_pipe: File,
     out: &'o mut Stream,
-) -> io::Result<(Teed, Spliced<'o>)> {
-    let (copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (copy_out, copy_in) = (File::from(copy_out), File::from(copy_in));
-    enlarge(&copy_in);
+) -> (Teed, Spliced<'o>) {
     let at = Cell::new(PIPE_HEADER_SIZE as u64);
     let source = Rc::new(Source { pipe, copied: at.clone(), at });
-    Ok((Teed { source: Rc::clone(&source), copy_in, copy_out }, Spliced { source, out, out_pipe }))
+    (Teed { source: Rc::clone(&source), copy }, Spliced { source, out, out_pipe })
 }
 
 impl Read for Teed {
     /// A record's torn tail, which was not passed on, is taken out of the pipe: it goes with the next write.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.source.leave_out(self.source.copied.get())?;
-        let (pipe, copy_in) = (&self.source.pipe, &self.copy_in);
-        let len = when_ready(pipe, PollFlags::IN, || tee(pipe, copy_in, buf.len(), SpliceFlags::empty()))?;
+        let (pipe, into) = (&self.source.pipe, &self.copy.into);
+        let len = when_ready(pipe, PollFlags::IN, || tee(pipe, into, buf.len(), SpliceFlags::empty()))?;
         let copy = buf.get_mut(..len).unwrap_or_default();
-        self.copy_out.read_exact(copy)?;
+        self.copy.out_of.read_exact(copy)?;
         self.source.copied.set(self.source.copied.get() + len as u64);
         Ok(len)
     }

@@ -114,12 +114,14 @@ impl Run {
         let front = frame
             .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
         out.write_all(&front).map_err(|source| Error::Write { written: 0, source })?;
+        self.ended.passed.written = front.len() as u64;
         let closed = file.is_closed();
         let passed = self
             .records(file)
             .and_then(|mut records| self.pass(&mut records, Repipe::To(out), TO_EVENTS, None));
         self.to_the_last_whole(closed, passed)?;
-        self.without_features(cut)
+        self.without_features(cut)?;
+        self.all_was_read(file)
     }
 
     /// From a pipe to a file: the records of the frame become a header and a table. Of a stream that cannot be read on
@@ -177,6 +179,7 @@ impl Run {
                 self.pass(&mut records, Repipe::To(out), TO_HEADER, Some(&mut frame))
             });
             self.to_the_last_whole(closed, passed)?;
+            self.all_was_read(file)?;
             return frame.write_behind(out, before, self.ended.passed.written);
         }
         let moved = before.data.wrapping_sub(file.header.words.data.offset);
@@ -203,13 +206,13 @@ impl Run {
                 copy(file.at_records()?, len, out)
             }
         };
+        if looks && others.is_empty() {
+            self.all_was_read(file)?;
+        }
         let copied = copied.map_err(|source| Error::Write { written: before.data, source })?;
         self.ended.passed.written = copied;
         if copied != len {
-            let short =
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read");
-            let offset = file.header.words.data.offset + copied;
-            return Err(perf_format::Error::Io { offset, source: short }.into());
+            return Err(shorter(offset + copied));
         }
         frame.write_behind(out, before, len)
     }
@@ -297,6 +300,16 @@ impl Run {
         }
     }
 
+    /// A file that ends between two records, before its header says, became shorter since it was opened.
+    fn all_was_read<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
+        let Section { offset, size } = file.header.words.data;
+        let read = self.ended.passed.read;
+        if self.plan.recover || !file.is_closed() || read == size {
+            return Ok(());
+        }
+        Err(shorter(offset + read))
+    }
+
     /// A recording that was never closed ends where its last whole record does, and that is no fault of the run.
     fn to_the_last_whole(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
         match processed {
@@ -321,6 +334,12 @@ fn frame_as_far<S: Read + Seek>(
         Ok(frame) => Ok((frame, None)),
         Err(error) => Ok((Frame::new(file.header.endian, file.events()?), Some(error))),
     }
+}
+
+/// That a file ends where it did not when it was opened.
+fn shorter(offset: u64) -> Error {
+    let source = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read");
+    perf_format::Error::Io { offset, source }.into()
 }
 
 /// The index says where in the file the pieces of a hardware trace are: a count, then offset and size of each.

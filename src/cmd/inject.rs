@@ -20,7 +20,7 @@ use perf_session::{Error, Repipe};
 use super::Talk;
 use crate::input::Input;
 use crate::output::Output;
-use crate::progress::Watched;
+use crate::progress::{Watch, Watched};
 use crate::summary::{self, Form};
 use crate::{interrupt, report, splice};
 
@@ -150,6 +150,9 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.talk);
         let mut input = Input::open(&self.input, self.force)?;
+        // From here on there may be something to clear away.
+        let stop = interrupt::noted().context("cannot watch for interrupts")?;
+        let watch = Watch { quiet: self.talk.quiet, stop };
         let mut output = Output::open(&self.output, input.is_directory())?;
         let ids_to = self.ids_to();
         if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
@@ -179,14 +182,14 @@ impl Args {
         let sources = Chain::of_recording(self.places(input.trust(self.allow_changed))?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         let done = match head.format {
-            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, self.talk.quiet, self.recover),
+            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, watch, self.recover),
             Format::File(_) if self.recover && input.is_directory() => {
                 bail!("cannot recover the recording in {name}: --recover is for single files")
             }
             Format::File(_) if self.decompress && input.is_directory() => {
                 bail!("cannot write the recording in {name} plain: --decompress is for single files")
             }
-            Format::File(_) => file(&mut run, input, &mut output, self.talk.quiet),
+            Format::File(_) => file(&mut run, input, &mut output, &watch),
         };
         let ended = run.ended();
         report::odd(&ended.session.odd);
@@ -281,24 +284,27 @@ fn pipe(
     input: Input,
     head: Head,
     output: &mut Output,
-    quiet: bool,
+    mut watch: Watch,
     recover: bool,
 ) -> anyhow::Result<()> {
-    let stop = interrupt::noted().context("cannot watch for interrupts")?;
-    // A live pipe is read to its end, come what may; a file need not be.
-    let stop = if input.is_live() { Arc::default() } else { stop };
+    if input.is_live() {
+        // It is read to its end, come what may; a file need not be.
+        watch.stop = Arc::default();
+    }
     let input = input.into_file();
     let is_pipe = splice::enlarge(&input);
     if let Output::Stream(out) = output
         && is_pipe
         && !recover
         && let Some(out_pipe) = out.pipe()
+        // Where no more files can be had, what is read is written as to anywhere else.
+        && let Ok(copy) = splice::Copy::new()
     {
-        let (teed, mut spliced) = splice::through(input, out_pipe, out).context("cannot make a pipe")?;
+        let (teed, mut spliced) = splice::through(input, copy, out_pipe, out);
         let mut records = RecordReader::pipe(teed, head);
         return Ok(run.pipe_to_pipe(&mut records, Repipe::Through(&mut spliced))?);
     }
-    let input = Watched::new(input, quiet, stop);
+    let input = watch.file(input);
     let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
     if recover {
         let input = run.recovering(input, endian, offset);
@@ -310,10 +316,10 @@ fn pipe(
 fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> anyhow::Result<()> {
     match output {
         Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), Repipe::To(out))?,
-        Output::Replacement(out, _) => {
+        Output::Replacement(out) => {
             // The pipe's own header has no place in a file.
             let mut records = RecordReader::records(input, head.format.endian(), PIPE_HEADER_SIZE as u64);
-            run.pipe_to_file(&mut records, out.as_file_mut())?;
+            run.pipe_to_file(&mut records, &mut out.file)?;
         }
         // A directory whose data is in pipe format is none that perf writes.
         Output::Directory(..) => bail!("the recording in the directory is in pipe format"),
@@ -321,21 +327,19 @@ fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> an
     Ok(())
 }
 
-fn file(run: &mut Run, input: Input, output: &mut Output, quiet: bool) -> anyhow::Result<()> {
-    let stop = interrupt::noted().context("cannot watch for interrupts")?;
+fn file(run: &mut Run, input: Input, output: &mut Output, watch: &Watch) -> anyhow::Result<()> {
     let folder = input.directory().map(Path::to_owned);
-    let watch = |file| Watched::new(file, quiet, stop.clone());
-    let twin = input.twin().ok().map(|twin| Watched::unseen(twin, stop.clone()));
+    let twin = input.twin().ok().map(|twin| watch.unseen(twin));
     let (first, others) = input.into_files()?;
-    let mut others: Vec<_> = others.into_iter().map(watch).collect();
-    let mut file = PerfFile::open(watch(first)).map_err(Error::from)?;
+    let mut others: Vec<_> = others.into_iter().map(|other| watch.file(other)).collect();
+    let mut file = PerfFile::open(watch.file(first)).map_err(Error::from)?;
     match (output, folder) {
         (Output::Stream(_), Some(_)) => {
             bail!("a recording in a directory goes into a directory, and not into a pipe (-o DIR)")
         }
         (Output::Stream(out), None) => run.file_to_pipe(&mut file, out)?,
-        (Output::Replacement(out, _), _) => {
-            run.file_to_file(&mut file, twin, &mut others, out.as_file_mut(), Watched::copy_to)?;
+        (Output::Replacement(out), _) => {
+            run.file_to_file(&mut file, twin, &mut others, &mut out.file, Watched::copy_to)?;
         }
         (Output::Directory(made, _), folder) => {
             let path = made.path().join("data");

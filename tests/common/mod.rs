@@ -13,6 +13,7 @@ use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Recording, Repipe, Session, Tool};
 
 pub mod oracle;
+pub mod running;
 pub mod scenario;
 
 /// The program under test.
