@@ -38,6 +38,7 @@ mod endian;
 mod error;
 mod feature;
 pub mod header;
+mod limits;
 mod reader;
 pub mod record;
 mod recover;

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 use crate::Endian;
+use crate::limits::{OVERFLOWN_AT_MOST, PAYLOAD_AT_MOST};
 use crate::record::{RecordHeader, RecordType};
 
 /// What was left out of a damaged stream.
@@ -20,14 +21,6 @@ pub struct Lost {
     /// Records whose size did not fit in its field, and that were written again in pieces.
     pub mended: u64,
 }
-
-/// The most bytes that a payload behind a record (TRACING_DATA, AUXTRACE) may have here: it is held until it is
-/// whole. A larger one is taken for damage.
-const PAYLOAD_AT_MOST: u64 = 1 << 27;
-
-/// The most bytes that a COMPRESSED2 record can have whose size did not fit in its field: perf compresses no more at
-/// once than it reads, and never more than this.
-const OVERFLOWN_AT_MOST: u64 = 1 << 20;
 
 /// Bytes that are read at once.
 const READ_AT_ONCE: usize = 1 << 16;

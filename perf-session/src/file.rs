@@ -9,6 +9,7 @@ use perf_format::{
 };
 
 use crate::frame::{Event, Frame};
+use crate::limits::{SECTION_AT_LEAST, SECTION_AT_MOST, SECTIONS_READ_AT_MOST, SLACK_AT_MOST};
 
 /// An open perf.data file whose header has been read.
 #[derive(Debug)]
@@ -21,19 +22,6 @@ pub struct PerfFile<S> {
     /// The header.
     pub header: FileHeader,
 }
-
-/// The most bytes that may stand between the table of features and the first of them: as many places as there are
-/// bits for features.
-const SLACK_AT_MOST: u64 = 256 * Section::SIZE as u64;
-
-/// How often the file's length may be read as sections: some are asked for twice.
-const SECTIONS_READ_AT_MOST: u64 = 4;
-
-/// Bytes of sections that may be read however small the file is.
-const SECTION_AT_LEAST: u64 = 1 << 16;
-
-/// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
-const SECTION_AT_MOST: u64 = 1 << 28;
 
 impl<S: Read + Seek> PerfFile<S> {
     /// Reads the header at the start of the source.

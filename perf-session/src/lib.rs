@@ -20,6 +20,7 @@ pub mod evlist;
 pub mod file;
 pub mod frame;
 pub mod hits;
+mod limits;
 pub mod machine;
 pub mod map;
 mod odd;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use hashbrown::{HashMap, HashSet};
 
 use crate::dso::{DsoId, MachinePid};
+use crate::limits::GUESTS_AT_MOST;
 use crate::map::{Map, Maps};
 use crate::round::{Due, Later, Round};
 use crate::thread::{Fork, Process};
@@ -14,9 +15,6 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 
 /// The pid of a guest that nobody named.
 pub const DEFAULT_GUEST: MachinePid = 0;
-
-/// How many guests are told apart.
-const GUESTS_AT_MOST: usize = 256;
 
 /// Whose addresses: the kernel's, or a process's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

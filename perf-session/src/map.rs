@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::dso::DsoId;
+use crate::limits::{PAST_AT_MOST, PAST_MAPS_AT_MOST};
 use crate::round::Round;
 
 /// A range of addresses and the DSO in it.
@@ -78,10 +79,6 @@ impl PastMaps {
         }
     }
 }
-
-/// How many pasts are remembered in one address space at the most, and how many maps in all of them.
-const PAST_AT_MOST: usize = 256;
-const PAST_MAPS_AT_MOST: usize = 1 << 15;
 
 /// One address space: what is mapped now, and what was until a moment ago. A fork shares it until either side
 /// changes.

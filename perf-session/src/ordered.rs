@@ -6,12 +6,10 @@ use std::io::Read;
 
 use perf_format::{Endian, RawRecord, RecordReader, RecordType};
 
+use crate::limits::WAITING_AT_MOST;
 use crate::process_events::{Passed, Wanted, is_compressed};
 use crate::tool::{Injection, Tool};
 use crate::{Error, Session};
-
-/// How many bytes wait at the most; beyond that the earlier half goes, round or not.
-const WAITING_AT_MOST: usize = 1 << 26;
 
 /// Records that wait, by their times; those of one time in the order in which they came.
 #[derive(Debug, Default)]

@@ -8,12 +8,10 @@ use hashbrown::HashMap;
 use crate::Session;
 use crate::dso::{DsoId, MachinePid};
 use crate::hits::{Hit, Via};
+use crate::limits::PAGES_AT_MOST;
 use crate::machine::{HOST, Space, Touched};
 use crate::recent::{self, Answer, Given, Place, Recent};
 use crate::round::Round;
-
-/// How many pages are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
-const PAGES_AT_MOST: usize = 1 << 15;
 
 /// How many rounds pass before spaces that nobody hit any more are looked for.
 const SWEEP_ROUNDS: u64 = 64;

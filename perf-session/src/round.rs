@@ -6,12 +6,10 @@
 
 use std::collections::VecDeque;
 
+use crate::limits::KEPT_AT_MOST;
+
 /// After how many rounds nothing asks any more.
 pub const ROUNDS_KEPT: u64 = 2;
-
-/// How many things are kept at the most where no rounds come, or enormous ones. The largest of them is what is left
-/// of a process, some 4 KiB.
-const KEPT_AT_MOST: usize = 1024;
 
 /// A number that grows by one a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::limits::FORKS_AT_MOST;
 use crate::map::Maps;
 use crate::round::Round;
 
@@ -29,9 +30,6 @@ pub(crate) struct Fork {
     pub(crate) time: u64,
     pub(crate) round: Round,
 }
-
-/// How many children are remembered at the most.
-const FORKS_AT_MOST: usize = 1024;
 
 impl Process {
     pub(crate) fn note_fork(&mut self, fork: Fork) {

@@ -11,6 +11,7 @@ use perf_format::BuildId;
 
 use super::notes::first_build_id;
 use super::packed::unpacked;
+use crate::limits::{HEADERS_AT_MOST, NOTES_AT_MOST};
 
 /// What is wrong with an ELF file.
 #[derive(Debug, thiserror::Error)]
@@ -29,13 +30,6 @@ pub enum ElfError {
     #[error("it cannot be unpacked: {0}")]
     Packed(io::Error),
 }
-
-/// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
-const NOTES_AT_MOST: u64 = 1 << 20;
-
-/// The most headers that are read of one kind, of 64 bytes each. Files with a section for each function have tens of
-/// thousands.
-const HEADERS_AT_MOST: u64 = 1 << 17;
 
 /// The build-id of an open ELF file, or of one that is packed with gzip, xz or zstd, as kernel modules are; `None`
 /// where it has none.

@@ -7,6 +7,7 @@ use perf_format::BuildId;
 
 use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust, gnu_build_id};
 use crate::dso::{Dso, DsoKind};
+use crate::limits::SYS_NOTES_AT_MOST;
 use crate::session::Recording;
 
 /// Reads `/sys/kernel/notes`, if the recording is of this boot.
@@ -51,12 +52,9 @@ impl BuildIdSource for KernelSource {
     }
 }
 
-/// The most bytes of notes that sysfs is asked for; a kernel has a few hundred.
-const NOTES_AT_MOST: u64 = 1 << 16;
-
 /// The id among the notes in a file of sysfs.
 pub(super) fn id_in(notes: &Path) -> Result<BuildId, NoBuildId> {
     let mut bytes = Vec::new();
-    super::file::open_regular(notes)?.take(NOTES_AT_MOST).read_to_end(&mut bytes)?;
+    super::file::open_regular(notes)?.take(SYS_NOTES_AT_MOST).read_to_end(&mut bytes)?;
     gnu_build_id(&bytes).ok_or(NoBuildId::NoNote)
 }

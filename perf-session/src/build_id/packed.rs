@@ -9,8 +9,7 @@ use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-/// The most bytes that a file is unpacked to. The largest modules have some 20 MB.
-const UNPACKED_AT_MOST: u64 = 1 << 28;
+use crate::limits::UNPACKED_AT_MOST;
 
 /// The contents of a packed file; `None` where it is not packed.
 pub(super) fn unpacked(file: &File) -> io::Result<Option<Vec<u8>>> {

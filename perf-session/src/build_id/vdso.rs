@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use super::elf::find_build_id;
 use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
+use crate::limits::VDSO_AT_MOST;
 use crate::session::Recording;
 
 /// Reads this process's own `[vdso]`, if the recording is of this kernel: its image is built with it.
@@ -41,9 +42,6 @@ impl BuildIdSource for VdsoSource {
         }
     }
 }
-
-/// The most bytes that a vdso has; it has two pages.
-const VDSO_AT_MOST: usize = 1 << 20;
 
 /// The image, out of this process's memory; `None` where the kernel maps none.
 fn own_vdso() -> io::Result<Option<Vec<u8>>> {

@@ -1,0 +1,54 @@
+//! Limits of what is kept and read, each with its reason: how much a recording, or a file that it names, can make the
+//! program hold.
+
+use perf_format::Section;
+use perf_format::codec::Fixed as _;
+
+/// The most bytes that may stand between the table of features and the first of them: as many places as there are
+/// bits for features.
+pub(crate) const SLACK_AT_MOST: u64 = 256 * Section::SIZE as u64;
+
+/// How often a file's length may be read as sections of it: some are asked for twice.
+pub(crate) const SECTIONS_READ_AT_MOST: u64 = 4;
+
+/// Bytes of sections that may be read however small the file is.
+pub(crate) const SECTION_AT_LEAST: u64 = 1 << 16;
+
+/// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
+pub(crate) const SECTION_AT_MOST: u64 = 1 << 28;
+
+/// How many things are kept for some rounds at the most, where no rounds come, or enormous ones. The largest of them is what is left
+/// of a process, some 4 KiB.
+pub(crate) const KEPT_AT_MOST: usize = 1024;
+
+/// How many children of a process are remembered whose first records are still to come.
+pub(crate) const FORKS_AT_MOST: usize = 1024;
+
+/// How many guests of a host are told apart; the records of more are taken for one guest's.
+pub(crate) const GUESTS_AT_MOST: usize = 256;
+
+/// How many pasts of maps are remembered in one address space at the most, and how many maps in all of them.
+pub(crate) const PAST_AT_MOST: usize = 256;
+pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;
+
+/// How many pages that samples hit are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
+pub(crate) const PAGES_AT_MOST: usize = 1 << 15;
+
+/// How many bytes of records wait at the most to be put in order; beyond that the earlier half goes, round or not.
+pub(crate) const WAITING_AT_MOST: usize = 1 << 26;
+
+/// The most bytes that a file is unpacked to. The largest modules have some 20 MB.
+pub(crate) const UNPACKED_AT_MOST: u64 = 1 << 28;
+
+/// The most bytes of notes that sysfs is asked for; a kernel has a few hundred.
+pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
+
+/// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
+pub(crate) const NOTES_AT_MOST: u64 = 1 << 20;
+
+/// The most headers that are read of one kind, of 64 bytes each. Files with a section for each function have tens of
+/// thousands.
+pub(crate) const HEADERS_AT_MOST: u64 = 1 << 17;
+
+/// The most bytes that a vdso has; it has two pages.
+pub(crate) const VDSO_AT_MOST: usize = 1 << 20;
