@@ -14,11 +14,11 @@ use report::Row;
 
 mod delay;
 mod files;
-mod grow;
-mod inputs;
+pub(crate) mod grow;
+pub(crate) mod inputs;
 mod lists;
 mod made;
-mod memory;
+pub(crate) mod memory;
 mod picture;
 mod pipes;
 mod programs;

@@ -15,6 +15,7 @@ mod fixtures;
 mod fuzz;
 mod man;
 mod run;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -50,6 +51,7 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         bench::run,
         "how fast perftool is beside cat, cp and perf, or these parts of it; --rounds N, --large, --picture",
     ),
+    ("soak", "GIGABYTES", soak::run, "a pipe as long as that through inject -b: the same bytes, flat memory"),
     ("demo", "", demo::run, "show in a few seconds what perftool does"),
 ];
 

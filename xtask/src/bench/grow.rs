@@ -13,7 +13,7 @@ use perf_format::{Endian, Head, RawRecord, RecordType, SampleFormat};
 const PAUSE: u64 = 1_000_000;
 
 /// Writes a pipe's stream and repeats what happened in it until there are so many bytes.
-pub(super) fn grow(stream: &[u8], out: &mut impl Write, bytes: u64) -> anyhow::Result<()> {
+pub(crate) fn grow(stream: &[u8], out: &mut impl Write, bytes: u64) -> anyhow::Result<()> {
     let mut story = Story::read(stream)?;
     out.write_all(stream)?;
     let mut written = stream.len() as u64;
@@ -88,7 +88,7 @@ impl Story {
 }
 
 /// The records of a stream, the first of which stands at `offset`; payloads are passed over.
-pub(super) fn records(
+pub(crate) fn records(
     mut stream: &[u8],
     mut offset: u64,
     endian: Endian,

@@ -92,7 +92,8 @@ impl Input {
     }
 }
 
-fn record(options: &str, script: &str, path: &Path) -> anyhow::Result<()> {
+/// Records a script into a pipe's stream.
+pub(crate) fn record(options: &str, script: &str, path: &Path) -> anyhow::Result<()> {
     let mut perf = Command::new("perf");
     perf.args(["record", "-q", "-o", "-"]).args(options.split_whitespace());
     perf.args(["--", "sh", "-c", script]).stdout(File::create(path)?);

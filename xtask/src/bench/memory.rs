@@ -52,12 +52,10 @@ fn peak(program: &Program, file: &Path) -> anyhow::Result<Option<u64>> {
     let mut cat = Command::new("cat");
     let mut cat = spawn(cat.arg(file).stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let mut child = spawn(program.command().stdin(run::stdout_of(&mut cat)?))?;
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     let ended = loop {
         // A process that has ended has no memory, and its status says nothing of it.
-        let now = fs::read_to_string(&status).ok().and_then(|status| high_water(&status));
-        peak = now.unwrap_or(0).max(peak);
+        peak = high_water_of(child.id()).unwrap_or(0).max(peak);
         if let Some(ended) = child.try_wait().context("cannot wait for it")? {
             break ended;
         }
@@ -65,6 +63,11 @@ fn peak(program: &Program, file: &Path) -> anyhow::Result<Option<u64>> {
     };
     cat.wait()?;
     Ok(ended.success().then_some(peak))
+}
+
+/// The most memory that a process ever had, in bytes, if it still runs.
+pub(crate) fn high_water_of(pid: u32) -> Option<u64> {
+    high_water(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 /// The peak of the resident set that a /proc/PID/status tells, in bytes.
