@@ -1,5 +1,6 @@
 //! What a person is told: errors with their causes, warnings, and the messages of `-v`, all on standard error.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -24,13 +25,25 @@ pub(crate) fn set_up(talk: Talk) {
     };
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(BesideTheBar)));
-    builder.format(|out, record| match record.level() {
-        Level::Error => writeln!(out, "perftool: error: {}", record.args()),
-        Level::Warn => writeln!(out, "perftool: warning: {}", record.args()),
-        _ => writeln!(out, "{}", record.args()),
+    builder.format(|out, record| {
+        let said = one_line(record.args());
+        match record.level() {
+            Level::Error => writeln!(out, "perftool: error: {said}"),
+            Level::Warn => writeln!(out, "perftool: warning: {said}"),
+            _ => writeln!(out, "{said}"),
+        }
     });
     // Set up already: only where a test runs two commands in one process.
     builder.try_init().ok();
+}
+
+/// A text with names from a recording in it, as one line that no terminal obeys.
+pub(crate) fn one_line(text: impl Display) -> String {
+    let mut line = String::new();
+    for c in text.to_string().chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 /// How many odd records there were of each type, where there were more than the first, which was told when it came.
@@ -67,9 +80,9 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
         emulate_default_handler(SIGPIPE).ok();
         return exit::READER_GONE.into();
     }
-    let mut told = format!("perftool: error: {error}\n");
+    let mut told = format!("perftool: error: {}\n", one_line(&error));
     for cause in error.chain().skip(1) {
-        told += &format!("  caused by: {cause}\n");
+        told += &format!("  caused by: {}\n", one_line(cause));
     }
     // Where even that cannot be written there is nobody to tell.
     io::stderr().write_all(told.as_bytes()).ok();

@@ -7,6 +7,8 @@ use bstr::ByteSlice as _;
 use perf_inject::{Ended, IdSummary};
 use serde::Serialize;
 
+use crate::report::one_line;
+
 /// How it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
@@ -112,7 +114,7 @@ pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
 fn table(summary: &Summary) -> String {
     let Summary { records, samples, bytes, dsos, odd_records, lost, .. } = summary;
     let mut text = String::new();
-    let mut row = |name: &str, what: String| text += &format!("{name:<12} {what}\n");
+    let mut row = |name: &str, what: String| text += &format!("{name:<12} {}\n", one_line(what));
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
     let Bytes { read, written, injected } = bytes;
     row("bytes", format!("{} read, {} written", grouped(*read), grouped(*written)));

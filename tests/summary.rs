@@ -95,3 +95,16 @@ fn places_that_are_none_are_errors_that_name_them() {
     ];
     assert_snapshot!(options.map(told).concat());
 }
+
+#[test]
+fn a_name_cannot_make_a_line_of_its_own() {
+    let stream = StreamBuilder::with_callchains(Endian::Little);
+    let name = "/nowhere/a\nperftool: error: \x1b[2J";
+    let stream =
+        stream.mmap2(At::new(7, 1), 0x1000, 0x1000, name).sample(CpuMode::User, At::new(7, 2), 0x1010, &[]);
+    let output = run(perftool(&["inject", "-b", "-v", "--summary"]), &stream.bytes());
+    assert!(output.status.success());
+    let told = stderr(&output);
+    assert!(told.contains(r"/nowhere/a\nperftool: error: \u{1b}[2J"), "{told}");
+    assert!(told.lines().all(|line| !line.starts_with("perftool: error")), "{told}");
+}

@@ -3,7 +3,7 @@
 use super::File;
 use super::rust::Parts;
 
-/// The files that may be unsafe. Empty so far; src/input.rs will be the one, when it maps files.
+/// The files that may be unsafe: none.
 const MAY_BE_UNSAFE: &[&str] = &[];
 
 /// In code. Tests that are skipped prove nothing.
