@@ -14,6 +14,7 @@ mod drop_feature;
 mod plan;
 mod run;
 mod summary;
+mod times;
 
 pub use build_ids::{BuildIds, IdsTo, Which};
 pub use drop_feature::DropFeature;

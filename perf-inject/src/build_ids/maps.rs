@@ -2,11 +2,13 @@
 
 use bstr::ByteSlice as _;
 use perf_format::record::{MapFile, Mmap2};
-use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record, RecordType};
+use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, Space};
 use perf_session::map::Map;
 use perf_session::{Error, Hit, Injection, RecordSet, Session, Verdict};
+
+use crate::times::Times;
 
 /// Tells maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
 /// output knows.
@@ -14,27 +16,6 @@ use perf_session::{Error, Hit, Injection, RecordSet, Session, Verdict};
 pub(super) struct ToldMaps {
     reader: Session,
     times: Times,
-}
-
-/// Which times a reader that sorts by rounds can still put in their place: those from the newest of the round before
-/// the last on. What is older it has handed on already.
-#[derive(Debug, Default)]
-struct Times {
-    newest: u64,
-    newest_at_mark: u64,
-    floor: u64,
-}
-
-impl Times {
-    fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
-        if record.record_type() == RecordType::FINISHED_ROUND {
-            self.floor = std::mem::replace(&mut self.newest_at_mark, self.newest);
-        } else if record.record_type().is_kernel() {
-            // The two times that say nothing.
-            let time = session.evlist.time(record).filter(|time| !matches!(time, 0 | &u64::MAX));
-            self.newest = self.newest.max(time.unwrap_or(0));
-        }
-    }
 }
 
 /// Whether a map waits until it is hit: executable code of the host, outside the kernel's own image. What a sample's
@@ -67,8 +48,7 @@ pub(super) fn rewrite(
 }
 
 impl ToldMaps {
-    /// All that has a time, and what tells the rounds apart.
-    pub(super) const WANTS: RecordSet = RecordSet::KERNEL.and(RecordSet::of(&[RecordType::FINISHED_ROUND]));
+    pub(super) const WANTS: RecordSet = Times::WANTS;
 
     /// Notes the time of a record.
     pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
@@ -111,7 +91,7 @@ impl ToldMaps {
         };
         if let Some(hit_at) = hit.time {
             let began = session.machines.host().began(hit.space, hit_at);
-            let time = map.since.max(began).max(self.times.floor).min(hit_at);
+            let time = map.since.max(began).max(self.times.floor()).min(hit_at);
             format.put_trailer_time(&mut trailer, time, record.endian);
         }
         let before = inject.bytes().len();

@@ -1,0 +1,35 @@
+//! Which times an injected record may have: a reader that sorts by rounds hands on what is older than the round before
+//! the last, and an older record that comes then is out of order.
+
+use perf_format::{RawRecord, RecordType};
+use perf_session::{RecordSet, Session};
+
+/// The times of a stream, as far as a reader can still put a record in its place among them.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    newest: u64,
+    newest_at_mark: u64,
+    floor: u64,
+}
+
+impl Times {
+    /// All that has a time, and what tells the rounds apart.
+    pub(crate) const WANTS: RecordSet = RecordSet::KERNEL.and(RecordSet::of(&[RecordType::FINISHED_ROUND]));
+
+    /// Notes the time of a record, when all that is put in front of it has been.
+    #[inline]
+    pub(crate) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
+        if record.record_type() == RecordType::FINISHED_ROUND {
+            self.floor = std::mem::replace(&mut self.newest_at_mark, self.newest);
+        } else if record.record_type().is_kernel() {
+            // The two times that say nothing.
+            let time = session.evlist.time(record).filter(|time| !matches!(time, 0 | &u64::MAX));
+            self.newest = self.newest.max(time.unwrap_or(0));
+        }
+    }
+
+    /// The earliest time that a record may have here, in ns.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+}
