@@ -20,6 +20,8 @@ pub enum Problem {
     Count(u64),
     /// A size byte or word holds a value that its field cannot have.
     Size(u64),
+    /// A word holds a value that its field cannot have.
+    Value(u64),
     /// The bytes are not those that must stand here.
     Unexpected,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Problem {
             Self::Count(count) => write!(f, "a count of {count} does not fit"),
             Self::Unexpected => write!(f, "not what must stand here"),
             Self::Size(size) => write!(f, "a size of {size} is not possible"),
+            Self::Value(value) => write!(f, "a value of {value:#x} is not possible"),
         }
     }
 }

@@ -15,6 +15,26 @@ pub enum Error {
         /// The first bytes, eight at most.
         magic: Vec<u8>,
     },
+    /// The input does not start with a jitdump's magic.
+    #[error("not a jitdump: it starts with {}, not JiTD or DTiJ", shown(.magic))]
+    NotJitDump {
+        /// The first bytes, four at most.
+        magic: Vec<u8>,
+    },
+    /// A record of a jitdump has a size that none can have; nothing after it can be found.
+    #[error(
+        "a jitdump record with id {id} at offset {offset:#x} has size {size}; a record has 16 bytes at least and \
+         {} at most",
+        crate::jitdump::RECORD_AT_MOST
+    )]
+    JitRecordSize {
+        /// Where the record starts.
+        offset: u64,
+        /// Its id.
+        id: u32,
+        /// Its size.
+        size: u32,
+    },
     /// The input ends inside its header.
     #[error("the input ends inside its header: {have} of {need} bytes")]
     HeaderTruncated {

@@ -39,6 +39,7 @@ mod error;
 mod feature;
 pub mod header;
 mod limits;
+pub mod jitdump;
 mod reader;
 pub mod record;
 mod recover;

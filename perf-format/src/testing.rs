@@ -1,4 +1,4 @@
-//! For tests, here and in the crates that read perf data: builders of streams in either byte order, and the
+//! For tests, here and in the crates that read perf data: builders of streams and jitdumps in either byte order, and the
 //! swapper that makes a recording's twin in the other one.
 
 use bstr::ByteSlice as _;
@@ -13,8 +13,10 @@ use crate::record::{
 use crate::sample::{Sample, SampleFormat, SampleId, Tid};
 use crate::{BuildId, Endian};
 
+mod jitdump;
 mod swap;
 
+pub use jitdump::{JitDumpBuilder, jit_header};
 pub use swap::swapped;
 
 /// A pipe's stream under construction. Records other than samples get the trailer that the last attr asks for.

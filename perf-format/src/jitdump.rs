@@ -1,0 +1,129 @@
+//! jitdump: what a JIT compiler tells of the functions that it made, for the time when their pages are gone.
+//!
+//! A dump is scanned once, for names and addresses; what is large (code, lines, unwinding tables) is told by the
+//! place where it stands, and read of the few functions that one wants it of. The dump may still grow.
+//!
+//! ```
+//! use perf_format::jitdump::{JitDump, Kind};
+//!
+//! # use perf_format::testing::{At, JitDumpBuilder};
+//! # let dump = JitDumpBuilder::new(perf_format::Endian::Big).load(At::new(7, 1), 0x1000, 0, b"f", b"\x90\xc3").bytes();
+//! # let file = std::io::Cursor::new(dump);
+//! let mut dump = JitDump::open(file)?;
+//! let mut hit = Vec::new();
+//! while let Some(record) = dump.next_record()? {
+//!     if let Kind::Load(load) = record.kind {
+//!         if load.contains(0x1001) {
+//!             hit.push((load.name.to_owned(), load.code));
+//!         }
+//!     }
+//! }
+//! for (name, code) in hit {
+//!     println!("{name}: {:x?}", dump.bytes(code)?);
+//! }
+//! # Ok::<(), perf_format::Error>(())
+//! ```
+
+use std::io::{Read, Seek};
+
+use crate::Error;
+use crate::codec::{Decoder, Fixed as _};
+use crate::record::Misc;
+
+mod header;
+mod lines;
+mod place;
+mod record;
+mod window;
+
+pub use header::{Header, HeaderWords, MAGIC};
+pub use lines::Line;
+use place::Place;
+pub use record::{
+    DebugInfo, DebugInfoWords, Extent, Id, Kind, Load, LoadWords, Move, Prefix, Record, Unwinding,
+    UnwindingWords,
+};
+use window::Window;
+
+/// The most bytes that a record is believed to have, 64 MiB. JITs keep all of their code in a cache of a few hundred
+/// MiB at most, and no function takes such a part of it; to believe more would be to wait, behind a damaged size, for
+/// bytes that never come.
+pub const RECORD_AT_MOST: u32 = 1 << 26;
+
+/// Reads a dump, a record at a time, from a source that may be growing: a file, `&File`, or a
+/// [`Cursor`](std::io::Cursor).
+///
+/// It holds a window of 64 KiB on the source, more only where a name is longer. The source may be used in between:
+/// every read begins with a seek.
+#[derive(Debug)]
+pub struct JitDump<S> {
+    window: Window<S>,
+    header: Header,
+    /// Where the next record starts.
+    next: u64,
+}
+
+impl<S: Read + Seek> JitDump<S> {
+    /// Reads the header. Where a dump is opened while it is begun, lend the source (`&File`), to try again.
+    ///
+    /// # Errors
+    /// [`Error::HeaderTruncated`] where the header is not whole, or not yet; [`Error::NotJitDump`],
+    /// [`Error::Structure`] with what is wrong in the header; [`Error::Io`].
+    pub fn open(source: S) -> Result<Self, Error> {
+        let mut window = Window::new(source);
+        let header = Header::parse(window.there(0, HeaderWords::SIZE)?)?;
+        Ok(Self { window, header, next: header.size.into() })
+    }
+
+    /// What the dump says of itself.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Where in the dump stands what has not been given out yet.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.next
+    }
+
+    /// The next record; `None` while it is not whole. Where the dump has grown since, asking again gives more.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] with the offset of a record that cannot be what its id says: one may go on, and the next
+    /// call gives the record behind it. Not so with the others, which come again when asked again:
+    /// [`Error::JitRecordSize`], behind which nothing can be found, and [`Error::Io`].
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+        let (offset, endian) = (self.next, self.header.endian);
+        let Some(head) = self.window.get(offset, Prefix::SIZE)? else { return Ok(None) };
+        let Ok(prefix) = Decoder::new(head, 0, endian, Misc::default()).get::<Prefix>() else {
+            return Ok(None);
+        };
+        let Some(size) = prefix.believed() else {
+            return Err(Error::JitRecordSize { offset, id: prefix.id.0, size: prefix.total_size });
+        };
+        let end = offset.saturating_add(prefix.total_size.into());
+        if !self.window.reaches(end)? {
+            return Ok(None);
+        }
+        let record = Place { offset, size, prefix, endian }.read(&mut self.window);
+        // It is passed over whether it can be read or not; but not where the source failed, or lost it again.
+        if matches!(record, Ok(Some(_)) | Err(Error::Structure { .. })) {
+            self.next = end;
+        }
+        record
+    }
+
+    /// Reads what stands at a place that a record told: a function's code, its lines, its unwinding tables.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] where the dump ends before it does; [`Error::Io`].
+    pub fn bytes(&mut self, extent: Extent) -> Result<Vec<u8>, Error> {
+        self.window.read(extent)
+    }
+
+    /// The source.
+    pub fn into_inner(self) -> S {
+        self.window.into_inner()
+    }
+}
