@@ -47,9 +47,12 @@ pub(crate) fn said<T, E: Display>(result: &Result<T, E>) -> Option<String> {
 pub fn offset_of(error: &perf_format::Error) -> Option<u64> {
     use perf_format::Error as E;
     match error {
-        E::NotPerfData { .. } | E::HeaderTruncated { .. } | E::HeaderSize { .. } => Some(0),
+        E::NotPerfData { .. } | E::NotJitDump { .. } | E::HeaderTruncated { .. } | E::HeaderSize { .. } => {
+            Some(0)
+        }
         E::Section { offset, .. }
         | E::RecordTooSmall { offset, .. }
+        | E::JitRecordSize { offset, .. }
         | E::Truncated { offset, .. }
         | E::PayloadTruncated { offset, .. }
         | E::Malformed { offset, .. }

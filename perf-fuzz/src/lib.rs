@@ -14,6 +14,7 @@ mod file;
 mod framing;
 mod header;
 mod inject;
+mod jitdump;
 pub mod laws;
 mod made;
 mod pieces;
@@ -33,6 +34,7 @@ pub use file::file;
 pub use framing::framing;
 pub use header::header;
 pub use inject::inject;
+pub use jitdump::jitdump;
 pub use pieces::Pieces;
 pub use record::record;
 pub use recover::recover;
@@ -56,4 +58,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("inject", inject),
     ("buildid_list", buildid_list),
     ("recover", recover),
+    ("jitdump", jitdump),
 ];

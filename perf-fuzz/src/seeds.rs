@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 use std::path::Path;
 
+use bstr::ByteSlice as _;
 use perf_format::codec::Encoder;
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::testing::swapped;
+use perf_format::jitdump::{HeaderWords, Id, Line, Move};
+use perf_format::testing::{At, JitDumpBuilder, jit_header, swapped};
 use perf_format::tracing_data::TracingData;
 use perf_format::{Endian, Feature, Misc, RawRecord, Record, RecordType};
 use perf_session::evlist::Evlist;
@@ -111,6 +113,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.features(&read("plain.data")?);
     seeds.compressed(&read("compressed.pipe")?);
     seeds.tracing_data(&read("tracepoint.pipe")?);
+    seeds.jitdumps();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
     Ok(seeds.0)
 }
@@ -262,6 +265,14 @@ impl Seeds {
         }
     }
 
+    fn jitdumps(&mut self) {
+        self.add("jitdump", "dump", jitdump(JitDumpBuilder::new(Endian::Little)));
+        self.add("jitdump", "twin", jitdump(JitDumpBuilder::new(Endian::Big)));
+        let header = HeaderWords { version: 2, total_size: 48, flags: 1, ..jit_header() };
+        let longer = JitDumpBuilder::with_header(Endian::Little, &header).raw(&[0; 8]);
+        self.add("jitdump", "longer-header", jitdump(longer));
+    }
+
     fn object_files(&mut self, packed: &Path) -> io::Result<()> {
         let elf = Elf::with_build_id(&[0xab; 20]);
         self.add("elf_notes", "notes", &elf.notes[..]);
@@ -282,6 +293,29 @@ fn object_endian() -> object::Endianness {
         object::Endianness::Little => object::Endianness::Big,
         object::Endianness::Big => object::Endianness::Little,
     }
+}
+
+/// A record of each kind behind what is there, and one that is torn.
+fn jitdump(dump: JitDumpBuilder) -> Vec<u8> {
+    let line = |addr, line, file: &'static [u8]| Line { addr, line, discriminator: 0, file: file.as_bstr() };
+    let lines = [line(0x1000, 3, b"/a.js"), line(0x1001, 4, b"\xff"), line(0x1002, 1, b"/b.js")];
+    let moved = Move {
+        pid: 7,
+        tid: 7,
+        old_code_addr: 0x1000,
+        new_code_addr: 0x2000,
+        code_size: 4,
+        ..Move::default()
+    };
+    dump.debug_info(1, 0x1000, &lines)
+        .unwinding(1, 32, &[1; 20], &[2; 12])
+        .load(At::new(7, 2), 0x1000, 1, b"f", b"\x90\x90\x90\xc3")
+        .moved(3, &moved)
+        .record(Id(99), 4, b"unknown")
+        .load(At::new(7, 5), 0x3000, 2, b"g", b"")
+        .close(6)
+        .raw(b"\0\0\0\0torn")
+        .bytes()
 }
 
 /// Records with payloads behind them, which no recording has that is small enough: framing's own form of them.

@@ -138,7 +138,7 @@ pub struct Extent {
 }
 
 /// A record of a dump.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Where it starts, in bytes from the dump's start.
     pub offset: u64,
@@ -151,7 +151,7 @@ pub struct Record<'a> {
 }
 
 /// What a record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// A function was made.
     Load(Load<'a>),
@@ -168,7 +168,7 @@ pub enum Kind<'a> {
 }
 
 /// A CODE_LOAD record: a function was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load<'a> {
     /// Process, as it knows itself.
     pub pid: u32,
