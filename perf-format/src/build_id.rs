@@ -56,6 +56,12 @@ impl BuildId {
     }
 }
 
+impl From<[u8; Self::MAX]> for BuildId {
+    fn from(bytes: [u8; Self::MAX]) -> Self {
+        Self { bytes, len: 20 }
+    }
+}
+
 impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut hex = String::with_capacity(2 * Self::MAX);

@@ -11,6 +11,7 @@
 
 mod build_ids;
 mod drop_feature;
+pub mod jit;
 mod plan;
 mod run;
 mod summary;
