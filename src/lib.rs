@@ -11,6 +11,7 @@ use clap::FromArgMatches as _;
 
 mod cmd;
 pub mod exit;
+mod images;
 mod input;
 mod interrupt;
 mod output;

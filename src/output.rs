@@ -34,6 +34,9 @@ pub(crate) struct Replacement {
     target: PathBuf,
 }
 
+/// Who may read a recording: its user alone.
+const MODE: u32 = 0o600;
+
 /// A stream of bytes that somebody reads.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -68,19 +71,22 @@ impl Write for Stream {
 }
 
 impl Replacement {
-    fn new(target: PathBuf) -> io::Result<Self> {
+    /// A file that will have this name, and these permissions but for the umask's.
+    pub(crate) fn new(target: PathBuf, mode: u32) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match openat(CWD, folder(&target), flags, Mode::RUSR | Mode::WUSR) {
+        match openat(CWD, folder(&target), flags, Mode::from_bits_truncate(mode)) {
             Ok(file) => Ok(Self { file: file.into(), name: None, target }),
             Err(_) => {
-                let (file, name) = beside().tempfile_in(folder(&target))?.into_parts();
+                let mut named = beside();
+                let named = named.permissions(Permissions::from_mode(mode));
+                let (file, name) = named.tempfile_in(folder(&target))?.into_parts();
                 Ok(Self { file, name: Some(name), target })
             }
         }
     }
 
     /// Gives it its name, in place of whatever has it.
-    fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         let name = match self.name {
             Some(name) => name,
             None => {
@@ -140,7 +146,7 @@ impl Output {
             let made = beside().tempdir_in(folder(&target)).map_err(nameless).with_context(cannot)?;
             return Ok(Self::Directory(made, target));
         }
-        Ok(Self::Replacement(Replacement::new(target).map_err(nameless).with_context(cannot)?))
+        Ok(Self::Replacement(Replacement::new(target, MODE).map_err(nameless).with_context(cannot)?))
     }
 
     fn stdout() -> anyhow::Result<Self> {
@@ -153,6 +159,14 @@ impl Output {
             bail!("{name} is a terminal: pipe it into perf report -i -, or redirect it to a file");
         }
         Ok(Self::Stream(Stream { file, name }))
+    }
+
+    /// The directory that it is in; the current one for standard output.
+    pub(crate) fn folder(&self) -> &Path {
+        match self {
+            Self::Stream(_) => Path::new("."),
+            Self::Replacement(Replacement { target, .. }) | Self::Directory(_, target) => folder(target),
+        }
     }
 
     /// Gives a whole output its name. One that is never given it goes without a trace.

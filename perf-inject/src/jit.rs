@@ -1,6 +1,502 @@
-//! Jitted code: what a runtime wrote down of the functions that it made, turned into what readers of a recording
-//! know how to read.
+//! `--jit` and `--perf-map`: names for code that processes made as they ran. Of the functions that their dumps tell of,
+//! those that a sample or a call chain hits go into an ELF image, and each is told by an MMAP2 record in front of the
+//! first record that hits it.
 
+use std::fs::File;
+use std::io;
+
+use bstr::{BString, ByteSlice as _};
+use hashbrown::HashMap;
+use perf_format::attr::SampleType;
+use perf_format::record::{BuildIdRecord, CallchainDeferred, Inode, MapFile, Mmap2, SizedBuildId, TimeConv};
+use perf_format::sample::{Tid, frames};
+use perf_format::{
+    BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, Sample, SampleFormat, push_build_id,
+};
+use perf_session::dso::DsoKind;
+use perf_session::machine::{HOST, Space};
+use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
+
+mod clock;
+mod code;
+mod dump;
+mod find;
 mod image;
+mod perf_map;
+mod process;
+mod summary;
 
+use clock::Clock;
+use code::Place;
+use dump::Dump;
+pub use find::{Finder, NoNames};
 pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
+use perf_map::PerfMap;
+use process::{Named, Process, Source};
+pub use summary::JitSummary;
+
+use crate::times::Times;
+
+/// What `--jit` and `--perf-map` ask for.
+#[derive(Debug, Clone, Default)]
+pub struct JitOptions {
+    /// Names from jitdumps.
+    pub dumps: bool,
+    /// Names from perf maps.
+    pub perf_maps: bool,
+    /// An image for each function, and not for each process.
+    pub per_function: bool,
+    /// A dump that is missing or bad ends the run.
+    pub strict: bool,
+    /// Where the recording has another clock than a dump, how much they differ is estimated.
+    pub guess_clock: bool,
+    /// Where dumps are, and whose are read.
+    pub finder: Finder,
+}
+
+/// Where images are put.
+pub trait Images: std::fmt::Debug + Send {
+    /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
+    fn path(&self, name: &str) -> BString;
+
+    /// Makes a file of that name, which has the name when it is whole.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    fn write(
+        &mut self,
+        name: &str,
+        fill: &mut dyn FnMut(&mut File) -> Result<Written, ImageError>,
+    ) -> Result<Written, ImageError>;
+}
+
+/// Gives names to samples in jitted code.
+#[derive(Debug)]
+pub struct Jit {
+    options: JitOptions,
+    images: Box<dyn Images>,
+    /// Whether a reader may look for an image as soon as a round is over.
+    read_at_once: bool,
+    processes: HashMap<i32, Process>,
+    conversion: Option<TimeConv>,
+    times: Times,
+    addresses: Vec<u64>,
+    /// The images that are written, and their ids.
+    ids: Vec<(BString, BuildId)>,
+}
+
+impl Jit {
+    /// Names that go into images there; with `read_at_once` an image is closed with each round, since a reader may want
+    /// it then.
+    #[must_use]
+    pub fn new(options: JitOptions, images: Box<dyn Images>, read_at_once: bool) -> Self {
+        Self {
+            options,
+            images,
+            read_at_once,
+            processes: HashMap::new(),
+            conversion: None,
+            times: Times::default(),
+            addresses: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// What was found, by process.
+    #[must_use]
+    pub fn summary(&self) -> Vec<JitSummary> {
+        let mut all: Vec<_> =
+            self.processes.iter().filter_map(|(pid, process)| process.summary(*pid)).collect();
+        all.sort_by_key(|process| process.pid);
+        all
+    }
+
+    /// Appends the images' ids to a table.
+    pub fn extend_table(&self, table: &mut Vec<u8>, endian: Endian) {
+        for (name, id) in &self.ids {
+            if let Err(error) = push_build_id(table, Misc::of(CpuMode::User), build_id(name, *id), endian) {
+                log::warn!("{error}; left out");
+            }
+        }
+    }
+
+    /// A dump or map cannot be read: that is said, or the end.
+    fn no_names(&self, pid: i32, why: &NoNames) -> Result<(), Error> {
+        if self.options.strict {
+            return Err(Error::Tool(format!("no names for the jitted code of process {pid}: {why}").into()));
+        }
+        log::warn!("no names for the jitted code of process {pid}: {why}");
+        Ok(())
+    }
+
+    /// What is wrong with the dumps of a process is said once, or the end.
+    fn tell_damage(&mut self, pid: i32) -> Result<(), Error> {
+        let Some(damage) = self.processes.get_mut(&pid).and_then(Process::take_damage) else { return Ok(()) };
+        let told = format!("not all names for the jitted code of process {pid}: {damage}");
+        if self.options.strict {
+            return Err(Error::Tool(told.into()));
+        }
+        log::warn!("{told}");
+        Ok(())
+    }
+
+    /// A process maps something: its dump, so that its profiler sees it, or memory for its code.
+    fn map(&mut self, record: &RawRecord<'_>, session: &Session) -> Result<Verdict, Error> {
+        let map = Mmap2::of_record(record)?;
+        if record.misc().cpumode() != CpuMode::User {
+            return Ok(Verdict::Repipe);
+        }
+        let pid = map.pid.cast_signed();
+        if let Some(inner) = find::pid_of_marker(map.filename).filter(|_| self.options.dumps) {
+            self.marker(pid, inner, &map, session.evlist.time(record), session)?;
+            return Ok(Verdict::Repipe);
+        }
+        let Some(process) = self.processes.get_mut(&pid).filter(|_| is_anonymous(&map)) else {
+            return Ok(Verdict::Repipe);
+        };
+        process.read_on();
+        // A reader would take what stands there later for what is there.
+        let time = session.evlist.time(record).unwrap_or(u64::MAX);
+        let covers = process.code.is_between(map.start, map.start.saturating_add(map.len), time);
+        Ok(if covers { Verdict::Drop } else { Verdict::Repipe })
+    }
+
+    fn marker(
+        &mut self,
+        pid: i32,
+        inner: u32,
+        map: &Mmap2<'_>,
+        time: Option<u64>,
+        session: &Session,
+    ) -> Result<(), Error> {
+        let known = self.processes.get(&pid).is_some_and(|process| process.is_marked_by(map));
+        if known {
+            return Ok(());
+        }
+        let opened = self.open_dump(inner, map, time, session);
+        let process = self.processes.entry(pid).or_default();
+        process.mark(map);
+        match opened {
+            Ok(dump) => {
+                log::debug!("jitdump found for process {pid}: {}", dump.path.display());
+                process.add(Source::Dump(Box::new(dump)));
+                process.read_on();
+                self.tell_damage(pid)?;
+            }
+            Err(why) => {
+                let told = self.no_names(pid, &why);
+                if let Some(process) = self.processes.get_mut(&pid) {
+                    process.missing = Some(why.to_string());
+                }
+                told?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_dump(
+        &self,
+        inner: u32,
+        map: &Mmap2<'_>,
+        time: Option<u64>,
+        session: &Session,
+    ) -> Result<Dump, NoNames> {
+        let (file, path) = self.options.finder.dump(map)?;
+        let (header, dump, path) =
+            Dump::open(file, path).map_err(|(path, source)| NoNames::Damaged { path, source })?;
+        if header.pid != inner {
+            return Err(NoNames::OtherProcess { path, pid: header.pid });
+        }
+        let guess = self.options.guess_clock;
+        match Clock::of(&header, self.conversion.as_ref(), session, time, guess) {
+            Ok(clock) => Ok(Dump::new(dump, path, clock)),
+            Err(why) => Err(NoNames::Clock { path, why }),
+        }
+    }
+
+    /// Looks for the perf map of a process that a sample hit outside all files.
+    fn perf_map(&mut self, pid: i32) {
+        let process = self.processes.entry(pid).or_default();
+        if std::mem::replace(&mut process.asked_for_map, true) {
+            return;
+        }
+        match self.options.finder.perf_map(pid.cast_unsigned()) {
+            Ok((file, path)) => {
+                log::debug!("perf map found for process {pid}: {}", path.display());
+                process.add(Source::PerfMap(PerfMap::new(file, path)));
+                process.read_on();
+            }
+            // Most processes have none.
+            Err(NoNames::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => {
+                log::warn!("no names for the jitted code of process {pid}: {why}");
+                process.missing.get_or_insert(why.to_string());
+            }
+        }
+    }
+
+    /// The user's addresses of a sample, or of the part of its chain that comes later.
+    fn hits(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
+        let is_sample = record.record_type() == RecordType::SAMPLE;
+        let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
+        let Some(Tid { pid, .. }) = tid else { return Ok(()) };
+        let pid = pid.cast_signed();
+        if !self.options.perf_maps && !self.processes.contains_key(&pid) {
+            return Ok(());
+        }
+        let time = session.evlist.time(record);
+        let asked = Asked { pid, time, record, format: &format, session };
+        let mut addresses = std::mem::take(&mut self.addresses);
+        addresses.clear();
+        let done = self.each_hit(&asked, &mut addresses, is_sample, inject);
+        self.addresses = addresses;
+        done
+    }
+
+    fn each_hit(
+        &mut self,
+        asked: &Asked<'_, '_>,
+        addresses: &mut Vec<u64>,
+        is_sample: bool,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        let Asked { record, format, .. } = *asked;
+        let mode = record.misc().cpumode();
+        let own = format.ip(record).filter(|_| is_sample && mode == CpuMode::User);
+        let chain = match is_sample {
+            true => format.callchain(record)?,
+            false => Some(record.parse_as::<CallchainDeferred<'_>>()?.ips),
+        };
+        let mode = if is_sample { mode } else { CpuMode::User };
+        let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
+        addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
+        if let Some(own) = own {
+            let named = self.hit(own, true, asked, inject)?;
+            if let Some(process) = self.processes.get_mut(&asked.pid) {
+                process.count(named);
+            }
+        }
+        for addr in &*addresses {
+            self.hit(*addr, true, asked, inject)?;
+        }
+        if is_sample && format.sample_type.contains(SampleType::STACK_USER) {
+            // The callers are somewhere in it; a reader that unwinds it will need their names.
+            let sample = Sample::parse(format, record)?;
+            let stack = sample.stack_user.map_or(&[][..], |stack| stack.bytes);
+            for word in stack.chunks_exact(8).filter_map(|word| word.first_chunk()) {
+                self.hit(record.endian.u64(*word), false, asked, inject)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what stands at an address, if readers do not know. Of what is only perhaps one (`is_address`) nothing new
+    /// is looked for.
+    fn hit(
+        &mut self,
+        addr: u64,
+        is_address: bool,
+        asked: &Asked<'_, '_>,
+        inject: &mut Injection<'_>,
+    ) -> Result<Named, Error> {
+        let Asked { pid, time, session, .. } = *asked;
+        let at = time.unwrap_or(u64::MAX - 1);
+        let mut found = self.processes.get(&pid).and_then(|process| process.code.find(addr, at));
+        if let Some(place) = found
+            && self.is_told(pid, place)
+        {
+            return Ok(Named::Jit);
+        }
+        if found.is_none() && !is_address {
+            return Ok(Named::Nothing);
+        }
+        let map = session.map_at(HOST, Space::Process(pid), addr, time);
+        let dso = map.and_then(|map| session.dso(map.dso));
+        if dso.is_some_and(|dso| dso.kind != DsoKind::NoDso && !dso.name.starts_with(MEMFD)) {
+            return Ok(Named::File);
+        }
+        if found.is_none() {
+            if self.options.perf_maps {
+                self.perf_map(pid);
+            }
+            let Some(process) = self.processes.get_mut(&pid) else { return Ok(Named::Nothing) };
+            found = process.code.find(addr, at);
+            if found.is_none() && process.read_on() {
+                found = process.code.find(addr, at);
+            }
+            process.missed |= found.is_none();
+        }
+        let Some(place) = found else { return Ok(Named::Nothing) };
+        let is_told = self.tell(place, map.map_or(0, |map| map.since), asked, inject)?;
+        Ok(if is_told { Named::Jit } else { Named::Nothing })
+    }
+
+    fn is_told(&self, pid: i32, place: usize) -> bool {
+        let place = self.processes.get(&pid).and_then(|process| process.code.places.get(place));
+        place.is_some_and(|place| place.told)
+    }
+
+    /// Tells a function, in memory that was mapped at a time in ns. It gets the time at which it was made, as far as
+    /// readers still take that.
+    fn tell(
+        &mut self,
+        place: usize,
+        mapped: u64,
+        asked: &Asked<'_, '_>,
+        inject: &mut Injection<'_>,
+    ) -> Result<bool, Error> {
+        let Asked { pid, time, record, format, session } = *asked;
+        let (per_function, floor) = (self.options.per_function, self.times.floor());
+        let Some(mut trailer) = format.sample_id(record) else { return Ok(false) };
+        let Some(process) = self.processes.get_mut(&pid) else { return Ok(false) };
+        let Some(&Place { start, end, since, function, .. }) = process.code.places.get(place) else {
+            return Ok(false);
+        };
+        let kept = process.keep(
+            pid,
+            function,
+            perf_map::machine(session.recording.arch.as_deref().map(Vec::as_slice)),
+            per_function,
+            &*self.images,
+        );
+        let Some((kept, filename)) = kept else { return Ok(false) };
+        if let Some(time) = time {
+            let began = session.machines.host().began(Space::Process(pid), time);
+            let told = since.max(mapped).max(began).max(floor).min(time);
+            format.put_trailer_time(&mut trailer, told, record.endian);
+        }
+        let map = Mmap2 {
+            pid: pid.cast_unsigned(),
+            tid: pid.cast_unsigned(),
+            start,
+            len: end - start,
+            pgoff: kept.offset,
+            file: MapFile::Inode(Inode::default()),
+            prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
+            flags: Mmap2::MAP_PRIVATE,
+            filename: filename.as_bstr(),
+        };
+        inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer)?;
+        if let Some(place) = process.code.places.get_mut(place) {
+            place.told = true;
+        }
+        if per_function { self.close_image(pid, inject).map(|()| true) } else { Ok(true) }
+    }
+
+    /// Writes the image of a process that is open.
+    fn close_image(&mut self, pid: i32, inject: &mut Injection<'_>) -> Result<(), Error> {
+        let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
+        let Some((name, written)) = process.close_image(&mut *self.images) else { return Ok(()) };
+        let Written { build_id: id, without_unwinding, .. } =
+            written.map_err(|error| Error::Tool(Box::new(NoImage { name: name.clone(), source: error })))?;
+        log::debug!("code of process {pid} written to {name}: {id}");
+        if without_unwinding > 0 {
+            log::debug!(
+                "the unwinding information of {without_unwinding} functions in {name} cannot be read"
+            );
+        }
+        if self.read_at_once {
+            inject.inject(Misc::of(CpuMode::User), &Record::BuildId(build_id(name, id)))?;
+        }
+        self.ids.push((name.clone(), id));
+        Ok(())
+    }
+
+    fn close_images(&mut self, inject: &mut Injection<'_>) -> Result<(), Error> {
+        for pid in self.pids() {
+            self.close_image(pid, inject)?;
+        }
+        Ok(())
+    }
+
+    /// In an order that is the same each time.
+    fn pids(&self) -> Vec<i32> {
+        let mut pids: Vec<_> = self.processes.keys().copied().collect();
+        pids.sort_unstable();
+        pids
+    }
+}
+
+/// What the addresses of one record have in common.
+struct Asked<'a, 'r> {
+    pid: i32,
+    time: Option<u64>,
+    record: &'a RawRecord<'r>,
+    format: &'a SampleFormat,
+    session: &'a Session,
+}
+
+/// An image that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {name}")]
+struct NoImage {
+    name: BString,
+    source: ImageError,
+}
+
+/// How the names of memory begin that is a file's, but no file that anybody finds.
+const MEMFD: &[u8] = b"/memfd:";
+
+/// Whether a map is of memory that jitted code may be in.
+fn is_anonymous(map: &Mmap2<'_>) -> bool {
+    map.flags & Mmap2::MAP_HUGETLB != 0
+        || DsoKind::of_user_map(map.filename) == DsoKind::NoDso
+        || map.filename.starts_with(MEMFD)
+}
+
+fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
+    BuildIdRecord { pid: HOST, build_id: SizedBuildId(id), filename: name.as_bstr() }
+}
+
+impl Tool for Jit {
+    fn wants(&self) -> RecordSet {
+        Times::WANTS.and(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED, RecordType::TIME_CONV]))
+    }
+
+    fn event(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &mut Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
+        let mut verdict = Verdict::Repipe;
+        match record.record_type() {
+            RecordType::MMAP | RecordType::MMAP2 => verdict = self.map(record, session)?,
+            RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => match self.hits(record, session, inject) {
+                Err(Error::Format(error @ perf_format::Error::Malformed { .. })) => {
+                    session.odd.malformed(record, &error);
+                }
+                done => done?,
+            },
+            RecordType::TIME_CONV => match record.parse_as() {
+                Ok(conversion) => self.conversion = Some(conversion),
+                Err(error) => session.odd.malformed(record, &error),
+            },
+            RecordType::FINISHED_ROUND if self.read_at_once => self.close_images(inject)?,
+            _ => {}
+        }
+        self.times.pass(record, session);
+        Ok(verdict)
+    }
+
+    fn finish(&mut self, _: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
+        self.close_images(inject)?;
+        for pid in self.pids() {
+            let Some(process) = self.processes.get_mut(&pid) else { continue };
+            if process.missed && process.read_on() {
+                log::warn!(
+                    "process {pid} wrote of its code after samples of it had passed: inject --jit once more, from \
+                     the output, when it has ended"
+                );
+            }
+            self.tell_damage(pid)?;
+        }
+        Ok(())
+    }
+}

@@ -12,6 +12,7 @@
 mod build_ids;
 mod drop_feature;
 pub mod jit;
+mod limits;
 mod plan;
 mod run;
 mod summary;
@@ -19,6 +20,7 @@ mod times;
 
 pub use build_ids::{BuildIds, IdsTo, Which};
 pub use drop_feature::DropFeature;
+pub use jit::Jit;
 pub use plan::{Plan, Tools};
 pub use run::{Ended, Run};
 pub use summary::{IdSummary, Missing};

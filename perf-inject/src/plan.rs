@@ -4,7 +4,7 @@ use perf_format::Feature;
 use perf_session::Tool;
 use perf_session::build_id::Chain;
 
-use crate::{BuildIds, DropFeature, IdsTo, Which};
+use crate::{BuildIds, DropFeature, IdsTo, Jit, Which};
 
 /// What shall be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,11 +21,15 @@ pub struct Plan {
     pub decompress: bool,
     /// What is damaged is left out, and all that is whole comes out.
     pub recover: bool,
+    /// Code that processes made as they ran gets names: [`Run::with_jit`](crate::Run::with_jit).
+    pub jit: bool,
 }
 
 /// The tools of a plan; those that are not asked for are not there, and cost nothing.
 #[derive(Debug)]
 pub struct Tools {
+    /// Tells functions of jitted code.
+    pub jit: Option<Jit>,
     /// Injects build-ids.
     pub build_ids: Option<BuildIds>,
     drop_feature: Option<DropFeature>,
@@ -34,12 +38,12 @@ pub struct Tools {
 impl Plan {
     /// Whether records are changed or put between others, so that they cannot be copied as they are.
     pub(crate) fn changes_records(self) -> bool {
-        self.decompress || self.recover || self.ids_to.is_some_and(|to| to.events || to.mmap2)
+        self.decompress || self.recover || self.jit || self.ids_to.is_some_and(|to| to.events || to.mmap2)
     }
 
     /// Whether compressed records come out as what is inside them: asked for, or because maps inside them change.
     pub(crate) fn writes_plain(self) -> bool {
-        self.decompress || self.ids_to.is_some_and(|to| to.mmap2)
+        self.decompress || self.jit || self.ids_to.is_some_and(|to| to.mmap2)
     }
 
     /// The tools that do what was asked for. Ids come from `sources`, and go to `ids_to` where the plan does not
@@ -48,6 +52,7 @@ impl Plan {
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
         let ids_to = self.ids_to.unwrap_or(ids_to);
         Tools {
+            jit: None,
             build_ids: self.build_ids.map(|which| {
                 let build_ids = BuildIds::new(which, sources, ids_to).eager(self.live);
                 build_ids.drop_unused(self.drop_unused_maps)
@@ -60,7 +65,8 @@ impl Plan {
 impl Tools {
     /// The tools in the order in which they see a record.
     pub fn as_tools(&mut self) -> Vec<&mut dyn Tool> {
+        let jit = self.jit.iter_mut().map(|tool| tool as &mut dyn Tool);
         let build_ids = self.build_ids.iter_mut().map(|tool| tool as &mut dyn Tool);
-        build_ids.chain(self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool)).collect()
+        jit.chain(build_ids).chain(self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool)).collect()
     }
 }

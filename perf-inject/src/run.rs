@@ -13,6 +13,7 @@ use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
 use perf_session::{Error, Passed, Repipe, Session, Tool};
 
+use crate::jit::{Jit, JitSummary};
 use crate::{IdSummary, IdsTo, Plan};
 
 /// A run of a plan over a recording.
@@ -22,6 +23,7 @@ pub struct Run {
     sources: Chain,
     ended: Ended,
     lost: Option<Rc<Cell<Lost>>>,
+    jit: Option<Jit>,
 }
 
 /// What a run has seen and done, whether or not it came to its end.
@@ -35,6 +37,8 @@ pub struct Ended {
     pub lost: Option<Lost>,
     /// What became of the ids that were asked for.
     pub ids: Option<IdSummary>,
+    /// What became of the code of each process that made some as it ran.
+    pub jit: Vec<JitSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
     pub framed: bool,
 }
@@ -49,7 +53,14 @@ impl Run {
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut ended = Ended::default();
         ended.session.decompress = plan.writes_plain();
-        Self { plan, sources, ended, lost: None }
+        Self { plan, sources, ended, lost: None, jit: None }
+    }
+
+    /// The same; jitted code gets its names from there.
+    #[must_use]
+    pub fn with_jit(mut self, jit: Jit) -> Self {
+        self.jit = Some(jit);
+        self
     }
 
     /// The same; of these processes the root directories are known to the sources.
@@ -275,15 +286,20 @@ impl Run {
                 }
             }
         }
+        tools.jit = self.jit.take();
         let processed = process(&mut self.ended, &mut tools.as_tools());
+        let mut frame = frame;
+        if let Some(jit) = tools.jit {
+            self.ended.jit = jit.summary();
+            if let Some(frame) = &mut frame {
+                frame.extend_build_ids(|table, endian| jit.extend_table(table, endian));
+            }
+        }
         if let Some(build_ids) = tools.build_ids {
             self.ended.ids = Some(build_ids.summary(&self.ended.session));
             if let Some(frame) = frame {
-                let mut table = frame.features.remove(&Feature::BUILD_ID).unwrap_or_default();
-                build_ids.extend_table(&mut table, &self.ended.session, frame.endian);
-                if !table.is_empty() {
-                    frame.features.insert(Feature::BUILD_ID, table);
-                }
+                let session = &self.ended.session;
+                frame.extend_build_ids(|table, endian| build_ids.extend_table(table, session, endian));
             }
         }
         processed

@@ -1,4 +1,4 @@
-//! What can go wrong while a stream passes: reading it, or writing it on.
+//! What can go wrong while a stream passes: reading it, writing it on, or what a tool does beside.
 
 use std::io;
 
@@ -17,4 +17,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A tool ends the run.
+    #[error(transparent)]
+    Tool(Box<dyn std::error::Error + Send + Sync>),
 }

@@ -137,6 +137,15 @@ impl Frame {
         build_id_table(table, 0, self.endian)
     }
 
+    /// Lets entries be added to the table of build-ids, in the frame's byte order. One that stays empty is not there.
+    pub fn extend_build_ids(&mut self, extend: impl FnOnce(&mut Vec<u8>, Endian)) {
+        let mut table = self.features.remove(&Feature::BUILD_ID).unwrap_or_default();
+        extend(&mut table, self.endian);
+        if !table.is_empty() {
+            self.features.insert(Feature::BUILD_ID, table);
+        }
+    }
+
     /// The records that say in a pipe what this frame says in a file, with the pipe's header before them. Features
     /// that do not fit in a record are left out, and told to `left_out`.
     ///

@@ -48,6 +48,8 @@ pub struct Session {
 pub struct Recording {
     /// The release of the kernel that it was made on (`uname -r`).
     pub release: Option<BString>,
+    /// The machine that it was made on (`uname -m`).
+    pub arch: Option<BString>,
     /// Where its kernel's reference symbol was; `None` where that was hidden.
     pub kernel_reference: Option<u64>,
 }
@@ -55,8 +57,10 @@ pub struct Recording {
 impl Recording {
     /// Takes in a feature.
     pub(crate) fn feature(&mut self, feature: Feature, data: &[u8], endian: Endian) {
-        if feature == Feature::OSRELEASE {
-            self.release = text(data, endian).map(BString::from);
+        match feature {
+            Feature::OSRELEASE => self.release = text(data, endian).map(BString::from),
+            Feature::ARCH => self.arch = text(data, endian).map(BString::from),
+            _ => {}
         }
     }
 }

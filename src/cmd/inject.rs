@@ -12,12 +12,14 @@ use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Format, Head, RecordReader};
-use perf_inject::{IdsTo, Plan, Run, Which};
+use perf_inject::jit::{Finder, JitOptions};
+use perf_inject::{IdsTo, Jit, Plan, Run, Which};
 use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
 use perf_session::file::PerfFile;
 use perf_session::{Error, Repipe};
 
 use super::Talk;
+use crate::images::ImageDir;
 use crate::input::Input;
 use crate::output::Output;
 use crate::progress::{Watch, Watched};
@@ -65,6 +67,32 @@ pub(crate) struct Args {
     #[arg(long)]
     recover: bool,
 
+    /// Name the code that runtimes made as they ran, from the jitdumps that they left: what samples hit goes into
+    /// one ELF image a process, or with =per-function a function.
+    #[arg(short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true, default_missing_value = "per-process")]
+    jit: Option<JitImages>,
+
+    /// The same from the text files /tmp/perf-PID.map.
+    #[arg(long)]
+    perf_map: bool,
+
+    /// Write the images to DIR, and not to the directory of the output.
+    #[arg(long, value_name = "DIR")]
+    jit_dir: Option<PathBuf>,
+
+    /// Look in DIR first for jitdumps and perf maps.
+    #[arg(long, value_name = "DIR")]
+    jitdump_dir: Option<PathBuf>,
+
+    /// Where the recording has another clock than the dump (it was made without -k 1): refuse, or with auto estimate
+    /// by how much they differ.
+    #[arg(long, value_name = "HOW", default_value = "recorded")]
+    jit_clock: JitClock,
+
+    /// End with an error where a jitdump is missing or damaged.
+    #[arg(long)]
+    strict: bool,
+
     /// Ids to be taken before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one a line as
     /// buildid-list prints them.
     #[arg(long, value_name = "IDS")]
@@ -105,6 +133,20 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     talk: Talk,
+}
+
+/// What an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum JitImages {
+    PerProcess,
+    PerFunction,
+}
+
+/// What is done where a recording has another clock than a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum JitClock {
+    Recorded,
+    Auto,
 }
 
 /// The root directory of a process.
@@ -178,13 +220,22 @@ impl Args {
             live,
             decompress: self.decompress,
             recover: self.recover,
+            jit: self.jit.is_some() || self.perf_map,
         };
         let sources = Chain::of_recording(self.places(input.trust(self.allow_changed))?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
+        if plan.jit {
+            run = run.with_jit(self.jit(&output)?);
+        }
         let done = match head.format {
             Format::Pipe(_) => pipe(&mut run, input, head, &mut output, watch, self.recover),
             Format::File(_) if self.recover && input.is_directory() => {
                 bail!("cannot recover the recording in {name}: --recover is for single files")
+            }
+            Format::File(_) if plan.jit && input.is_directory() => {
+                bail!(
+                    "cannot name jitted code in the recording in {name}: --jit and --perf-map are for single files"
+                )
             }
             Format::File(_) if self.decompress && input.is_directory() => {
                 bail!("cannot write the recording in {name} plain: --decompress is for single files")
@@ -207,9 +258,9 @@ impl Args {
         }
         let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
+                Some(Error::Tool(_)) | None => return error,
                 Some(Error::Write { .. }) => format!("cannot write to {output}"),
                 Some(_) => format!("cannot read {name} to its end"),
-                None => return error,
             };
             error.context(what)
         });
@@ -218,6 +269,22 @@ impl Args {
             output.finish()?;
         }
         done
+    }
+
+    /// What names jitted code. Where a reader of the output is at work already, it may look for an image as soon as a
+    /// round is over.
+    fn jit(&self, output: &Output) -> anyhow::Result<Jit> {
+        let dir = self.jit_dir.as_deref().unwrap_or(output.folder());
+        let finder = Finder { dir: self.jitdump_dir.clone(), any_owner: self.force };
+        let options = JitOptions {
+            dumps: self.jit.is_some(),
+            perf_maps: self.perf_map,
+            per_function: self.jit == Some(JitImages::PerFunction),
+            strict: self.strict,
+            guess_clock: self.jit_clock == JitClock::Auto,
+            finder,
+        };
+        Ok(Jit::new(options, Box::new(ImageDir::open(dir)?), matches!(output, Output::Stream(_))))
     }
 
     /// Which DSOs get their ids. Of several styles the first here counts, as perf has it.

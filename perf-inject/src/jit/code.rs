@@ -1,0 +1,160 @@
+//! The code that a process made as it ran: which function stood at an address, and when. Addresses are used again.
+
+use std::collections::BTreeMap;
+
+use bstr::BString;
+use hashbrown::HashMap;
+use perf_format::jitdump::{DebugInfo, Extent, Unwinding};
+
+use crate::limits::{FUNCTIONS_AT_MOST, LARGE_AT_MOST, LARGE_FROM};
+
+/// The addresses that are remembered together, as a power of two of bytes.
+const PAGE_SHIFT: u32 = 12;
+
+/// A function, wherever it stood. What is large is still in its dump.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: Name,
+    /// Which of the process's files tells of it.
+    pub(super) source: usize,
+    /// The number that its dump gives it.
+    pub(super) index: u64,
+    /// Where it was made.
+    pub(super) address: u64,
+    /// Bytes of code.
+    pub(super) size: u64,
+    /// `None` where nobody kept it.
+    pub(super) code: Option<Extent>,
+    pub(super) lines: Option<DebugInfo>,
+    pub(super) unwinding: Option<Unwinding>,
+    /// Where it is in an image.
+    pub(super) kept: Option<Kept>,
+}
+
+/// What a function is called.
+#[derive(Debug)]
+pub(super) enum Name {
+    /// What stands there in the dump.
+    At(Extent),
+    Is(BString),
+}
+
+/// A place in one of a process's images.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) image: usize,
+    /// Bytes from its start.
+    pub(super) offset: u64,
+}
+
+/// A function at an address for a time.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// From when on, in ns.
+    pub(super) since: u64,
+    /// When it was moved away, in ns.
+    until: u64,
+    pub(super) function: usize,
+    /// Whether readers of the output know.
+    pub(super) told: bool,
+}
+
+impl Place {
+    fn holds(&self, addr: u64, time: u64) -> bool {
+        (self.start..self.end).contains(&addr) && (self.since..self.until).contains(&time)
+    }
+}
+
+/// All functions of a process.
+#[derive(Debug, Default)]
+pub(super) struct Code {
+    pub(super) functions: Vec<Function>,
+    pub(super) places: Vec<Place>,
+    /// The places with a byte in a page, in the order of their times.
+    pages: BTreeMap<u64, Vec<usize>>,
+    /// The places that have too many pages, likewise.
+    large: Vec<usize>,
+    /// Where the function that a file has under a number stands now.
+    now: HashMap<(usize, u64), usize>,
+}
+
+impl Code {
+    /// A function was made, at a time in ns. Tells whether there is room for it.
+    pub(super) fn load(&mut self, function: Function, since: u64) -> bool {
+        let (start, size) = (function.address, function.size);
+        if size == 0 {
+            return true;
+        }
+        if self.functions.len() >= FUNCTIONS_AT_MOST {
+            return false;
+        }
+        let (number, id) = ((function.source, function.index), self.functions.len());
+        self.functions.push(function);
+        let end = start.saturating_add(size);
+        self.put(number, Place { start, end, since, until: u64::MAX, function: id, told: false })
+    }
+
+    /// A function is elsewhere from a time on, in ns. Tells whether it is known, and there is room for it.
+    pub(super) fn relocate(&mut self, number: (usize, u64), start: u64, since: u64) -> bool {
+        let Some(place) = self.now.get(&number).and_then(|place| self.places.get_mut(*place)) else {
+            return false;
+        };
+        place.until = since;
+        let (function, size) = (place.function, place.end - place.start);
+        let end = start.saturating_add(size);
+        self.places.len() < 2 * FUNCTIONS_AT_MOST
+            && self.put(number, Place { start, end, since, until: u64::MAX, function, told: false })
+    }
+
+    fn put(&mut self, number: (usize, u64), place: Place) -> bool {
+        let id = self.places.len();
+        if place.end - place.start >= LARGE_FROM {
+            if self.large.len() >= LARGE_AT_MOST {
+                return false;
+            }
+            insert(&mut self.large, &self.places, id, place.since);
+        } else {
+            for page in place.start >> PAGE_SHIFT..=(place.end - 1) >> PAGE_SHIFT {
+                insert(self.pages.entry(page).or_default(), &self.places, id, place.since);
+            }
+        }
+        self.places.push(place);
+        self.now.insert(number, id);
+        true
+    }
+
+    /// What stood at an address at a time in ns: of several the one that came last.
+    pub(super) fn find(&self, addr: u64, time: u64) -> Option<usize> {
+        let last = |places: &[usize]| {
+            let before = places.partition_point(|place| self.since(*place) <= time);
+            let mut before = places.get(..before).unwrap_or_default().iter().rev().copied();
+            before.find(|place| self.places.get(*place).is_some_and(|place| place.holds(addr, time)))
+        };
+        let small = self.pages.get(&(addr >> PAGE_SHIFT)).and_then(|places| last(places));
+        let large = last(&self.large);
+        [small, large].into_iter().flatten().max_by_key(|place| (self.since(*place), *place))
+    }
+
+    /// Whether something that was made by a time in ns stands between two addresses, the second not included.
+    pub(super) fn is_between(&self, start: u64, end: u64, time: u64) -> bool {
+        let stands = |places: &Vec<usize>| {
+            let mut places = places.iter().filter_map(|place| self.places.get(*place));
+            places.any(|place| place.since <= time && place.start < end && start < place.end)
+        };
+        let pages = start >> PAGE_SHIFT..=end.saturating_sub(1) >> PAGE_SHIFT;
+        start < end && (self.pages.range(pages).any(|(_, places)| stands(places)) || stands(&self.large))
+    }
+
+    fn since(&self, place: usize) -> u64 {
+        self.places.get(place).map_or(u64::MAX, |place| place.since)
+    }
+}
+
+/// Puts a place that is still to be added behind those of no later time. Mostly that is the end.
+fn insert(into: &mut Vec<usize>, places: &[Place], id: usize, since: u64) {
+    let is_later = |other: &&usize| places.get(**other).is_some_and(|other| other.since > since);
+    let later = into.iter().rev().take_while(is_later).count();
+    into.insert(into.len() - later, id);
+}

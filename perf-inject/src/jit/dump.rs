@@ -1,0 +1,133 @@
+//! One jitdump: what it says goes into a process's [`Code`]; what is large is read of it later.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use bstr::BString;
+use perf_format::Error;
+use perf_format::jitdump::{DebugInfo, Header, JitDump, Kind, Line, Unwinding};
+
+use super::clock::Clock;
+use super::code::{Code, Function, Name};
+
+/// A dump that is being read.
+#[derive(Debug)]
+pub(super) struct Dump {
+    pub(super) path: PathBuf,
+    dump: JitDump<File>,
+    clock: Clock,
+    /// What the next function brings along.
+    lines: Option<DebugInfo>,
+    unwinding: Option<Unwinding>,
+    /// What was wrong with it first, and that ended it if `ended`.
+    pub(super) damage: Option<Error>,
+    ended: bool,
+    /// Whether it has more functions than are remembered.
+    pub(super) crowded: bool,
+}
+
+/// What is read of a function when it is written to an image.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) name: BString,
+    pub(super) code: Vec<u8>,
+    pub(super) lines: Vec<u8>,
+    pub(super) frames: Vec<u8>,
+    pub(super) header_size: u64,
+}
+
+impl Dump {
+    pub(super) fn open(
+        file: File,
+        path: PathBuf,
+    ) -> Result<(Header, JitDump<File>, PathBuf), (PathBuf, Error)> {
+        match JitDump::open(file) {
+            Ok(dump) => Ok((dump.header(), dump, path)),
+            Err(error) => Err((path, error)),
+        }
+    }
+
+    pub(super) fn new(dump: JitDump<File>, path: PathBuf, clock: Clock) -> Self {
+        Self { path, dump, clock, lines: None, unwinding: None, damage: None, ended: false, crowded: false }
+    }
+
+    pub(super) fn header(&self) -> Header {
+        self.dump.header()
+    }
+
+    /// Reads on to what is the end now. Tells whether there was anything.
+    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> bool {
+        let before = self.dump.offset();
+        while !self.ended {
+            let record = match self.dump.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    // A record that cannot be what it says is passed over.
+                    self.ended = !matches!(error, Error::Structure { .. });
+                    self.damage.get_or_insert(error);
+                    continue;
+                }
+            };
+            let since = self.clock.time(record.timestamp);
+            let there_is_room = match record.kind {
+                Kind::Load(load) => {
+                    let function = Function {
+                        name: Name::At(load.name_at),
+                        source,
+                        index: load.code_index,
+                        address: load.code_addr,
+                        size: load.code.len as u64,
+                        code: Some(load.code),
+                        lines: self.lines.take().filter(|lines| lines.code_addr == load.code_addr),
+                        unwinding: self.unwinding.take(),
+                        kept: None,
+                    };
+                    code.load(function, since)
+                }
+                Kind::Move(moved) => {
+                    code.relocate((source, moved.code_index), moved.new_code_addr, since);
+                    true
+                }
+                Kind::DebugInfo(lines) => {
+                    self.lines = Some(lines);
+                    true
+                }
+                Kind::Unwinding(unwinding) => {
+                    self.unwinding = Some(unwinding);
+                    true
+                }
+                Kind::Close | Kind::Unknown(_) => true,
+            };
+            self.crowded |= !there_is_room;
+        }
+        self.dump.offset() > before
+    }
+
+    /// Reads what an image needs of a function.
+    pub(super) fn body(&mut self, function: &Function) -> Result<Body, Error> {
+        let mut body = Body::default();
+        if let Name::At(at) = function.name {
+            body.name = self.dump.bytes(at)?.into();
+        }
+        if let Some(at) = function.code {
+            body.code = self.dump.bytes(at)?;
+        }
+        if let Some(lines) = &function.lines {
+            body.lines = self.dump.bytes(lines.entries)?;
+        }
+        if let Some(unwinding) = &function.unwinding {
+            body.frames = self.dump.bytes(unwinding.eh_frame)?;
+            body.frames.extend(self.dump.bytes(unwinding.eh_frame_hdr)?);
+            body.header_size = unwinding.eh_frame_hdr.len as u64;
+        }
+        Ok(body)
+    }
+}
+
+impl Body {
+    /// Its lines. Those of a table that cannot be read are left out.
+    pub(super) fn lines(&self, function: &Function) -> Vec<Line<'_>> {
+        function.lines.as_ref().and_then(|lines| lines.lines(&self.lines).ok()).unwrap_or_default()
+    }
+}

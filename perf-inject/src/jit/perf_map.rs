@@ -1,0 +1,99 @@
+//! Perf maps: text files of the functions of a process, an address, a size and a name a line, both in hex.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use bstr::{BString, ByteSlice as _};
+use object::elf;
+
+use super::code::{Code, Function, Name};
+use crate::limits::PERF_MAP_AT_MOST;
+
+/// A perf map that is being read.
+#[derive(Debug)]
+pub(super) struct PerfMap {
+    pub(super) path: PathBuf,
+    file: File,
+    /// A line that is not whole yet.
+    rest: Vec<u8>,
+    read: u64,
+    /// Lines so far: of functions at one address the last counts.
+    lines: u64,
+}
+
+impl PerfMap {
+    pub(super) fn new(file: File, path: PathBuf) -> Self {
+        Self { path, file, rest: Vec::new(), read: 0, lines: 0 }
+    }
+
+    /// Reads on to what is the end now. Tells whether there was anything.
+    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> io::Result<bool> {
+        let read = (&self.file).take(PERF_MAP_AT_MOST - self.read).read_to_end(&mut self.rest)?;
+        self.read += read as u64;
+        let whole = self.rest.rfind_byte(b'\n').map_or(0, |end| end + 1);
+        for line in self.rest.get(..whole).unwrap_or_default().lines() {
+            self.lines += 1;
+            if let Some((address, size, name)) = parse(line) {
+                let function = Function {
+                    name: Name::Is(name),
+                    source,
+                    index: self.lines,
+                    address,
+                    size,
+                    code: None,
+                    lines: None,
+                    unwinding: None,
+                    kept: None,
+                };
+                code.load(function, 0);
+            }
+        }
+        self.rest.drain(..whole);
+        Ok(read > 0)
+    }
+}
+
+/// `START SIZE NAME`; a name may have spaces. Some writers put `0x` before the numbers.
+fn parse(line: &[u8]) -> Option<(u64, u64, BString)> {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let mut number = || {
+        let text = parts.next()?.to_str().ok().filter(|text| !text.starts_with('+'))?;
+        u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
+    };
+    let (start, size) = (number()?, number()?);
+    let name = parts.next()?.trim_ascii();
+    (size > 0 && !name.is_empty()).then(|| (start, size, name.into()))
+}
+
+/// The machine of a recording (`uname -m`) as ELF files number it: a perf map does not say whose code it is of. 0 where
+/// the name is not known here.
+pub(super) fn machine(arch: Option<&[u8]>) -> u16 {
+    let machine = match arch.unwrap_or_default() {
+        b"x86_64" => elf::EM_X86_64,
+        b"aarch64" => elf::EM_AARCH64,
+        b"i386" | b"i586" | b"i686" => elf::EM_386,
+        b"ppc64" | b"ppc64le" => elf::EM_PPC64,
+        b"s390x" => elf::EM_S390,
+        b"riscv64" | b"riscv32" => elf::EM_RISCV,
+        b"loongarch64" => elf::EM_LOONGARCH,
+        arch if arch.starts_with(b"arm") => elf::EM_ARM,
+        _ => elf::EM_NONE,
+    };
+    machine.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_address_a_size_and_a_name() {
+        let of = |line: &str| parse(line.as_bytes());
+        assert_eq!(of("7f01 20 LazyCompile:~a b.js:1"), Some((0x7f01, 0x20, "LazyCompile:~a b.js:1".into())));
+        assert_eq!(of("0x10 0x1 py::f:/a b.py"), Some((16, 1, "py::f:/a b.py".into())));
+        for line in ["", "7f01", "7f01 20", "7f01 0 f", "x 1 f", "1 2 ", "10000000000000000 1 f", "+1 1 f"] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What became of a process's jitted code.
+
+use std::path::PathBuf;
+
+use bstr::BString;
+
+/// What was found of a process's jitted code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JitSummary {
+    /// The process.
+    pub pid: i32,
+    /// Its dump or perf map, if one could be read.
+    pub path: Option<PathBuf>,
+    /// Why there are no names, or fewer than there could be.
+    pub missing: Option<String>,
+    /// Functions that were read.
+    pub functions: u64,
+    /// Of those, in the images.
+    pub kept: u64,
+    /// The images.
+    pub images: Vec<BString>,
+    /// Samples with an address of the process, from where it was known to have such code.
+    pub samples: u64,
+    /// Of those, in files that have names.
+    pub named_before: u64,
+    /// The same, and those in functions that were told.
+    pub named_after: u64,
+}

@@ -1,0 +1,18 @@
+//! Limits of what jitdumps and perf maps, which anybody may have written, can make the program hold.
+
+/// How many functions of one process are remembered: some 150 bytes each. The largest programs make a few hundred
+/// thousand.
+pub(crate) const FUNCTIONS_AT_MOST: usize = 1 << 22;
+
+/// How many functions of one process may be so large that they are not remembered by their pages. They are looked
+/// through one by one; a JIT has a handful.
+pub(crate) const LARGE_AT_MOST: usize = 4096;
+
+/// From how many bytes on a function is large.
+pub(crate) const LARGE_FROM: u64 = 1 << 20;
+
+/// The most bytes of a perf map that are read: names are held in memory. A large JVM's has some 10 MB.
+pub(crate) const PERF_MAP_AT_MOST: u64 = 1 << 28;
+
+/// The most bytes that one function of a perf map has in an image, where zeros stand for code that nobody kept.
+pub(crate) const NO_CODE_AT_MOST: u64 = 1 << 24;
