@@ -53,8 +53,8 @@ pub const RECORD_AT_MOST: u32 = 1 << 26;
 /// Reads a dump, a record at a time, from a source that may be growing: a file, `&File`, or a
 /// [`Cursor`](std::io::Cursor).
 ///
-/// It holds a window of 64 KiB on the source, more only where a name is longer. The source may be used in between:
-/// every read begins with a seek.
+/// It holds a window of 64 KiB on the source, and a larger one, never larger than a record, while a name is. The
+/// source may be used in between: every read begins with a seek.
 #[derive(Debug)]
 pub struct JitDump<S> {
     window: Window<S>,

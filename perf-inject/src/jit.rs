@@ -13,13 +13,14 @@ use perf_format::sample::{Tid, frames};
 use perf_format::{
     BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, Sample, SampleFormat, push_build_id,
 };
-use perf_session::dso::DsoKind;
+use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, Space};
 use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
 
 mod clock;
 mod code;
 mod dump;
+mod early;
 mod find;
 mod image;
 mod perf_map;
@@ -29,6 +30,7 @@ mod summary;
 use clock::Clock;
 use code::Place;
 use dump::Dump;
+use early::Early;
 pub use find::{Finder, NoNames};
 pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
 use perf_map::PerfMap;
@@ -78,6 +80,7 @@ pub struct Jit {
     /// Whether a reader may look for an image as soon as a round is over.
     read_at_once: bool,
     processes: HashMap<i32, Process>,
+    early: Early,
     conversion: Option<TimeConv>,
     times: Times,
     addresses: Vec<u64>,
@@ -95,6 +98,7 @@ impl Jit {
             images,
             read_at_once,
             processes: HashMap::new(),
+            early: Early::default(),
             conversion: None,
             times: Times::default(),
             addresses: Vec::new(),
@@ -141,7 +145,12 @@ impl Jit {
     }
 
     /// A process maps something: its dump, so that its profiler sees it, or memory for its code.
-    fn map(&mut self, record: &RawRecord<'_>, session: &Session) -> Result<Verdict, Error> {
+    fn map(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
         let map = Mmap2::of_record(record)?;
         if record.misc().cpumode() != CpuMode::User {
             return Ok(Verdict::Repipe);
@@ -149,9 +158,12 @@ impl Jit {
         let pid = map.pid.cast_signed();
         if let Some(inner) = find::pid_of_marker(map.filename).filter(|_| self.options.dumps) {
             self.marker(pid, inner, &map, session.evlist.time(record), session)?;
+            self.tell_early(pid, record, session, inject)?;
             return Ok(Verdict::Repipe);
         }
-        let Some(process) = self.processes.get_mut(&pid).filter(|_| is_anonymous(&map)) else {
+        let mapped = session.touched().first().and_then(|touched| session.dso(touched.map?.0));
+        let anonymous = mapped.is_some_and(is_anonymous);
+        let Some(process) = self.processes.get_mut(&pid).filter(|_| anonymous) else {
             return Ok(Verdict::Repipe);
         };
         process.read_on();
@@ -214,6 +226,28 @@ impl Jit {
         }
     }
 
+    /// Tells what samples asked for that came before the mapping of their process's dump.
+    fn tell_early(
+        &mut self,
+        pid: i32,
+        record: &RawRecord<'_>,
+        session: &Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
+        for (addr, ask) in self.early.take(pid) {
+            for (time, own) in [(ask.first, ask.own), (ask.last, 0)] {
+                let time = Some(time).filter(|time| *time != 0);
+                let asked = Asked { pid, time, record, format: &format, session, is_known: true };
+                let named = self.hit(addr, true, &asked, inject)?;
+                if let Some(process) = self.processes.get_mut(&pid) {
+                    process.count(named, own);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Looks for the perf map of a process that a sample hit outside all files.
     fn perf_map(&mut self, pid: i32) {
         let process = self.processes.entry(pid).or_default();
@@ -247,11 +281,9 @@ impl Jit {
         let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
         let Some(Tid { pid, .. }) = tid else { return Ok(()) };
         let pid = pid.cast_signed();
-        if !self.options.perf_maps && !self.processes.contains_key(&pid) {
-            return Ok(());
-        }
+        let is_known = self.processes.contains_key(&pid);
         let time = session.evlist.time(record);
-        let asked = Asked { pid, time, record, format: &format, session };
+        let asked = Asked { pid, time, record, format: &format, session, is_known };
         let mut addresses = std::mem::take(&mut self.addresses);
         addresses.clear();
         let done = self.each_hit(&asked, &mut addresses, is_sample, inject);
@@ -276,10 +308,18 @@ impl Jit {
         let mode = if is_sample { mode } else { CpuMode::User };
         let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
         addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
+        if self.options.dumps && !self.processes.get(&asked.pid).is_some_and(Process::has_dump) {
+            let at = asked.time.unwrap_or(0);
+            addresses.iter().for_each(|addr| self.early.ask(asked.pid, *addr, at, false));
+            own.into_iter().for_each(|addr| self.early.ask(asked.pid, addr, at, true));
+        }
+        if !asked.is_known && !self.options.perf_maps {
+            return Ok(());
+        }
         if let Some(own) = own {
             let named = self.hit(own, true, asked, inject)?;
             if let Some(process) = self.processes.get_mut(&asked.pid) {
-                process.count(named);
+                process.count(named, 1);
             }
         }
         for addr in &*addresses {
@@ -308,38 +348,44 @@ impl Jit {
         let Asked { pid, time, session, .. } = *asked;
         let at = time.unwrap_or(u64::MAX - 1);
         let mut found = self.processes.get(&pid).and_then(|process| process.code.find(addr, at));
-        if let Some(place) = found
-            && self.is_told(pid, place)
-        {
-            return Ok(Named::Jit);
+        if let Some(place) = found.and_then(|place| self.place(pid, place)).filter(|place| place.told) {
+            return Ok(Named { before: place.in_file, after: true });
         }
         if found.is_none() && !is_address {
-            return Ok(Named::Nothing);
+            return Ok(Named::default());
         }
         let map = session.map_at(HOST, Space::Process(pid), addr, time);
-        let dso = map.and_then(|map| session.dso(map.dso));
-        if dso.is_some_and(|dso| dso.kind != DsoKind::NoDso && !dso.name.starts_with(MEMFD)) {
-            return Ok(Named::File);
-        }
-        if found.is_none() {
+        let in_file = map.and_then(|map| session.dso(map.dso)).is_some_and(|dso| !is_anonymous(dso));
+        let named = Named { before: in_file, after: in_file };
+        if found.is_none() && !in_file {
             if self.options.perf_maps {
                 self.perf_map(pid);
             }
-            let Some(process) = self.processes.get_mut(&pid) else { return Ok(Named::Nothing) };
+            let Some(process) = self.processes.get_mut(&pid) else { return Ok(named) };
             found = process.code.find(addr, at);
             if found.is_none() && process.read_on() {
                 found = process.code.find(addr, at);
             }
             process.missed |= found.is_none();
         }
-        let Some(place) = found else { return Ok(Named::Nothing) };
-        let is_told = self.tell(place, map.map_or(0, |map| map.since), asked, inject)?;
-        Ok(if is_told { Named::Jit } else { Named::Nothing })
+
+        let Some(place) = found else { return Ok(named) };
+        let mapped = map.map_or(0, |map| map.since);
+        // Of a file and a function the later one stands there: a function of before was told to whoever wrote the map.
+        if in_file && self.place(pid, place).is_none_or(|place| place.since <= mapped) {
+            return Ok(named);
+        }
+        let after = self.tell(place, mapped, asked, inject)?;
+        if let Some(place) =
+            self.processes.get_mut(&pid).and_then(|process| process.code.places.get_mut(place))
+        {
+            place.in_file = in_file;
+        }
+        Ok(Named { before: in_file, after: in_file || after })
     }
 
-    fn is_told(&self, pid: i32, place: usize) -> bool {
-        let place = self.processes.get(&pid).and_then(|process| process.code.places.get(place));
-        place.is_some_and(|place| place.told)
+    fn place(&self, pid: i32, place: usize) -> Option<&Place> {
+        self.processes.get(&pid)?.code.places.get(place)
     }
 
     /// Tells a function, in memory that was mapped at a time in ns. It gets the time at which it was made, as far as
@@ -351,7 +397,7 @@ impl Jit {
         asked: &Asked<'_, '_>,
         inject: &mut Injection<'_>,
     ) -> Result<bool, Error> {
-        let Asked { pid, time, record, format, session } = *asked;
+        let Asked { pid, time, record, format, session, .. } = *asked;
         let (per_function, floor) = (self.options.per_function, self.times.floor());
         let Some(mut trailer) = format.sample_id(record) else { return Ok(false) };
         let Some(process) = self.processes.get_mut(&pid) else { return Ok(false) };
@@ -430,6 +476,8 @@ struct Asked<'a, 'r> {
     record: &'a RawRecord<'r>,
     format: &'a SampleFormat,
     session: &'a Session,
+    /// Whether anything is known of its code.
+    is_known: bool,
 }
 
 /// An image that cannot be written.
@@ -443,11 +491,9 @@ struct NoImage {
 /// How the names of memory begin that is a file's, but no file that anybody finds.
 const MEMFD: &[u8] = b"/memfd:";
 
-/// Whether a map is of memory that jitted code may be in.
-fn is_anonymous(map: &Mmap2<'_>) -> bool {
-    map.flags & Mmap2::MAP_HUGETLB != 0
-        || DsoKind::of_user_map(map.filename) == DsoKind::NoDso
-        || map.filename.starts_with(MEMFD)
+/// Whether what is mapped is memory that jitted code may be in.
+fn is_anonymous(dso: &Dso) -> bool {
+    dso.kind == DsoKind::NoDso || dso.name.starts_with(MEMFD)
 }
 
 fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
@@ -467,7 +513,7 @@ impl Tool for Jit {
     ) -> Result<Verdict, Error> {
         let mut verdict = Verdict::Repipe;
         match record.record_type() {
-            RecordType::MMAP | RecordType::MMAP2 => verdict = self.map(record, session)?,
+            RecordType::MMAP | RecordType::MMAP2 => verdict = self.map(record, session, inject)?,
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => match self.hits(record, session, inject) {
                 Err(Error::Format(error @ perf_format::Error::Malformed { .. })) => {
                     session.odd.malformed(record, &error);
@@ -478,7 +524,12 @@ impl Tool for Jit {
                 Ok(conversion) => self.conversion = Some(conversion),
                 Err(error) => session.odd.malformed(record, &error),
             },
-            RecordType::FINISHED_ROUND if self.read_at_once => self.close_images(inject)?,
+            RecordType::FINISHED_ROUND => {
+                self.early.finish_round();
+                if self.read_at_once {
+                    self.close_images(inject)?;
+                }
+            }
             _ => {}
         }
         self.times.pass(record, session);

@@ -16,3 +16,7 @@ pub(crate) const PERF_MAP_AT_MOST: u64 = 1 << 28;
 
 /// The most bytes that one function of a perf map has in an image, where zeros stand for code that nobody kept.
 pub(crate) const NO_CODE_AT_MOST: u64 = 1 << 24;
+
+/// How many addresses of one round are remembered that samples of processes without a dump asked for, some 40 bytes
+/// each. A round of a busy machine with call chains has some ten thousand.
+pub(crate) const EARLY_AT_MOST: usize = 1 << 18;

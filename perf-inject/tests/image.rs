@@ -16,7 +16,7 @@ mod made;
 #[path = "image/read.rs"]
 mod read;
 
-use made::{HEADER, I386, Made, TARGETS, X86_64, add, frames, image, instructions, some};
+use made::{ARM64, HEADER, I386, Made, TARGETS, X86_64, add, frames, image, instructions, some};
 use read::{entry_of, first_entry, line_of};
 
 #[test]
@@ -104,6 +104,21 @@ fn an_entry_keeps_all_of_its_instructions() {
             assert_eq!(found.len(), instructions().len());
             assert_eq!(found, first_entry(brought, target));
         }
+    }
+}
+
+#[test]
+fn signed_return_addresses_are_of_arm64_alone() {
+    let signed = [(4, CallFrameInstruction::NegateRaState), (8, CallFrameInstruction::CfaOffset(16))];
+    for (target, without) in [(ARM64, 0), (X86_64, 1)] {
+        let frames = Some(frames(0x20, target, &signed));
+        let made = Made { offset: TEXT_OFFSET, code: vec![0; 0x20], frames, ..Made::default() };
+        let (bytes, written) = image(target, &[made]);
+        assert_eq!(written.without_unwinding, without);
+        let entry = entry_of(&File::parse(&*bytes).unwrap(), target, TEXT_OFFSET);
+        let found = entry.map(|(_, found)| found).unwrap_or_default();
+        let is_kept = found.contains(&(4, gimli::CallFrameInstruction::NegateRaState));
+        assert_eq!(is_kept, target == ARM64);
     }
 }
 
@@ -268,7 +283,7 @@ fn binutils_find_no_fault() {
         let (bytes, written) = image(target, &functions);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        for arguments in ["-aW", "--debug-dump=frames-interp", "--debug-dump=decodedline"] {
+        for arguments in ["-aW", "--debug-dump=frames-interp", "--debug-dump=decodedline,aranges"] {
             let Some(said) = say("readelf", &[arguments], file.path()) else { return };
             let lower = said.to_lowercase();
             assert!(!lower.contains("warning") && !lower.contains("error"), "{target:?}: {said}");

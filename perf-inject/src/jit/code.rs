@@ -59,6 +59,15 @@ pub(super) struct Place {
     pub(super) function: usize,
     /// Whether readers of the output know.
     pub(super) told: bool,
+    /// Whether it is in a file that the process maps, as V8's builtins are.
+    pub(super) in_file: bool,
+}
+
+impl Place {
+    fn new(start: u64, size: u64, since: u64, function: usize) -> Self {
+        let end = start.saturating_add(size);
+        Self { start, end, since, until: u64::MAX, function, told: false, in_file: false }
+    }
 }
 
 impl Place {
@@ -92,8 +101,7 @@ impl Code {
         }
         let (number, id) = ((function.source, function.index), self.functions.len());
         self.functions.push(function);
-        let end = start.saturating_add(size);
-        self.put(number, Place { start, end, since, until: u64::MAX, function: id, told: false })
+        self.put(number, Place::new(start, size, since, id))
     }
 
     /// A function is elsewhere from a time on, in ns. Tells whether it is known, and there is room for it.
@@ -103,9 +111,8 @@ impl Code {
         };
         place.until = since;
         let (function, size) = (place.function, place.end - place.start);
-        let end = start.saturating_add(size);
         self.places.len() < 2 * FUNCTIONS_AT_MOST
-            && self.put(number, Place { start, end, since, until: u64::MAX, function, told: false })
+            && self.put(number, Place::new(start, size, since, function))
     }
 
     fn put(&mut self, number: (usize, u64), place: Place) -> bool {

@@ -50,12 +50,13 @@ pub(super) struct Process {
     named_after: u64,
 }
 
-/// What has a name for an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    Nothing,
-    File,
-    Jit,
+/// Whether something has a name for an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Named {
+    /// A file, in the recording as it was.
+    pub(super) before: bool,
+    /// A file or a function.
+    pub(super) after: bool,
 }
 
 impl Process {
@@ -89,10 +90,15 @@ impl Process {
         any
     }
 
-    pub(super) fn count(&mut self, named: Named) {
-        self.samples += 1;
-        self.named_before += u64::from(named == Named::File);
-        self.named_after += u64::from(named != Named::Nothing);
+    pub(super) fn has_dump(&self) -> bool {
+        !self.markers.is_empty()
+    }
+
+    /// Counts so many samples.
+    pub(super) fn count(&mut self, named: Named, samples: u64) {
+        self.samples += samples;
+        self.named_before += if named.before { samples } else { 0 };
+        self.named_after += if named.after { samples } else { 0 };
     }
 
     /// What is wrong with its dumps, if that was not asked for before.

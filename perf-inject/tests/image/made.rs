@@ -13,6 +13,7 @@ pub(crate) const X86_64: Target = Target { machine: 62, endian: Endian::Little }
 pub(crate) const I386: Target = Target { machine: 3, endian: Endian::Little };
 pub(crate) const S390: Target = Target { machine: 22, endian: Endian::Big };
 pub(crate) const PPC: Target = Target { machine: 20, endian: Endian::Big };
+pub(crate) const ARM64: Target = Target { machine: 183, endian: Endian::Little };
 pub(crate) const TARGETS: [Target; 4] = [X86_64, I386, S390, PPC];
 
 /// `.eh_frame_hdr` as a dump may have it; nobody reads it.
@@ -35,7 +36,7 @@ pub(crate) fn gimli_endian(target: Target) -> RunTimeEndian {
 }
 
 pub(crate) fn address_size(target: Target) -> u8 {
-    if target == X86_64 || target == S390 { 8 } else { 4 }
+    if target == I386 || target == PPC { 4 } else { 8 }
 }
 
 /// The instructions that each function's entry has, and where.

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use gimli::{BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, EndianSlice, UnwindSection as _};
+use gimli::{
+    BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, EndianSlice, UnwindSection as _, Vendor,
+};
 use object::{File, Object as _, ObjectSection as _};
 use perf_inject::jit::Target;
 
-use crate::made::{address_size, gimli_endian};
+use crate::made::{ARM64, address_size, gimli_endian};
 
 /// An instruction, and from where on it holds, in bytes from the start of the function.
 pub(crate) type Instruction = (u64, CallFrameInstruction<usize>);
@@ -70,6 +72,9 @@ pub(crate) fn first_entry(frames: &[u8], target: Target) -> Vec<Instruction> {
 fn section(frames: &[u8], target: Target) -> EhFrame<EndianSlice<'_, gimli::RunTimeEndian>> {
     let mut section = EhFrame::new(frames, gimli_endian(target));
     section.set_address_size(address_size(target));
+    if target == ARM64 {
+        section.set_vendor(Vendor::AArch64);
+    }
     section
 }
 

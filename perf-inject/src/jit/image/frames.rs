@@ -32,7 +32,8 @@ pub(super) const TABLE_ALIGN: u64 = 4;
 /// The most bytes that a function's unwinding information may have; some fifty are usual.
 const BYTES_AT_MOST: usize = 1 << 20;
 
-/// How far behind a function its entry may stand: the pointer between them has four bytes and a sign.
+/// How far before the section a function may stand, in bytes: pointers of four bytes and a sign reach twice as far,
+/// and so over the section as well.
 const REACH: u64 = 1 << 30;
 
 /// Instructions that are held at once: one takes up many times the bytes that it has in the file.
@@ -270,8 +271,12 @@ fn header(cie: &Cie<'_>, target: Target) -> Option<CommonInformationEntry> {
     // By both of them is divided.
     let code = u8::try_from(cie.code_alignment_factor()).ok().filter(|factor| *factor != 0)?;
     let data = i8::try_from(cie.data_alignment_factor()).ok().filter(|factor| *factor != 0)?;
-    let mut written =
-        CommonInformationEntry::new(target.dwarf(VERSION), code, data, cie.return_address_register());
+    // In this version it has one byte, which the writer takes for the first of several if its highest bit is set.
+    let register = cie.return_address_register();
+    if register.0 >= 0x80 {
+        return None;
+    }
+    let mut written = CommonInformationEntry::new(target.dwarf(VERSION), code, data, register);
     written.fde_address_encoding = POINTERS;
     written.signal_trampoline = cie.is_signal_trampoline();
     Some(written)

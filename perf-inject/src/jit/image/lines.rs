@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use gimli::LineEncoding;
 use gimli::write::{
     Address, AttributeValue, DwarfUnit, EndianVec, FileId, LineProgram, LineString, Sections,
 };
-use gimli::{LineEncoding, RunTimeEndian};
 use hashbrown::HashMap;
 
 use super::symbols::up_to_nul;
@@ -26,8 +26,8 @@ const UNIT_NAME: &[u8] = b"jitted code";
 /// The line program so far.
 #[derive(Debug)]
 pub(super) struct Lines {
+    target: Target,
     program: LineProgram,
-    endian: RunTimeEndian,
     files: HashMap<Box<[u8]>, FileId>,
     left_out: u64,
 }
@@ -43,7 +43,7 @@ impl Lines {
             LineString::String(name),
             None,
         );
-        Self { program, endian: target.gimli_endian(), files: HashMap::new(), left_out: 0 }
+        Self { target, program, files: HashMap::new(), left_out: 0 }
     }
 
     /// Lines that were left out.
@@ -109,7 +109,7 @@ impl Lines {
         unit.set(gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(text.start)));
         unit.set(gimli::DW_AT_high_pc, AttributeValue::Udata(text.end - text.start));
 
-        let mut sections = Sections::new(EndianVec::new(self.endian));
+        let mut sections = Sections::new(EndianVec::new(self.target.gimli_endian()));
         dwarf.write(&mut sections).map_err(ImageError::Lines)?;
         sections
             .for_each_mut(|id, section| {
@@ -120,6 +120,28 @@ impl Lines {
                 Ok::<(), gimli::write::Error>(())
             })
             .map_err(ImageError::Lines)?;
+        written.push((".debug_aranges", ranges(self.target, text)));
         Ok(written)
     }
+}
+
+/// Where the code of the one unit is (`.debug_aranges`), by which libdw finds it.
+fn ranges(target: Target, text: &Range<u64>) -> Vec<u8> {
+    const VERSION: u16 = 2;
+    let (endian, address_size) = (target.endian, target.address_size());
+    let mut section = Vec::new();
+    section.extend(endian.put_u16(VERSION));
+    // The unit is the first, and segments have no selectors.
+    section.extend(endian.put_u32(0));
+    section.extend([address_size, 0]);
+    // Up to a multiple of a pair's size, with the length in front, whichever size addresses have.
+    section.extend([0; 4]);
+    for number in [text.start, text.end - text.start, 0, 0] {
+        match u32::try_from(number) {
+            Ok(number) if !target.is_64() => section.extend(endian.put_u32(number)),
+            _ => section.extend(endian.put_u64(number)),
+        }
+    }
+    let length = 12 + 4 * u32::from(address_size);
+    [&endian.put_u32(length)[..], &section].concat()
 }
