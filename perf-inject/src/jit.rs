@@ -17,6 +17,7 @@ use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, Space};
 use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
 
+mod arrange;
 mod clock;
 mod code;
 mod dump;
@@ -34,7 +35,7 @@ use early::Early;
 pub use find::{Finder, NoNames};
 pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
 use perf_map::PerfMap;
-use process::{Named, Process, Source};
+use process::{Keep, Named, Process, Source, Tables, Told};
 pub use summary::JitSummary;
 
 use crate::times::Times;
@@ -188,6 +189,7 @@ impl Jit {
         let opened = self.open_dump(inner, map, time, session);
         let process = self.processes.entry(pid).or_default();
         process.mark(map);
+        process.marked_at = time.unwrap_or(0);
         match opened {
             Ok(dump) => {
                 log::debug!("jitdump found for process {pid}: {}", dump.path.display());
@@ -398,65 +400,71 @@ impl Jit {
         inject: &mut Injection<'_>,
     ) -> Result<bool, Error> {
         let Asked { pid, time, record, format, session, .. } = *asked;
-        let (per_function, floor) = (self.options.per_function, self.times.floor());
+        let per_function = self.options.per_function;
         let Some(mut trailer) = format.sample_id(record) else { return Ok(false) };
         let Some(process) = self.processes.get_mut(&pid) else { return Ok(false) };
-        let Some(&Place { start, end, since, function, .. }) = process.code.places.get(place) else {
-            return Ok(false);
-        };
-        let kept = process.keep(
+        let Some(&Place { start, end, since, .. }) = process.code.places.get(place) else { return Ok(false) };
+        let marked_at = process.marked_at;
+        let host = session.machines.host();
+        let how = Keep {
             pid,
-            function,
-            perf_map::machine(session.recording.arch.as_deref().map(Vec::as_slice)),
+            machine: perf_map::machine(session.recording.arch.as_deref().map(Vec::as_slice)),
             per_function,
-            &*self.images,
-        );
-        let Some((kept, filename)) = kept else { return Ok(false) };
-        if let Some(time) = time {
-            let began = session.machines.host().began(Space::Process(pid), time);
-            let told = since.max(mapped).max(began).max(floor).min(time);
-            format.put_trailer_time(&mut trailer, told, record.endian);
-        }
-        let map = Mmap2 {
-            pid: pid.cast_unsigned(),
-            tid: pid.cast_unsigned(),
-            start,
-            len: end - start,
-            pgoff: kept.offset,
-            file: MapFile::Inode(Inode::default()),
-            prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
-            flags: Mmap2::MAP_PRIVATE,
-            filename: filename.as_bstr(),
+            as_in_memory: !per_function && format.sample_type.contains(SampleType::STACK_USER),
+            is_free: &|range| host.is_empty_between(Space::Process(pid), range.start, range.end - 1),
+            images: &*self.images,
         };
-        inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer)?;
+        let Some(Told { image, offset, tables }) = process.keep(place, &how) else { return Ok(false) };
+        let mut put = |since: u64, start, len, pgoff| {
+            if let Some(time) = time {
+                let told = since.max(host.began(Space::Process(pid), time)).max(self.times.floor()).min(time);
+                format.put_trailer_time(&mut trailer, told, record.endian);
+            }
+            let map = Mmap2 {
+                pid: pid.cast_unsigned(),
+                tid: pid.cast_unsigned(),
+                start,
+                len,
+                pgoff,
+                file: MapFile::Inode(Inode::default()),
+                prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
+                flags: Mmap2::MAP_PRIVATE,
+                filename: image.as_bstr(),
+            };
+            inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer)
+        };
+        if let Some(Tables { start, len, offset }) = tables {
+            // Of functions that are older, and are told later, as well.
+            put(marked_at, start, len, offset)?;
+        }
+        put(since.max(mapped), start, end - start, offset)?;
         if let Some(place) = process.code.places.get_mut(place) {
             place.told = true;
         }
-        if per_function { self.close_image(pid, inject).map(|()| true) } else { Ok(true) }
+        if per_function { self.close_images_of(pid, inject).map(|()| true) } else { Ok(true) }
     }
 
-    /// Writes the image of a process that is open.
-    fn close_image(&mut self, pid: i32, inject: &mut Injection<'_>) -> Result<(), Error> {
+    /// Writes the images of a process that are open.
+    fn close_images_of(&mut self, pid: i32, inject: &mut Injection<'_>) -> Result<(), Error> {
         let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
-        let Some((name, written)) = process.close_image(&mut *self.images) else { return Ok(()) };
-        let Written { build_id: id, without_unwinding, .. } =
-            written.map_err(|error| Error::Tool(Box::new(NoImage { name: name.clone(), source: error })))?;
-        log::debug!("code of process {pid} written to {name}: {id}");
-        if without_unwinding > 0 {
-            log::debug!(
-                "the unwinding information of {without_unwinding} functions in {name} cannot be read"
-            );
+        while let Some((name, written)) = process.close_image(&mut *self.images) {
+            let Written { build_id: id, without_unwinding, .. } =
+                written.map_err(|source| Error::Tool(Box::new(NoImage { name: name.clone(), source })))?;
+            log::debug!("code of process {pid} written to {name}: {id}");
+            if without_unwinding > 0 {
+                log::debug!("the unwinding tables of {without_unwinding} functions in {name} cannot be read");
+            }
+            if self.read_at_once {
+                inject.inject(Misc::of(CpuMode::User), &Record::BuildId(build_id(name, id)))?;
+            }
+            self.ids.push((name.clone(), id));
         }
-        if self.read_at_once {
-            inject.inject(Misc::of(CpuMode::User), &Record::BuildId(build_id(name, id)))?;
-        }
-        self.ids.push((name.clone(), id));
         Ok(())
     }
 
     fn close_images(&mut self, inject: &mut Injection<'_>) -> Result<(), Error> {
         for pid in self.pids() {
-            self.close_image(pid, inject)?;
+            self.close_images_of(pid, inject)?;
         }
         Ok(())
     }

@@ -20,3 +20,7 @@ pub(crate) const NO_CODE_AT_MOST: u64 = 1 << 24;
 /// How many addresses of one round are remembered that samples of processes without a dump asked for, some 40 bytes
 /// each. A round of a busy machine with call chains has some ten thousand.
 pub(crate) const EARLY_AT_MOST: usize = 1 << 18;
+
+/// How many images of a process with unwinding tables may be open at once: one for each function that stood at an
+/// address. Where code is made over and over at one place, later functions go without tables.
+pub(crate) const UNWINDING_IMAGES_AT_MOST: usize = 8;

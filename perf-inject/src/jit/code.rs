@@ -1,6 +1,7 @@
 //! The code that a process made as it ran: which function stood at an address, and when. Addresses are used again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bstr::BString;
 use hashbrown::HashMap;
@@ -27,7 +28,7 @@ pub(super) struct Function {
     pub(super) code: Option<Extent>,
     pub(super) lines: Option<DebugInfo>,
     pub(super) unwinding: Option<Unwinding>,
-    /// Where it is in an image.
+    /// Where it is in an image; of several the first.
     pub(super) kept: Option<Kept>,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Place {
     /// When it was moved away, in ns.
     until: u64,
     pub(super) function: usize,
+    /// Where in an image it stands for this place.
+    pub(super) kept: Option<Kept>,
     /// Whether readers of the output know.
     pub(super) told: bool,
     /// Whether it is in a file that the process maps, as V8's builtins are.
@@ -66,7 +69,7 @@ pub(super) struct Place {
 impl Place {
     fn new(start: u64, size: u64, since: u64, function: usize) -> Self {
         let end = start.saturating_add(size);
-        Self { start, end, since, until: u64::MAX, function, told: false, in_file: false }
+        Self { start, end, since, until: u64::MAX, function, kept: None, told: false, in_file: false }
     }
 }
 
@@ -85,6 +88,8 @@ pub(super) struct Code {
     pages: BTreeMap<u64, Vec<usize>>,
     /// The places that have too many pages, likewise.
     large: Vec<usize>,
+    /// Bytes that the unwinding tables of all may have in an image.
+    tables: u64,
     /// Where the function that a file has under a number stands now.
     now: HashMap<(usize, u64), usize>,
 }
@@ -100,6 +105,11 @@ impl Code {
             return false;
         }
         let (number, id) = ((function.source, function.index), self.functions.len());
+        let tables = function.unwinding.as_ref().map_or(0, |unwinding| unwinding.eh_frame.len as u64);
+        if tables > 0 {
+            // As long as they are, once more for what is filled up, and a place in the table that is searched.
+            self.tables = self.tables.saturating_add(2 * tables + 128);
+        }
         self.functions.push(function);
         self.put(number, Place::new(start, size, since, id))
     }
@@ -152,6 +162,22 @@ impl Code {
         };
         let pages = start >> PAGE_SHIFT..=end.saturating_sub(1) >> PAGE_SHIFT;
         start < end && (self.pages.range(pages).any(|(_, places)| stands(places)) || stands(&self.large))
+    }
+
+    /// From where to where there are functions in a part of memory, at any time.
+    pub(super) fn span(&self, part: &Range<u64>) -> Option<Range<u64>> {
+        let pages = part.start >> PAGE_SHIFT..part.end >> PAGE_SHIFT;
+        let large = self.large.iter().filter_map(|place| self.places.get(*place));
+        let large = large.filter(|place| part.contains(&place.start)).map(|place| place.start..place.end);
+        let mut pages = self.pages.range(pages).map(|(page, _)| *page);
+        let (first, last) = (pages.next(), pages.next_back());
+        let small = first.map(|first| first << PAGE_SHIFT..(last.unwrap_or(first) + 1) << PAGE_SHIFT);
+        small.into_iter().chain(large).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+    }
+
+    /// The most bytes that the unwinding tables of all functions so far have in an image.
+    pub(super) fn tables(&self) -> u64 {
+        self.tables
     }
 
     fn since(&self, place: usize) -> u64 {

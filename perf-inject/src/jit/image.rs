@@ -139,6 +139,7 @@ pub struct Image<W> {
     out: Output<W>,
     target: Target,
     text_end: u64,
+    frames_at: Option<u64>,
     symbols: Symbols,
     lines: Lines,
     frames: Frames,
@@ -156,11 +157,21 @@ impl<W: Write + Seek> Image<W> {
             out: Output { out, at: 0 },
             target,
             text_end: TEXT_OFFSET,
+            frames_at: None,
             symbols: Symbols::new(target),
             lines: Lines::new(target),
             frames: Frames::new(target),
             id,
         }
+    }
+
+    /// The same; unwinding information stands at this offset, or behind the code if that ends later. It does even if no
+    /// function has any: libunwind goes by frame pointers where a table does not know an address, and gives up where
+    /// there is no table.
+    #[must_use]
+    pub fn with_frames_at(mut self, offset: u64) -> Self {
+        self.frames_at = Some(offset);
+        self
     }
 
     /// Writes a function. Functions come in the order of their offsets.
@@ -188,14 +199,15 @@ impl<W: Write + Seek> Image<W> {
     /// # Errors
     /// Where they have no room in what the format can say, or the file cannot be written.
     pub fn finish(self) -> Result<Written, ImageError> {
-        let Self { mut out, target, text_end, symbols, lines, frames, mut id } = self;
+        let Self { mut out, target, text_end, frames_at, symbols, lines, frames, mut id } = self;
         let text = TEXT_OFFSET..text_end;
         let lines_left_out = lines.left_out();
-        let (frames, without_unwinding) = frames.write(elf::aligned(text_end, frames::ALIGN)?)?;
+        let at = elf::aligned(text_end.max(frames_at.unwrap_or(0)), frames::ALIGN)?;
+        let (frames, without_unwinding) = frames.write(at, frames_at.is_some())?;
 
         let mut parts = Parts::new(target, &text);
         if let Some(frames) = frames {
-            parts.add_frames(frames.frames, frames.table)?;
+            parts.add_frames(frames.frames, frames.table, at)?;
         }
         parts.add_lines(lines.write(&text)?)?;
         parts.add_symbols(symbols)?;

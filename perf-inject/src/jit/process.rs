@@ -1,18 +1,20 @@
 //! A process with jitted code: what tells of its functions, and the images that those go into which are hit.
 
 use std::io::BufWriter;
+use std::ops::Range;
 
 use bstr::{BString, ByteSlice as _};
 use perf_format::Endian;
 use perf_format::record::{MapFile, Mmap2};
 
 use super::Images;
-use super::code::{Code, Function, Kept, Name};
+use super::arrange::{self, Arrangement, AsInMemory};
+use super::code::{Code, Function, Kept, Name, Place};
 use super::dump::{Body, Dump};
 use super::image::{self, Image, ImageError, Layout, Target, Written};
 use super::perf_map::PerfMap;
 use super::summary::JitSummary;
-use crate::limits::NO_CODE_AT_MOST;
+use crate::limits::{NO_CODE_AT_MOST, UNWINDING_IMAGES_AT_MOST};
 
 /// What tells of functions.
 #[derive(Debug)]
@@ -26,8 +28,42 @@ pub(super) enum Source {
 struct Open {
     image: usize,
     target: Target,
-    layout: Layout,
-    functions: Vec<usize>,
+    arrangement: Arrangement,
+    /// Whether stacks will be unwound with its tables.
+    unwinds: bool,
+    /// Their offsets.
+    functions: Vec<(u64, usize)>,
+}
+
+/// How functions are kept.
+pub(super) struct Keep<'k> {
+    pub(super) pid: i32,
+    /// The machine of functions whose source does not say.
+    pub(super) machine: u16,
+    /// An image for each.
+    pub(super) per_function: bool,
+    /// Those with unwinding tables as far from each other as in memory.
+    pub(super) as_in_memory: bool,
+    /// Whether nothing is known to be mapped there.
+    pub(super) is_free: &'k dyn Fn(&Range<u64>) -> bool,
+    pub(super) images: &'k dyn Images,
+}
+
+/// Where readers find a function.
+pub(super) struct Told<'t> {
+    pub(super) image: &'t BString,
+    /// Bytes from the image's start.
+    pub(super) offset: u64,
+    /// Where they find the unwinding tables of the image, if it is a new one.
+    pub(super) tables: Option<Tables>,
+}
+
+/// Addresses that an image's unwinding tables get, and their offset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) offset: u64,
 }
 
 /// What is known of a process.
@@ -44,7 +80,11 @@ pub(super) struct Process {
     pub(super) missing: Option<String>,
     /// The names of its images, as readers find them.
     images: Vec<BString>,
-    open: Option<Open>,
+    open: Vec<Open>,
+    /// The addresses that unwinding tables have got.
+    tables: Vec<Range<u64>>,
+    /// When its dump was mapped, in ns.
+    pub(super) marked_at: u64,
     samples: u64,
     named_before: u64,
     named_after: u64,
@@ -119,62 +159,139 @@ impl Process {
         damage
     }
 
-    /// Where a function stands in an image, and the image's name. It gets a place if it has none.
-    pub(super) fn keep(
-        &mut self,
-        pid: i32,
-        id: usize,
-        machine: u16,
-        per_function: bool,
-        images: &dyn Images,
-    ) -> Option<(Kept, &BString)> {
-        let function = self.code.functions.get(id)?;
-        let kept = match function.kept {
-            Some(kept) => kept,
-            None => {
-                let (size, index) = (function.size, function.index);
-                let target = match self.sources.get(function.source)? {
-                    Source::Dump(dump) => {
-                        let header = dump.header();
-                        Target { machine: u16::try_from(header.elf_mach).unwrap_or(0), endian: header.endian }
-                    }
-                    Source::PerfMap(_) => Target { machine, endian: Endian::NATIVE },
-                };
-                if self.open.as_ref().is_none_or(|open| open.target != target) {
-                    let name = image_name(pid, self.images.len(), per_function.then_some(index));
-                    self.open = Some(Open {
-                        image: self.images.len(),
-                        target,
-                        layout: Layout::default(),
-                        functions: Vec::new(),
-                    });
-                    self.images.push(images.path(&name));
+    /// Gives what stands at a place a place in an image, if it has none.
+    pub(super) fn keep(&mut self, place: usize, how: &Keep<'_>) -> Option<Told<'_>> {
+        let mut tables = None;
+        if self.code.places.get(place)?.kept.is_none() {
+            let kept = match how.as_in_memory.then(|| self.keep_as_in_memory(place, how)).flatten() {
+                Some((kept, new)) => {
+                    tables = new;
+                    kept
                 }
-                let open = self.open.as_mut()?;
-                let kept = Kept { image: open.image, offset: open.layout.place(size)? };
-                open.functions.push(id);
-                self.code.functions.get_mut(id)?.kept = Some(kept);
-                kept
-            }
-        };
-        Some((kept, self.images.get(kept.image)?))
+                None => self.keep_packed(place, how)?,
+            };
+            let Place { kept: place_kept, function, .. } = self.code.places.get_mut(place)?;
+            *place_kept = Some(kept);
+            self.code.functions.get_mut(*function)?.kept.get_or_insert(kept);
+        }
+        let kept = self.code.places.get(place)?.kept?;
+        Some(Told { offset: kept.offset, image: self.images.get(kept.image)?, tables })
     }
 
-    /// Writes the image that functions went into since the last one. `None` where there were none.
+    fn keep_packed(&mut self, place: usize, how: &Keep<'_>) -> Option<Kept> {
+        let id = self.code.places.get(place)?.function;
+        let function = self.code.functions.get(id)?;
+        if let Some(kept) = function.kept {
+            return Some(kept);
+        }
+        let (size, index, target) = (function.size, function.index, self.target(function, how)?);
+        let is_it = |open: &Open| open.target == target && matches!(open.arrangement, Arrangement::Packed(_));
+        let at = match self.open.iter().position(is_it).filter(|_| !how.per_function) {
+            Some(at) => at,
+            None => {
+                let arrangement = Arrangement::Packed(Layout::default());
+                self.open(target, arrangement, how.per_function.then_some(index), how)
+            }
+        };
+        let open = self.open.get_mut(at)?;
+        let Arrangement::Packed(layout) = &mut open.arrangement else { return None };
+        let offset = layout.place(size)?;
+        open.functions.push((offset, id));
+        Some(Kept { image: open.image, offset })
+    }
+
+    /// The same in an image whose functions are as far from each other as in memory, with the place of its tables if it
+    /// is a new one.
+    fn keep_as_in_memory(&mut self, place: usize, how: &Keep<'_>) -> Option<(Kept, Option<Tables>)> {
+        let &Place { start, end, function: id, .. } = self.code.places.get(place)?;
+        let function = self.code.functions.get(id)?;
+        function.unwinding.as_ref().filter(|unwinding| unwinding.eh_frame.len > 0)?;
+        let target = self.target(function, how)?;
+        for open in self.open.iter_mut().filter(|open| open.target == target) {
+            if let Arrangement::AsInMemory(image) = &mut open.arrangement
+                && let Some(offset) = image.place(start, end - start)
+            {
+                open.functions.push((offset, id));
+                return Some((Kept { image: open.image, offset }, None));
+            }
+        }
+        let of_memory = |open: &&Open| matches!(open.arrangement, Arrangement::AsInMemory(_));
+        if self.open.iter().filter(of_memory).count() >= UNWINDING_IMAGES_AT_MOST {
+            return None;
+        }
+        let is_free = |range: &Range<u64>| {
+            let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
+            (how.is_free)(range)
+                && !self.code.is_between(range.start, range.end, u64::MAX)
+                && !self.tables.iter().any(overlaps)
+        };
+        let functions = self.code.span(&arrange::window(start))?;
+        let number = self.tables.len() as u64;
+        let mut image = AsInMemory::new(functions, self.code.tables(), number, is_free)?;
+        let offset = image.place(start, end - start)?;
+        let at = image.tables();
+        let tables = Tables { start: at.start, len: at.end - at.start, offset: image.tables_at() };
+        self.tables.push(at);
+        let open = self.open(target, Arrangement::AsInMemory(image), None, how);
+        let open = self.open.get_mut(open)?;
+        open.functions.push((offset, id));
+        Some((Kept { image: open.image, offset }, Some(tables)))
+    }
+
+    fn target(&self, function: &Function, how: &Keep<'_>) -> Option<Target> {
+        Some(match self.sources.get(function.source)? {
+            Source::Dump(dump) => {
+                let header = dump.header();
+                Target { machine: u16::try_from(header.elf_mach).unwrap_or(0), endian: header.endian }
+            }
+            Source::PerfMap(_) => Target { machine: how.machine, endian: Endian::NATIVE },
+        })
+    }
+
+    /// Opens an image; tells which of those that are open it is.
+    fn open(
+        &mut self,
+        target: Target,
+        arrangement: Arrangement,
+        of_function: Option<u64>,
+        how: &Keep<'_>,
+    ) -> usize {
+        let image = self.images.len();
+        self.images.push(how.images.path(&image_name(how.pid, image, of_function)));
+        self.open.push(Open { image, target, arrangement, unwinds: how.as_in_memory, functions: Vec::new() });
+        self.open.len() - 1
+    }
+
+    /// Writes the next image that is open. `None` where there is none.
     pub(super) fn close_image(
         &mut self,
         images: &mut dyn Images,
     ) -> Option<(&BString, Result<Written, ImageError>)> {
-        let Open { image, target, functions, .. } = self.open.take()?;
+        let next = (!self.open.is_empty()).then(|| self.open.remove(0));
+        let Open { image, target, arrangement, unwinds, mut functions } = next?;
+        functions.sort_unstable();
         let path = self.images.get(image)?;
         let name = path.rsplit(|byte| *byte == b'/').next()?.to_str_lossy().into_owned();
         let Self { code, sources, missing, .. } = self;
         let written = images.write(&name, &mut |file| {
             let mut image = Image::new(BufWriter::new(file), target);
-            for id in &functions {
+            let tables_at = match &arrangement {
+                Arrangement::AsInMemory(arrangement) => Some(arrangement.tables_at()),
+                Arrangement::Packed(_) => None,
+            };
+            if unwinds {
+                image = image.with_frames_at(tables_at.unwrap_or(0));
+            }
+            for (offset, id) in &functions {
                 let Some(function) = code.functions.get(*id) else { continue };
                 match body(sources, function) {
-                    Ok(body) => add(&mut image, function, &body)?,
+                    Ok(mut body) => {
+                        if unwinds && tables_at.is_none() {
+                            // Tables with wrong distances are worse than none.
+                            body.frames.clear();
+                        }
+                        add(&mut image, function, *offset, &body)?;
+                    }
                     Err(why) => _ = missing.get_or_insert(why),
                 }
             }
@@ -223,9 +340,9 @@ fn body(sources: &mut [Source], function: &Function) -> Result<Body, String> {
 fn add<W: std::io::Write + std::io::Seek>(
     image: &mut Image<W>,
     function: &Function,
+    offset: u64,
     body: &Body,
 ) -> Result<(), ImageError> {
-    let Some(Kept { offset, .. }) = function.kept else { return Ok(()) };
     let lines = body.lines(function);
     let lines: Vec<_> = lines
         .iter()
@@ -248,11 +365,12 @@ fn add<W: std::io::Write + std::io::Seek>(
     })
 }
 
-/// The name of a process's image: of the first, of a later one, or of a function's own.
+/// The name of a process's image: of the first, of a later one, or of a function's own, as perf names it. perf with libdw
+/// takes what begins with `/tmp/jitted-` for its own images, which begin where the map does.
 fn image_name(pid: i32, number: usize, of_function: Option<u64>) -> String {
     match (of_function, number) {
         (Some(index), _) => format!("jitted-{pid}-{index}.so"),
-        (None, 0) => format!("jitted-{pid}.so"),
-        (None, later) => format!("jitted-{pid}.{later}.so"),
+        (None, 0) => format!("jit-{pid}.so"),
+        (None, later) => format!("jit-{pid}.{later}.so"),
     }
 }

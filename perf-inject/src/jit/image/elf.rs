@@ -84,9 +84,10 @@ impl Parts {
         Ok(())
     }
 
-    /// Unwinding information goes right behind the code, into its segment: what maps the code of an image maps this
+    /// Unwinding information goes behind the code, into its segment: what maps the code of an image maps this
     /// as well, which libunwind asks for.
-    pub(super) fn add_frames(&mut self, frames: Vec<u8>, table: Vec<u8>) -> Result<(), ImageError> {
+    pub(super) fn add_frames(&mut self, frames: Vec<u8>, table: Vec<u8>, at: u64) -> Result<(), ImageError> {
+        self.end = self.end.max(at);
         let of = |align| SectionHeader {
             sh_flags: elf::SHF_ALLOC,
             sh_addralign: align,

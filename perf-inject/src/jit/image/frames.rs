@@ -101,12 +101,12 @@ impl Frames {
         });
     }
 
-    /// The sections for a place in the image, if there is anything to say in them; and how many functions go
-    /// without.
+    /// The sections for a place in the image, if there is anything to say in them or they are asked for `in_any_case`;
+    /// and how many functions go without.
     ///
     /// # Errors
     /// Where they are too large for their pointers.
-    pub(super) fn write(self, at: u64) -> Result<(Option<Sections>, u64), ImageError> {
+    pub(super) fn write(self, at: u64, in_any_case: bool) -> Result<(Option<Sections>, u64), ImageError> {
         let Self { target, mut bytes, functions, mut left_out } = self;
         let mut section = WrittenFrames(EndianVec::new(target.gimli_endian()));
         let mut table = FrameTable::default();
@@ -134,7 +134,7 @@ impl Frames {
         }
         table.write_eh_frame(&mut section).map_err(written)?;
         let mut frames = section.0.into_vec();
-        if frames.is_empty() {
+        if frames.is_empty() && !in_any_case {
             return Ok((None, left_out));
         }
         // The end, for those who read on until one comes.
