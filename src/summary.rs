@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
 use bstr::ByteSlice as _;
+use perf_inject::jit::JitSummary;
 use perf_inject::{Ended, IdSummary};
 use serde::Serialize;
 
@@ -24,6 +25,7 @@ struct Summary {
     samples: u64,
     bytes: Bytes,
     dsos: Option<Dsos>,
+    jit: Vec<Jitted>,
     odd_records: BTreeMap<String, u64>,
     lost: Option<Lost>,
     error: Option<String>,
@@ -61,6 +63,7 @@ impl Summary {
             samples: passed.samples,
             bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
             dsos: ended.ids.as_ref().map(Dsos::of),
+            jit: ended.jit.iter().map(Jitted::of).collect(),
             odd_records: odd.collect(),
             lost: ended.lost.map(Lost::of),
             error: error.map(|error| format!("{error:#}")),
@@ -80,6 +83,36 @@ impl Dsos {
             injected: ids.injected.iter().map(|(origin, count)| (origin.to_string(), *count)).collect(),
             unproven: ids.unproven,
             missing: missing.collect(),
+        }
+    }
+}
+
+/// The jitted code of one process.
+#[derive(Debug, Serialize)]
+struct Jitted {
+    pid: i32,
+    path: Option<String>,
+    missing: Option<String>,
+    functions: u64,
+    kept: u64,
+    images: Vec<String>,
+    samples: u64,
+    named_before: u64,
+    named_after: u64,
+}
+
+impl Jitted {
+    fn of(jit: &JitSummary) -> Self {
+        Self {
+            pid: jit.pid,
+            path: jit.path.as_ref().map(|path| path.display().to_string()),
+            missing: jit.missing.clone(),
+            functions: jit.functions,
+            kept: jit.kept,
+            images: jit.images.iter().map(|image| image.to_str_lossy().into_owned()).collect(),
+            samples: jit.samples,
+            named_before: jit.named_before,
+            named_after: jit.named_after,
         }
     }
 }
@@ -112,7 +145,7 @@ pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { records, samples, bytes, dsos, odd_records, lost, .. } = summary;
+    let Summary { records, samples, bytes, dsos, jit, odd_records, lost, .. } = summary;
     let mut text = String::new();
     let mut row = |name: &str, what: String| text += &format!("{name:<12} {}\n", one_line(what));
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
@@ -139,6 +172,28 @@ fn table(summary: &Summary) -> String {
         for Missing { name, reason } in &dsos.missing {
             row("", format!("  {name}: {reason}"));
         }
+    }
+    for process in jit {
+        let Jitted { pid, path, missing, functions, kept, images, samples, named_before, named_after } =
+            process;
+        row(
+            "jitted code",
+            format!("process {pid}: {}", path.as_deref().unwrap_or("nothing that tells of it")),
+        );
+        if let Some(missing) = missing {
+            row("", missing.clone());
+        }
+        row(
+            "",
+            format!(
+                "{} functions read, {} kept in {} images",
+                grouped(*functions),
+                grouped(*kept),
+                images.len()
+            ),
+        );
+        let [samples, before, after] = [samples, named_before, named_after].map(|count| grouped(*count));
+        row("", format!("{samples} samples, {before} of them with a name before and {after} now"));
     }
     if let Some(Lost { bytes, places, .. }) = lost {
         row("lost", format!("{} bytes in {} places", grouped(*bytes), grouped(*places)));
