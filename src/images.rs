@@ -1,7 +1,8 @@
-//! The directory that images of jitted code go into: each is made without a name, and takes it when it is whole, so
-//! that no link is followed and no file is written into.
+//! The directory that images of jitted code go into: each is a new file without a name, and takes one that is free when
+//! it is whole, so that no link is followed, and no file is written into or replaced.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,11 @@ impl Images for ImageDir {
         self.dir.join(name).as_os_str().as_bytes().into()
     }
 
+    fn is_free(&self, name: &str) -> bool {
+        // What cannot be looked at is in the way, too.
+        fs::symlink_metadata(self.dir.join(name)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn write(
         &mut self,
         name: &str,
@@ -46,7 +52,7 @@ impl Images for ImageDir {
     ) -> Result<Written, ImageError> {
         let mut image = Replacement::new(self.dir.join(name), MODE)?;
         let written = fill(&mut image.file)?;
-        image.finish()?;
+        image.finish_new()?;
         Ok(written)
     }
 }

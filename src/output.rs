@@ -91,13 +91,28 @@ impl Replacement {
             Some(name) => name,
             None => {
                 // A name that is taken cannot be given; one that is free can be, and then takes the other's place.
-                let file = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                let link = |name: &Path| Ok(linkat(CWD, &*file, CWD, name, AtFlags::SYMLINK_FOLLOW)?);
-                beside().make_in(folder(&self.target), link)?.into_temp_path()
+                beside().make_in(folder(&self.target), |name| link(&self.file, name))?.into_temp_path()
             }
         };
         Ok(name.persist(&self.target)?)
     }
+
+    /// Gives it its name, which nothing has.
+    ///
+    /// # Errors
+    /// Where something has it.
+    pub(crate) fn finish_new(self) -> io::Result<()> {
+        match self.name {
+            Some(name) => Ok(name.persist_noclobber(&self.target)?),
+            None => link(&self.file, &self.target),
+        }
+    }
+}
+
+/// Gives a file without a name one that is free.
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, &*file, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// Names that nobody looks for.

@@ -62,7 +62,10 @@ pub trait Images: std::fmt::Debug + Send {
     /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
     fn path(&self, name: &str) -> BString;
 
-    /// Makes a file of that name, which has the name when it is whole.
+    /// Whether nothing has that name. What is there may belong to another recording, and stays.
+    fn is_free(&self, name: &str) -> bool;
+
+    /// Makes a new file of that name, which has the name when it is whole.
     ///
     /// # Errors
     /// Where that cannot be done.
@@ -368,7 +371,9 @@ impl Jit {
             if found.is_none() && process.read_on() {
                 found = process.code.find(addr, at);
             }
-            process.missed |= found.is_none();
+            if found.is_none() {
+                process.miss(addr, at);
+            }
         }
 
         let Some(place) = found else { return Ok(named) };
@@ -548,10 +553,11 @@ impl Tool for Jit {
         self.close_images(inject)?;
         for pid in self.pids() {
             let Some(process) = self.processes.get_mut(&pid) else { continue };
-            if process.missed && process.read_on() {
+            let late = process.told_late();
+            if late > 0 {
                 log::warn!(
-                    "process {pid} wrote of its code after samples of it had passed: inject --jit once more, from \
-                     the output, when it has ended"
+                    "of {late} functions process {pid} told when samples had passed that hit them: let the output go \
+                     through inject --jit once more"
                 );
             }
             self.tell_damage(pid)?;

@@ -24,3 +24,7 @@ pub(crate) const EARLY_AT_MOST: usize = 1 << 18;
 /// How many images of a process with unwinding tables may be open at once: one for each function that stood at an
 /// address. Where code is made over and over at one place, later functions go without tables.
 pub(crate) const UNWINDING_IMAGES_AT_MOST: usize = 8;
+
+/// How many addresses of a process are noted at the most that nothing tells of when a sample hits them: to say in the
+/// end that it was told later.
+pub(crate) const MISSED_AT_MOST: usize = 1 << 12;

@@ -14,7 +14,7 @@ use super::dump::{Body, Dump};
 use super::image::{self, Image, ImageError, Layout, Target, Written};
 use super::perf_map::PerfMap;
 use super::summary::JitSummary;
-use crate::limits::{NO_CODE_AT_MOST, UNWINDING_IMAGES_AT_MOST};
+use crate::limits::{MISSED_AT_MOST, NO_CODE_AT_MOST, UNWINDING_IMAGES_AT_MOST};
 
 /// What tells of functions.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ pub(super) struct Process {
     /// The dumps that it mapped, whether or not they could be read.
     markers: Vec<(BString, MapFile)>,
     pub(super) asked_for_map: bool,
-    /// Whether a sample hit code that nothing told of.
-    pub(super) missed: bool,
+    /// What samples hit that nothing told of yet, and when.
+    missed: Vec<(u64, u64)>,
     /// Why there are no names, or fewer.
     pub(super) missing: Option<String>,
     /// The names of its images, as readers find them.
@@ -128,6 +128,23 @@ impl Process {
             };
         }
         any
+    }
+
+    /// Notes an address that nothing tells of yet, at a time in ns.
+    pub(super) fn miss(&mut self, addr: u64, time: u64) {
+        if self.missed.len() < MISSED_AT_MOST {
+            self.missed.push((addr, time));
+        }
+    }
+
+    /// How many functions were told when samples of them had passed, of those that were noted.
+    pub(super) fn told_late(&mut self) -> usize {
+        self.read_on();
+        let Self { code, missed, .. } = self;
+        let mut late: Vec<_> = missed.drain(..).filter_map(|(addr, time)| code.find(addr, time)).collect();
+        late.sort_unstable();
+        late.dedup();
+        late.len()
     }
 
     pub(super) fn has_dump(&self) -> bool {
@@ -257,7 +274,15 @@ impl Process {
         how: &Keep<'_>,
     ) -> usize {
         let image = self.images.len();
-        self.images.push(how.images.path(&image_name(how.pid, image, of_function)));
+        let numbers = if of_function.is_some() { 0 } else { image }..;
+        let mut names = numbers.map(|number| image_name(how.pid, number, of_function));
+        // Those that are open take theirs later.
+        let is_taken =
+            |path: &BString| self.open.iter().any(|open| self.images.get(open.image) == Some(path));
+        let mut paths =
+            names.by_ref().filter(|name| how.images.is_free(name)).map(|name| how.images.path(&name));
+        let path = paths.find(|path| !is_taken(path)).unwrap_or_default();
+        self.images.push(path);
         self.open.push(Open { image, target, arrangement, unwinds: how.as_in_memory, functions: Vec::new() });
         self.open.len() - 1
     }
@@ -368,9 +393,9 @@ fn add<W: std::io::Write + std::io::Seek>(
 /// The name of a process's image: of the first, of a later one, or of a function's own, as perf names it. perf with libdw
 /// takes what begins with `/tmp/jitted-` for its own images, which begin where the map does.
 fn image_name(pid: i32, number: usize, of_function: Option<u64>) -> String {
-    match (of_function, number) {
-        (Some(index), _) => format!("jitted-{pid}-{index}.so"),
-        (None, 0) => format!("jit-{pid}.so"),
-        (None, later) => format!("jit-{pid}.{later}.so"),
+    let number = if number == 0 { String::new() } else { format!(".{number}") };
+    match of_function {
+        Some(index) => format!("jitted-{pid}-{index}{number}.so"),
+        None => format!("jit-{pid}{number}.so"),
     }
 }
