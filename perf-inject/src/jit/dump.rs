@@ -5,10 +5,17 @@ use std::path::PathBuf;
 
 use bstr::BString;
 use perf_format::Error;
-use perf_format::jitdump::{DebugInfo, Header, JitDump, Kind, Line, Unwinding};
+use perf_format::jitdump::{DebugInfo, Extent, Header, JitDump, Kind, Line, Unwinding};
 
 use super::clock::Clock;
 use super::code::{Code, Function, Name};
+
+/// What V8 adds to the addresses of its lines, in bytes: the size of the header of perf's images, which perf took off
+/// once.
+const V8_ADDS: u64 = 0x40;
+
+/// How many tables of lines are looked at to see whether they are V8's.
+const TABLES_LOOKED_AT: u32 = 64;
 
 /// A dump that is being read.
 #[derive(Debug)]
@@ -19,6 +26,9 @@ pub(super) struct Dump {
     /// What the next function brings along.
     lines: Option<DebugInfo>,
     unwinding: Option<Unwinding>,
+    /// How many tables of lines were looked at, and how many began by as much late as V8's do.
+    tables: u32,
+    late: u32,
     /// What was wrong with it first, and that ended it if `ended`.
     pub(super) damage: Option<Error>,
     ended: bool,
@@ -32,6 +42,7 @@ pub(super) struct Body {
     pub(super) name: BString,
     pub(super) code: Vec<u8>,
     pub(super) lines: Vec<u8>,
+    pub(super) lines_late_by: u64,
     pub(super) frames: Vec<u8>,
     pub(super) header_size: u64,
 }
@@ -48,7 +59,18 @@ impl Dump {
     }
 
     pub(super) fn new(dump: JitDump<File>, path: PathBuf, clock: Clock) -> Self {
-        Self { path, dump, clock, lines: None, unwinding: None, damage: None, ended: false, crowded: false }
+        Self {
+            path,
+            dump,
+            clock,
+            lines: None,
+            unwinding: None,
+            tables: 0,
+            late: 0,
+            damage: None,
+            ended: false,
+            crowded: false,
+        }
     }
 
     pub(super) fn header(&self) -> Header {
@@ -90,6 +112,7 @@ impl Dump {
                     true
                 }
                 Kind::DebugInfo(lines) => {
+                    self.look_at(&lines);
                     self.lines = Some(lines);
                     true
                 }
@@ -104,6 +127,22 @@ impl Dump {
         self.dump.offset() > before
     }
 
+    /// Looks where a table of lines begins.
+    fn look_at(&mut self, lines: &DebugInfo) {
+        if self.tables < TABLES_LOOKED_AT && lines.nr_entry > 0 {
+            let first = Extent { len: 8, ..lines.entries };
+            let first = self.dump.bytes(first).ok().and_then(|bytes| lines.endian.u64_at(&bytes, 0));
+            self.tables += 1;
+            self.late += u32::from(first == lines.code_addr.checked_add(V8_ADDS));
+        }
+    }
+
+    /// By how many bytes all lines are later than their code.
+    fn lines_late_by(&self) -> u64 {
+        // A function of another runtime may begin with that much that is of no line; nearly all do not.
+        if self.late * 10 > self.tables * 9 { V8_ADDS } else { 0 }
+    }
+
     /// Reads what an image needs of a function.
     pub(super) fn body(&mut self, function: &Function) -> Result<Body, Error> {
         let mut body = Body::default();
@@ -115,6 +154,7 @@ impl Dump {
         }
         if let Some(lines) = &function.lines {
             body.lines = self.dump.bytes(lines.entries)?;
+            body.lines_late_by = self.lines_late_by();
         }
         if let Some(unwinding) = &function.unwinding {
             body.frames = self.dump.bytes(unwinding.eh_frame)?;
@@ -128,6 +168,11 @@ impl Dump {
 impl Body {
     /// Its lines. Those of a table that cannot be read are left out.
     pub(super) fn lines(&self, function: &Function) -> Vec<Line<'_>> {
-        function.lines.as_ref().and_then(|lines| lines.lines(&self.lines).ok()).unwrap_or_default()
+        let lines = function.lines.as_ref().and_then(|lines| lines.lines(&self.lines).ok());
+        let mut lines = lines.unwrap_or_default();
+        for line in &mut lines {
+            line.addr = line.addr.saturating_sub(self.lines_late_by);
+        }
+        lines
     }
 }

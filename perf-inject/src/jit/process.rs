@@ -141,7 +141,9 @@ impl Process {
     pub(super) fn told_late(&mut self) -> usize {
         self.read_on();
         let Self { code, missed, .. } = self;
-        let mut late: Vec<_> = missed.drain(..).filter_map(|(addr, time)| code.find(addr, time)).collect();
+        let late = missed.drain(..).filter_map(|(addr, time)| code.find(addr, time));
+        let is_told = |place: &usize| code.places.get(*place).is_some_and(|place| place.told);
+        let mut late: Vec<_> = late.filter(|place| !is_told(place)).collect();
         late.sort_unstable();
         late.dedup();
         late.len()
