@@ -3,7 +3,6 @@
 //! first record that hits it.
 
 use std::fs::File;
-use std::io;
 
 use bstr::{BString, ByteSlice as _};
 use hashbrown::HashMap;
@@ -266,7 +265,7 @@ impl Jit {
                 process.read_on();
             }
             // Most processes have none.
-            Err(NoNames::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(why) if why.is_missing() => {}
             Err(why) => {
                 log::warn!("no names for the jitted code of process {pid}: {why}");
                 process.missing.get_or_insert(why.to_string());

@@ -81,6 +81,13 @@ pub enum NoNames {
     },
 }
 
+impl NoNames {
+    /// Whether there is no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// The pid in the name that a process maps its dump by, `jit-PID.dump`: its own in its innermost namespace.
 pub(super) fn pid_of_marker(name: &BStr) -> Option<u32> {
     let base = name.rsplit(|byte| *byte == b'/').next()?;
@@ -128,12 +135,11 @@ impl Finder {
         pid: u32,
         places: impl Iterator<Item = (PathBuf, Option<Inode>)>,
     ) -> Result<(File, PathBuf), NoNames> {
-        let mut why = None;
+        let mut why: Option<NoNames> = None;
         for (place, inode) in places {
             match self.open(pid, &place, inode) {
                 Ok(file) => return Ok((file, place)),
-                Err(NoNames::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && why.is_some() => {}
+                Err(error) if error.is_missing() && why.as_ref().is_some_and(|why| !why.is_missing()) => {}
                 Err(error) => why = Some(error),
             }
         }
