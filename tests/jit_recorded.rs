@@ -1,0 +1,251 @@
+//! `--jit` on real recordings of a program that makes code as it runs (jitgen.c): perf itself says what the functions
+//! are called, and binutils whether the images are sound.
+#![cfg(target_arch = "x86_64")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{oracle, perftool, stderr};
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use tempfile::TempDir;
+
+/// A recording of jitgen, and the directory with its dump.
+struct Recorded {
+    dir: TempDir,
+    /// Its file.
+    file: PathBuf,
+}
+
+/// Records jitgen, with these options of `perf record` and those of its own; `None` where perf may not.
+fn record(options: &[&str], jitgen: &[&str]) -> Option<Recorded> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("recorded");
+    for name in ["home", "dumps", "out"] {
+        fs::create_dir(dir.path().join(name)).expect("made");
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jitgen.c");
+    let program = dir.path().join("jitgen");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-fno-omit-frame-pointer", "-o"]).arg(&program).arg(source);
+    let built = cc.output().expect("cc is where Rust links");
+    assert!(built.status.success(), "{}", stderr(&built));
+    let mut perf = Command::new("perf");
+    perf.args(["record", "-q", "-k", "1", "-e", "cpu-clock:u", "-F", "4000"]).args(options);
+    // It says nothing: standard output may be the recording.
+    perf.args(["-o", if options.contains(&"-") { "-" } else { "recorded" }, "--"]);
+    perf.arg(&program).args(jitgen).arg("dumps").current_dir(dir.path()).stdin(Stdio::null());
+    if options.contains(&"-") {
+        perf.stdout(File::create(&file).expect("a file"));
+    }
+    let output = perf.stderr(Stdio::piped()).output().expect("perf runs");
+    let recorded = fs::metadata(&file).is_ok_and(|meta| meta.len() > 20_000);
+    if !output.status.success() || !recorded {
+        oracle::cannot_record(&stderr(&output));
+        return None;
+    }
+    Some(Recorded { dir, file })
+}
+
+impl Recorded {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs perf, as somebody who has no build-ids cached.
+    fn perf(&self, args: &[&str], input: &Path) -> Vec<u8> {
+        let mut perf = Command::new("perf");
+        perf.args(args).args(["-i", "-"]).current_dir(self.dir.path());
+        perf.env("HOME", self.path("home")).env("DEBUGINFOD_URLS", "");
+        // Of a pipe's stream in a file it knows nothing unless it comes through standard input.
+        match fs::read(input).expect("there").get(8) {
+            Some(16) => perf.stdin(File::open(input).expect("there")),
+            _ => perf.arg("-i").arg(input).stdin(Stdio::null()),
+        };
+        let output = perf.output().expect("perf runs");
+        assert!(output.status.success(), "perf {args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("out of order"), "perf {args:?}: {}", stderr(&output));
+        output.stdout
+    }
+
+    /// Perf's own way, in a file. It writes an image for each function beside the dump.
+    fn by_perf(&self, input: &Path) -> PathBuf {
+        let out = self.path("by-perf");
+        self.perf(&["inject", "--jit", "-o", out.to_str().expect("text")], input);
+        out
+    }
+
+    /// Our way, in a file; images are beside it.
+    fn by_perftool(&self, args: &[&str]) -> PathBuf {
+        let out = self.path("out/by-perftool");
+        let mut command = perftool(&["inject", "--strict"]);
+        command.args(args).arg("-i").arg(&self.file).arg("-o").arg(&out).stdin(Stdio::null());
+        let output = command.output().expect("it runs");
+        assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+        out
+    }
+
+    /// A line for each sample with its thread and time, and one for each frame with its name. What perf cannot name it
+    /// prints in different ways.
+    fn names(&self, input: &Path) -> Vec<String> {
+        let script = self.perf(&["script", "--no-inline", "-F", "comm,tid,time,ip,sym"], input);
+        let script = String::from_utf8_lossy(&script);
+        let lines = script.lines().map(|line| match line.strip_prefix('\t') {
+            // The address is one in a file, and files differ.
+            Some(frame) => frame.trim_start().split_once(' ').map_or("", |(_, name)| name).to_owned(),
+            None => line.trim_end().to_owned(),
+        });
+        lines.filter(|line| !line.is_empty()).collect()
+    }
+
+    /// The images that we wrote.
+    fn images(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("out")).expect("a directory");
+        let mut images: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        images.retain(|path| path.extension().is_some_and(|end| end == "so"));
+        images.sort();
+        images
+    }
+}
+
+/// Fails with the first line that differs: all of them would fill pages.
+#[track_caller]
+fn assert_same(ours: &[String], perfs: &[String]) {
+    let differs = ours.iter().zip(perfs).position(|(our, perfs)| our != perfs);
+    let around = |lines: &[String]| {
+        let at = differs.unwrap_or(0);
+        lines.get(at.saturating_sub(5)..(at + 2).min(lines.len())).unwrap_or_default().join("\n")
+    };
+    assert_eq!(differs, None, "ours:\n{}\nperf's:\n{}", around(ours), around(perfs));
+    assert_eq!(ours.len(), perfs.len());
+    let jitted = ours.iter().filter(|line| line.starts_with("jitted")).count();
+    assert!(jitted > 300, "samples are in jitted code: {jitted}");
+    assert!(ours.iter().any(|line| line.contains(" again(")), "some of it was made again");
+}
+
+const WITH_FRAME_POINTERS: &[&str] = &["-f", "-c", "10000"];
+
+#[test]
+fn perf_names_each_frame_as_it_does_in_its_own_output() {
+    if !oracle::perf_is_here("perf inject --jit beside ours, on a file") {
+        return;
+    }
+    let Some(recorded) = record(&["-g"], WITH_FRAME_POINTERS) else { return };
+    let perfs = recorded.names(&recorded.by_perf(&recorded.file));
+    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
+    assert_eq!(recorded.images().len(), 1);
+    assert_same(&recorded.names(&recorded.by_perftool(&["--jit=per-function"])), &perfs);
+    assert_same(&recorded.names(&recorded.by_perftool(&["--jit", "-b"])), &perfs);
+}
+
+#[test]
+fn perf_names_each_frame_of_a_pipe_as_it_does_in_its_own_output() {
+    if !oracle::perf_is_here("perf inject --jit beside ours, on a pipe's stream") {
+        return;
+    }
+    let Some(recorded) = record(&["-g", "-m", "4", "-o", "-"], WITH_FRAME_POINTERS) else { return };
+    let perfs = recorded.names(&recorded.by_perf(&recorded.file));
+    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
+    // And through to a reader that looks at the images when it wants to.
+    let out = recorded.path("out/by-pipe");
+    let mut command = perftool(&["inject", "--jit", "--strict", "--jit-dir"]);
+    command.arg(recorded.path("out")).stdin(File::open(&recorded.file).expect("there"));
+    let output = command.output().expect("it runs");
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
+    fs::write(&out, output.stdout).expect("written");
+    assert_same(&recorded.names(&out), &perfs);
+}
+
+#[test]
+fn what_was_compressed_has_the_names_that_it_has_plain() {
+    if !oracle::perf_is_here("a compressed recording of jitted code") {
+        return;
+    }
+    let Some(recorded) = record(&["-g", "-z"], WITH_FRAME_POINTERS) else { return };
+    let plain = recorded.path("plain");
+    let mut command = perftool(&["inject", "--decompress", "-i"]);
+    let output = command.arg(&recorded.file).arg("-o").arg(&plain).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let perfs = recorded.names(&recorded.by_perf(&plain));
+    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
+}
+
+#[test]
+fn readelf_finds_no_fault_and_addr2line_finds_file_and_line() {
+    let test = "readelf and addr2line on images";
+    if !oracle::perf_is_here(test) || !oracle::binutils_are_here(test) {
+        return;
+    }
+    for stacks in [&["-g"][..], &["--call-graph", "dwarf,1024"]] {
+        let Some(recorded) = record(stacks, WITH_FRAME_POINTERS) else { return };
+        recorded.by_perftool(&["--jit"]);
+        for image in recorded.images() {
+            readelf(&image);
+            addr2line(&image);
+        }
+        assert!(!recorded.images().is_empty());
+    }
+}
+
+/// Fails where readelf finds fault with what it can decode of an image.
+fn readelf(image: &Path) {
+    let mut command = Command::new("readelf");
+    command.args(["-aW", "--debug-dump=info,abbrev,line,decodedline,frames"]).arg(image).env("LC_ALL", "C");
+    let output = command.output().expect("readelf runs");
+    assert!(output.status.success());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let faults: Vec<_> =
+        said.lines().filter(|line| line.contains("Warning") || line.contains("Error")).collect();
+    assert_eq!(faults, [""; 0], "{}", image.display());
+    assert!(said.contains("FDE") && said.contains("made-1.jit"), "it has decoded both");
+}
+
+/// Fails where addr2line does not find the name, the file and the line of each function.
+fn addr2line(image: &Path) {
+    let bytes = fs::read(image).expect("there");
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let functions: Vec<_> = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text).collect();
+    let mut command = Command::new("addr2line");
+    command.args(["-f", "-e"]).arg(image);
+    command.args(functions.iter().map(|symbol| format!("{:#x}", symbol.address())));
+    let output = command.output().expect("addr2line runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let mut lines = said.lines();
+    for symbol in &functions {
+        let name = symbol.name().expect("text");
+        let number = name["jitted_".len()..].split(' ').next().and_then(|number| number.parse::<u32>().ok());
+        let number = number.expect("its name tells it");
+        assert_eq!(lines.next(), Some(name));
+        let place = format!("/src/made-{}.jit:{}", number % 7, number + 10);
+        assert_eq!(lines.next(), Some(&*place), "{name}");
+    }
+    assert!(functions.len() > 50, "{}", functions.len());
+}
+
+#[test]
+fn user_stacks_are_unwound_at_least_as_often_as_in_perfs_own_output() {
+    if !oracle::perf_is_here("user stacks in jitted code") {
+        return;
+    }
+    // Without frame pointers only the dump's tables tell.
+    let Some(recorded) = record(&["--call-graph", "dwarf,4096"], &["-c", "10000"]) else { return };
+    let whole = |file: &Path| {
+        let names = recorded.names(file);
+        let (mut time, mut whole) = ("", BTreeSet::new());
+        for line in &names {
+            if line.ends_with(':') {
+                time = line;
+            } else if line == "main" {
+                whole.insert(time);
+            }
+        }
+        whole.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let perfs = whole(&recorded.by_perf(&recorded.file)).len();
+    let ours = whole(&recorded.by_perftool(&["--jit"])).len();
+    assert!(ours >= perfs && perfs > 0, "{ours} stacks reach main; in perf's own output {perfs}");
+}
