@@ -16,6 +16,7 @@ mod delay;
 mod files;
 pub(crate) mod grow;
 pub(crate) mod inputs;
+mod jit;
 mod lists;
 mod made;
 pub(crate) mod memory;
@@ -28,8 +29,13 @@ mod rounds;
 /// A part of the benchmark that is no input's pipe: its name, and what measures it.
 type Part = (&'static str, fn(&Bench) -> anyhow::Result<Vec<Row>>);
 
-const PARTS: &[Part] =
-    &[("files", files::run), ("lists", lists::run), ("memory", memory::run), ("delay", delay::run)];
+const PARTS: &[Part] = &[
+    ("files", files::run),
+    ("lists", lists::run),
+    ("jit", jit::run),
+    ("memory", memory::run),
+    ("delay", delay::run),
+];
 
 /// Where `--picture` draws.
 const PICTURE: &str = "docs/performance.svg";
