@@ -8,6 +8,8 @@ mod common;
 mod dumps;
 #[path = "jit/images.rs"]
 mod images;
+#[path = "jit/lives.rs"]
+mod lives;
 #[path = "jit/made.rs"]
 mod made;
 #[path = "jit/names.rs"]
