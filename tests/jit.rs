@@ -8,6 +8,8 @@ mod common;
 mod dumps;
 #[path = "jit/images.rs"]
 mod images;
+#[path = "jit/live.rs"]
+mod live;
 #[path = "jit/lives.rs"]
 mod lives;
 #[path = "jit/made.rs"]

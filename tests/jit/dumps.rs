@@ -3,9 +3,13 @@
 use std::fs;
 
 use perf_format::jitdump::{HeaderWords, Id};
+use perf_format::record::{CpuMode, Misc, Mmap, Record};
 use perf_format::testing::{At, JitDumpBuilder, jit_header};
 
-use crate::made::{FORMS, Lab, PID, code, dump_of, each, function, hit, image_name};
+use crate::made::{
+    ARENA, ARENA_SIZE, FORMS, Lab, PID, begun, code, dump_of, each, function, hit, image_name, no_inode,
+    with_arena,
+};
 
 /// A recording with a sample in the second function at 200, called by the first.
 fn recording(lab: &Lab, endian: perf_format::Endian) -> Vec<u8> {
@@ -178,6 +182,43 @@ fn a_function_of_no_bytes_and_one_without_a_name_do_no_harm() {
         let stream = hit(lab.recording(endian), PID, 200, function(1) + 1, &[function(0) + 2, function(2)]);
         let done = lab.run(form, &["--jit"], &stream.finished_round().bytes()).well((form, endian));
         assert_eq!(done.at(200)[..2], BOTH, "{form:?} {endian:?}");
+    });
+}
+
+#[test]
+fn in_a_namespace_of_pids_the_dump_has_the_number_that_its_process_knows() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        let header = HeaderWords { pid: 2, ..jit_header() };
+        let functions = dump_of(endian, 100, &["a", "b"]).bytes().split_off(40);
+        lab.write_dump(2, JitDumpBuilder::with_header(endian, &header).raw(&functions));
+        let marker = lab.marker(2);
+        let stream = with_arena(begun(endian), PID);
+        let stream = stream.mapped(At::new(PID, 20), 0x7e00_0000_0000, 0x1000, &marker, no_inode());
+        let stream = hit(stream, PID, 200, function(1) + 1, &[function(0) + 2]).finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        assert_eq!(done.at(200), BOTH, "{form:?} {endian:?}");
+        assert!(lab.images().contains(&image_name(PID)), "{:?}", lab.images());
+    });
+}
+
+#[test]
+fn records_of_maps_may_be_of_the_old_kind() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(PID, dump_of(endian, 100, &["a", "b"]));
+        let marker = lab.marker(PID);
+        let mut stream = begun(endian);
+        for (start, filename, time) in
+            [(ARENA, "//anon", 10), (0x7e00_0000_0000, &*marker, 20), (ARENA, "//anon", 150)]
+        {
+            let (pid, tid, len, filename) = (PID, PID, ARENA_SIZE, filename.into());
+            let map = Record::Mmap(Mmap { pid, tid, start, len, pgoff: 0, filename });
+            stream = stream.traced(Misc::of(CpuMode::User), &map, At::new(PID, time));
+        }
+        let stream = hit(stream, PID, 200, function(1) + 1, &[function(0) + 2]).finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        assert_eq!(done.at(200), BOTH, "{form:?} {endian:?}");
     });
 }
 

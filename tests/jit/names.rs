@@ -2,7 +2,7 @@
 
 use perf_format::attr::SampleType;
 use perf_format::jitdump::Move;
-use perf_format::record::{CpuMode, Misc, Record};
+use perf_format::record::{CallchainDeferred, CpuMode, Misc, Record};
 use perf_format::sample::{StackDump, Tid};
 use perf_format::testing::{At, JitDumpBuilder, attr, callchain_attr, jit_header};
 use perf_format::{Endian, RecordType, Sample, SampleFormat};
@@ -195,6 +195,21 @@ fn a_callers_address_that_is_only_on_the_stack_is_in_the_image() {
         let done = lab.run(form, &["--jit"], &stream).well((form, endian));
         assert_eq!(done.at(200), ["own+0x0"], "{form:?} {endian:?}");
         assert_eq!(lab.functions(), set(&["own", "on the stack"]), "{form:?} {endian:?}");
+    });
+}
+
+#[test]
+fn the_part_of_a_chain_that_comes_later_has_names_too() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(PID, dump_of(endian, 100, &["own", "deferred", "never"]));
+        let stream = hit(lab.recording(endian), PID, 200, function(0), &[]);
+        let ips = [function(1) + 5].map(|ip| endian.put_u64(ip)).concat();
+        let ips = perf_format::codec::Array::new(&ips, endian);
+        let record = Record::CallchainDeferred(CallchainDeferred { cookie: 1, ips });
+        let stream = stream.traced(Misc::of(CpuMode::User), &record, At::new(PID, 210));
+        lab.run(form, &["--jit"], &stream.finished_round().bytes()).well((form, endian));
+        assert_eq!(lab.functions(), set(&["own", "deferred"]), "{form:?} {endian:?}");
     });
 }
 
