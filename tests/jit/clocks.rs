@@ -102,7 +102,7 @@ fn times_of_the_processor_become_the_recordings() {
             cap_user_time_short: 0,
             unused: [0; 6],
         };
-        let long = TimeConv { wrap: Some(wrap.clone()), ..plain.clone() };
+        let long = TimeConv { wrap: Some(wrap), ..plain.clone() };
         // The counter has 16 bits and went round: 2^16 cycles are 2^15 ns.
         let short = TimeConv {
             time_zero: AHEAD - 0x8000,
@@ -149,8 +149,8 @@ fn a_function_is_told_at_the_time_at_which_it_was_made() {
         let stream = lab.recording(endian).mmap2(At::new(8, 50), 0x1000, 0x1000, "/nowhere");
         let stream = hit(stream, PID, 200, ARENA, &[]).finished_round().bytes();
         let done = lab.run(Form::Pipe, &["--jit"], &stream).well(endian);
-        let maps = records(&done.stream).into_iter().filter(|of| of.record_type == RecordType::MMAP2);
-        let told = maps.last().expect("a map").bytes;
+        let mut maps = records(&done.stream).into_iter().filter(|of| of.record_type == RecordType::MMAP2);
+        let told = maps.next_back().expect("a map").bytes;
         assert_eq!(endian.u64_at(&told, told.len() - 8), Some(100));
         let misc = endian.u32_at(&told, 4).expect("a header");
         let misc = if endian == Endian::Little { misc & 0xffff } else { misc >> 16 };
