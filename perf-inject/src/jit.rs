@@ -7,11 +7,8 @@ use std::fs::File;
 use bstr::{BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::attr::SampleType;
-use perf_format::record::{BuildIdRecord, CallchainDeferred, Inode, MapFile, Mmap2, SizedBuildId, TimeConv};
-use perf_format::sample::{Tid, frames};
-use perf_format::{
-    BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, Sample, SampleFormat, push_build_id,
-};
+use perf_format::record::{BuildIdRecord, Comm, Inode, MapFile, Mmap2, SizedBuildId, Task, TimeConv};
+use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, push_build_id};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, Space};
 use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
@@ -23,6 +20,7 @@ mod dump;
 mod early;
 mod find;
 mod image;
+mod look_up;
 mod perf_map;
 mod process;
 mod summary;
@@ -33,10 +31,11 @@ use dump::Dump;
 use early::Early;
 pub use find::{Finder, NoNames};
 pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
-use perf_map::PerfMap;
-use process::{Keep, Named, Process, Source, Tables, Told};
+use look_up::{Asked, Found};
+use process::{Keep, Process, Source, Tables, Told};
 pub use summary::JitSummary;
 
+use crate::limits::CHILDREN_AT_MOST;
 use crate::times::Times;
 
 /// What `--jit` and `--perf-map` ask for.
@@ -84,6 +83,8 @@ pub struct Jit {
     read_at_once: bool,
     processes: HashMap<i32, Process>,
     early: Early,
+    /// Whose code processes were born with, and when, in ns.
+    born: HashMap<i32, (i32, u64)>,
     conversion: Option<TimeConv>,
     times: Times,
     addresses: Vec<u64>,
@@ -102,6 +103,7 @@ impl Jit {
             read_at_once,
             processes: HashMap::new(),
             early: Early::default(),
+            born: HashMap::new(),
             conversion: None,
             times: Times::default(),
             addresses: Vec::new(),
@@ -218,187 +220,57 @@ impl Jit {
         session: &Session,
     ) -> Result<Dump, NoNames> {
         let (file, path) = self.options.finder.dump(map)?;
-        let (header, dump, path) =
+        let (header, mut dump, path) =
             Dump::open(file, path).map_err(|(path, source)| NoNames::Damaged { path, source })?;
         if header.pid != inner {
             return Err(NoNames::OtherProcess { path, pid: header.pid });
         }
         let guess = self.options.guess_clock;
-        match Clock::of(&header, self.conversion.as_ref(), session, time, guess) {
+        let first = Dump::first_time(&mut dump);
+        match Clock::of(&header, first, self.conversion.as_ref(), session, time, guess) {
             Ok(clock) => Ok(Dump::new(dump, path, clock)),
             Err(why) => Err(NoNames::Clock { path, why }),
         }
     }
 
-    /// Tells what samples asked for that came before the mapping of their process's dump.
-    fn tell_early(
-        &mut self,
-        pid: i32,
-        record: &RawRecord<'_>,
-        session: &Session,
-        inject: &mut Injection<'_>,
-    ) -> Result<(), Error> {
-        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
-        for (addr, ask) in self.early.take(pid) {
-            for (time, own) in [(ask.first, ask.own), (ask.last, 0)] {
-                let time = Some(time).filter(|time| *time != 0);
-                let asked = Asked { pid, time, record, format: &format, session, is_known: true };
-                let named = self.hit(addr, true, &asked, inject)?;
-                if let Some(process) = self.processes.get_mut(&pid) {
-                    process.count(named, own);
-                }
-            }
+    /// A process begins, with its parent's code unless a tool made the record up.
+    fn fork(&mut self, record: &RawRecord<'_>, session: &Session) -> Result<(), Error> {
+        let task: Task = record.parse_as()?;
+        let (pid, ppid) = (task.pid.cast_signed(), task.ppid.cast_signed());
+        let Some(time) = session.evlist.time(record).filter(|time| *time != 0 && pid != ppid) else {
+            return Ok(());
+        };
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.code.end(time);
+        }
+        let has_code = self.processes.contains_key(&ppid) || self.born.contains_key(&ppid);
+        if has_code && !record.misc().has(Misc::FORK_EXEC) && self.born.len() < CHILDREN_AT_MOST {
+            self.born.insert(pid, (ppid, time));
+        } else {
+            self.born.remove(&pid);
         }
         Ok(())
     }
 
-    /// Looks for the perf map of a process that a sample hit outside all files.
-    fn perf_map(&mut self, pid: i32) {
-        let process = self.processes.entry(pid).or_default();
-        if std::mem::replace(&mut process.asked_for_map, true) {
-            return;
-        }
-        match self.options.finder.perf_map(pid.cast_unsigned()) {
-            Ok((file, path)) => {
-                log::debug!("perf map found for process {pid}: {}", path.display());
-                process.add(Source::PerfMap(PerfMap::new(file, path)));
-                process.read_on();
-            }
-            // Most processes have none.
-            Err(why) if why.is_missing() => {}
-            Err(why) => {
-                log::warn!("no names for the jitted code of process {pid}: {why}");
-                process.missing.get_or_insert(why.to_string());
-            }
-        }
-    }
-
-    /// The user's addresses of a sample, or of the part of its chain that comes later.
-    fn hits(
-        &mut self,
-        record: &RawRecord<'_>,
-        session: &Session,
-        inject: &mut Injection<'_>,
-    ) -> Result<(), Error> {
-        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
-        let is_sample = record.record_type() == RecordType::SAMPLE;
-        let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
-        let Some(Tid { pid, .. }) = tid else { return Ok(()) };
-        let pid = pid.cast_signed();
-        let is_known = self.processes.contains_key(&pid);
-        let time = session.evlist.time(record);
-        let asked = Asked { pid, time, record, format: &format, session, is_known };
-        let mut addresses = std::mem::take(&mut self.addresses);
-        addresses.clear();
-        let done = self.each_hit(&asked, &mut addresses, is_sample, inject);
-        self.addresses = addresses;
-        done
-    }
-
-    fn each_hit(
-        &mut self,
-        asked: &Asked<'_, '_>,
-        addresses: &mut Vec<u64>,
-        is_sample: bool,
-        inject: &mut Injection<'_>,
-    ) -> Result<(), Error> {
-        let Asked { record, format, .. } = *asked;
-        let mode = record.misc().cpumode();
-        let own = format.ip(record).filter(|_| is_sample && mode == CpuMode::User);
-        let chain = match is_sample {
-            true => format.callchain(record)?,
-            false => Some(record.parse_as::<CallchainDeferred<'_>>()?.ips),
-        };
-        let mode = if is_sample { mode } else { CpuMode::User };
-        let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
-        addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
-        if self.options.dumps && !self.processes.get(&asked.pid).is_some_and(Process::has_dump) {
-            let at = asked.time.unwrap_or(0);
-            addresses.iter().for_each(|addr| self.early.ask(asked.pid, *addr, at, false));
-            own.into_iter().for_each(|addr| self.early.ask(asked.pid, addr, at, true));
-        }
-        if !asked.is_known && !self.options.perf_maps {
+    /// A process executes another program: its code is gone.
+    fn exec(&mut self, record: &RawRecord<'_>, session: &Session) -> Result<(), Error> {
+        if !record.misc().has(Misc::COMM_EXEC) {
             return Ok(());
         }
-        if let Some(own) = own {
-            let named = self.hit(own, true, asked, inject)?;
-            if let Some(process) = self.processes.get_mut(&asked.pid) {
-                process.count(named, 1);
-            }
-        }
-        for addr in &*addresses {
-            self.hit(*addr, true, asked, inject)?;
-        }
-        if is_sample && format.sample_type.contains(SampleType::STACK_USER) {
-            // The callers are somewhere in it; a reader that unwinds it will need their names.
-            let sample = Sample::parse(format, record)?;
-            let stack = sample.stack_user.map_or(&[][..], |stack| stack.bytes);
-            for word in stack.chunks_exact(8).filter_map(|word| word.first_chunk()) {
-                self.hit(record.endian.u64(*word), false, asked, inject)?;
-            }
+        let comm: Comm<'_> = record.parse_as()?;
+        let pid = comm.pid.cast_signed();
+        self.born.remove(&pid);
+        if let (Some(process), Some(time)) = (self.processes.get_mut(&pid), session.evlist.time(record)) {
+            process.code.end(time);
         }
         Ok(())
-    }
-
-    /// Tells what stands at an address, if readers do not know. Of what is only perhaps one (`is_address`) nothing new
-    /// is looked for.
-    fn hit(
-        &mut self,
-        addr: u64,
-        is_address: bool,
-        asked: &Asked<'_, '_>,
-        inject: &mut Injection<'_>,
-    ) -> Result<Named, Error> {
-        let Asked { pid, time, session, .. } = *asked;
-        let at = time.unwrap_or(u64::MAX - 1);
-        let mut found = self.processes.get(&pid).and_then(|process| process.code.find(addr, at));
-        if let Some(place) = found.and_then(|place| self.place(pid, place)).filter(|place| place.told) {
-            return Ok(Named { before: place.in_file, after: true });
-        }
-        if found.is_none() && !is_address {
-            return Ok(Named::default());
-        }
-        let map = session.map_at(HOST, Space::Process(pid), addr, time);
-        let in_file = map.and_then(|map| session.dso(map.dso)).is_some_and(|dso| !is_anonymous(dso));
-        let named = Named { before: in_file, after: in_file };
-        if found.is_none() && !in_file {
-            if self.options.perf_maps {
-                self.perf_map(pid);
-            }
-            let Some(process) = self.processes.get_mut(&pid) else { return Ok(named) };
-            found = process.code.find(addr, at);
-            if found.is_none() && process.read_on() {
-                found = process.code.find(addr, at);
-            }
-            if found.is_none() {
-                process.miss(addr, at);
-            }
-        }
-
-        let Some(place) = found else { return Ok(named) };
-        let mapped = map.map_or(0, |map| map.since);
-        // Of a file and a function the later one stands there: a function of before was told to whoever wrote the map.
-        if in_file && self.place(pid, place).is_none_or(|place| place.since <= mapped) {
-            return Ok(named);
-        }
-        let after = self.tell(place, mapped, asked, inject)?;
-        if let Some(place) =
-            self.processes.get_mut(&pid).and_then(|process| process.code.places.get_mut(place))
-        {
-            place.in_file = in_file;
-        }
-        Ok(Named { before: in_file, after: in_file || after })
-    }
-
-    fn place(&self, pid: i32, place: usize) -> Option<&Place> {
-        self.processes.get(&pid)?.code.places.get(place)
     }
 
     /// Tells a function, in memory that was mapped at a time in ns. It gets the time at which it was made, as far as
     /// readers still take that.
     fn tell(
         &mut self,
-        place: usize,
+        found: Found,
         mapped: u64,
         asked: &Asked<'_, '_>,
         inject: &mut Injection<'_>,
@@ -406,24 +278,27 @@ impl Jit {
         let Asked { pid, time, record, format, session, .. } = *asked;
         let per_function = self.options.per_function;
         let Some(mut trailer) = format.sample_id(record) else { return Ok(false) };
-        let Some(process) = self.processes.get_mut(&pid) else { return Ok(false) };
+        let Found { owner, place, inherited } = found;
+        let Some(process) = self.processes.get_mut(&owner) else { return Ok(false) };
         let Some(&Place { start, end, since, .. }) = process.code.places.get(place) else { return Ok(false) };
         let marked_at = process.marked_at;
+        let born = if owner == pid { 0 } else { inherited };
         let host = session.machines.host();
         let how = Keep {
-            pid,
+            pid: owner,
             machine: perf_map::machine(session.recording.arch.as_deref().map(Vec::as_slice)),
             per_function,
             as_in_memory: !per_function && format.sample_type.contains(SampleType::STACK_USER),
-            is_free: &|range| host.is_empty_between(Space::Process(pid), range.start, range.end - 1),
+            is_free: &|range| host.is_empty_between(Space::Process(owner), range.start, range.end - 1),
             images: &*self.images,
         };
         let Some(Told { image, offset, tables }) = process.keep(place, &how) else { return Ok(false) };
         let mut put = |since: u64, start, len, pgoff| {
-            if let Some(time) = time {
-                let told = since.max(host.began(Space::Process(pid), time)).max(self.times.floor()).min(time);
-                format.put_trailer_time(&mut trailer, told, record.endian);
-            }
+            let told = time.map_or(since, |time| {
+                let began = host.began(Space::Process(pid), time).max(born);
+                since.max(began).max(self.times.floor()).min(time)
+            });
+            format.put_trailer_time(&mut trailer, told, record.endian);
             let map = Mmap2 {
                 pid: pid.cast_unsigned(),
                 tid: pid.cast_unsigned(),
@@ -435,17 +310,19 @@ impl Jit {
                 flags: Mmap2::MAP_PRIVATE,
                 filename: image.as_bstr(),
             };
-            inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer)
+            inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer).map(|()| told)
         };
         if let Some(Tables { start, len, offset }) = tables {
             // Of functions that are older, and are told later, as well.
             put(marked_at, start, len, offset)?;
         }
-        put(since.max(mapped), start, end - start, offset)?;
-        if let Some(place) = process.code.places.get_mut(place) {
-            place.told = true;
+        let told = put(since.max(mapped), start, end - start, offset)?;
+        if owner != pid {
+            self.processes.entry(pid).or_default().told_of_others.insert((owner, place));
+        } else if let Some(place) = process.code.places.get_mut(place) {
+            place.told = Some(told);
         }
-        if per_function { self.close_images_of(pid, inject).map(|()| true) } else { Ok(true) }
+        if per_function { self.close_images_of(owner, inject).map(|()| true) } else { Ok(true) }
     }
 
     /// Writes the images of a process that are open.
@@ -479,17 +356,6 @@ impl Jit {
         pids.sort_unstable();
         pids
     }
-}
-
-/// What the addresses of one record have in common.
-struct Asked<'a, 'r> {
-    pid: i32,
-    time: Option<u64>,
-    record: &'a RawRecord<'r>,
-    format: &'a SampleFormat,
-    session: &'a Session,
-    /// Whether anything is known of its code.
-    is_known: bool,
 }
 
 /// An image that cannot be written.
@@ -536,6 +402,8 @@ impl Tool for Jit {
                 Ok(conversion) => self.conversion = Some(conversion),
                 Err(error) => session.odd.malformed(record, &error),
             },
+            RecordType::FORK => self.fork(record, session)?,
+            RecordType::COMM => self.exec(record, session)?,
             RecordType::FINISHED_ROUND => {
                 self.early.finish_round();
                 if self.read_at_once {

@@ -28,3 +28,9 @@ pub(crate) const UNWINDING_IMAGES_AT_MOST: usize = 8;
 /// How many addresses of a process are noted at the most that nothing tells of when a sample hits them: to say in the
 /// end that it was told later.
 pub(crate) const MISSED_AT_MOST: usize = 1 << 12;
+
+/// How many times the code of one pid may end, with an exec or with a new process of that pid, and be told apart.
+pub(crate) const ENDS_AT_MOST: usize = 1024;
+
+/// How many children of processes with jitted code are remembered, some 40 bytes each.
+pub(crate) const CHILDREN_AT_MOST: usize = 1 << 16;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use perf_format::jitdump::Line;
@@ -170,7 +171,7 @@ fn images_are_beside_the_output_or_where_they_are_wanted() {
 }
 
 #[test]
-fn what_waits_at_the_name_of_an_image_is_replaced_and_not_written_to() {
+fn what_has_the_name_of_an_image_stays_and_the_image_takes_another() {
     for form in FORMS {
         let endian = Endian::NATIVE;
         let lab = Lab::new();
@@ -187,9 +188,11 @@ fn what_waits_at_the_name_of_an_image_is_replaced_and_not_written_to() {
         for wait in wait {
             lab.clear();
             wait();
+            let waited = fs::symlink_metadata(&image).expect("there").ino();
             assert_eq!(lab.run(form, &["--jit"], &stream).well(form).at(200), ["one+0x0", "two+0x0"]);
-            let kind = fs::symlink_metadata(&image).expect("there").file_type();
-            assert!(kind.is_file(), "{form:?}: {kind:?}");
+            assert!(lab.images().contains("jit-7.1.so"), "{form:?}: {:?}", lab.images());
+            let waits = fs::symlink_metadata(&image).expect("there").ino();
+            assert_eq!(waits, waited, "it is what it was");
             assert_eq!(fs::read(&target).expect("there"), b"precious");
             assert!(!lab.path("nowhere").exists());
         }

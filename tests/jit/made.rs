@@ -237,7 +237,7 @@ impl Lab {
 
 /// The name of the first image of a process.
 pub(crate) fn image_name(pid: u32) -> String {
-    format!("jitted-{pid}.so")
+    format!("jit-{pid}.so")
 }
 
 /// Functions in an image: names, addresses, sizes.

@@ -11,6 +11,10 @@ use super::image::{Layout, TEXT_OFFSET};
 /// Addresses that one image holds, in bytes: offsets in unwinding tables have four bytes and a sign.
 const WINDOW: u64 = 1 << 30;
 
+/// How much memory without functions lies between two parts at the least, in bytes: a runtime's code is in one piece, or
+/// in pieces far from each other with files between.
+pub(super) const GAP: u64 = 1 << 24;
+
 /// The granularity of maps, in bytes.
 const PAGE: u64 = 0x1000;
 

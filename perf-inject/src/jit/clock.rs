@@ -7,6 +7,9 @@ use perf_session::Session;
 /// `CLOCK_MONOTONIC`, as an attr's `clockid` has it.
 const CLOCK_MONOTONIC: i32 = 1;
 
+/// How long after a dump was begun its first record comes at the latest, if both times are of one clock, in ns.
+const SOON: u64 = 60_000_000_000;
+
 /// How a dump's times become the recording's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Clock {
@@ -20,10 +23,11 @@ pub(super) enum Clock {
 }
 
 impl Clock {
-    /// The clock of a dump whose mapping was recorded at `mapped_at` ns; where the recording has another clock and that
-    /// is asked for, by how much they differ is taken from there.
+    /// The clock of a dump whose mapping was recorded at `mapped_at` ns, and whose first record is of `first`; where the
+    /// recording has another clock and that is asked for, by how much they differ is taken from there.
     pub(super) fn of(
         header: &Header,
+        first: Option<u64>,
         conversion: Option<&TimeConv>,
         session: &Session,
         mapped_at: Option<u64>,
@@ -44,7 +48,12 @@ impl Clock {
         }
         let mapped_at = mapped_at.filter(|time| *time != 0);
         let mapped_at = mapped_at.ok_or("its mapping has no time from which to estimate the clock")?;
-        Ok(Self::Later(mapped_at.wrapping_sub(header.timestamp).cast_signed()))
+        // Node and CPython write the time of day into the header. The first record is a little later than the mapping.
+        let begun = match first {
+            Some(first) if first.wrapping_sub(header.timestamp) > SOON => first,
+            _ => header.timestamp,
+        };
+        Ok(Self::Later(mapped_at.wrapping_sub(begun).cast_signed()))
     }
 
     /// A time of the dump, in ns of the recording.

@@ -7,7 +7,7 @@ use bstr::BString;
 use hashbrown::HashMap;
 use perf_format::jitdump::{DebugInfo, Extent, Unwinding};
 
-use crate::limits::{FUNCTIONS_AT_MOST, LARGE_AT_MOST, LARGE_FROM};
+use crate::limits::{ENDS_AT_MOST, FUNCTIONS_AT_MOST, LARGE_AT_MOST, LARGE_FROM};
 
 /// The addresses that are remembered together, as a power of two of bytes.
 const PAGE_SHIFT: u32 = 12;
@@ -60,8 +60,8 @@ pub(super) struct Place {
     pub(super) function: usize,
     /// Where in an image it stands for this place.
     pub(super) kept: Option<Kept>,
-    /// Whether readers of the output know.
-    pub(super) told: bool,
+    /// From when on readers of the output know, in ns.
+    pub(super) told: Option<u64>,
     /// Whether it is in a file that the process maps, as V8's builtins are.
     pub(super) in_file: bool,
 }
@@ -69,11 +69,16 @@ pub(super) struct Place {
 impl Place {
     fn new(start: u64, size: u64, since: u64, function: usize) -> Self {
         let end = start.saturating_add(size);
-        Self { start, end, since, until: u64::MAX, function, kept: None, told: false, in_file: false }
+        Self { start, end, since, until: u64::MAX, function, kept: None, told: None, in_file: false }
     }
 }
 
 impl Place {
+    /// Whether it is of the program that began then. A perf map has no times, and is the last program's.
+    fn is_of(&self, began: u64) -> bool {
+        self.since >= began || self.since == 0
+    }
+
     fn holds(&self, addr: u64, time: u64) -> bool {
         (self.start..self.end).contains(&addr) && (self.since..self.until).contains(&time)
     }
@@ -90,6 +95,8 @@ pub(super) struct Code {
     large: Vec<usize>,
     /// Bytes that the unwinding tables of all may have in an image.
     tables: u64,
+    /// When all of it ended, with an exec or a new process of that pid, in ns; in order.
+    ends: Vec<u64>,
     /// Where the function that a file has under a number stands now.
     now: HashMap<(usize, u64), usize>,
 }
@@ -142,12 +149,22 @@ impl Code {
         true
     }
 
+    /// All that was there ended at a time in ns.
+    pub(super) fn end(&mut self, time: u64) {
+        let later = self.ends.iter().rev().take_while(|end| **end > time).count();
+        if self.ends.len() < ENDS_AT_MOST {
+            self.ends.insert(self.ends.len() - later, time);
+        }
+    }
+
     /// What stood at an address at a time in ns: of several the one that came last.
     pub(super) fn find(&self, addr: u64, time: u64) -> Option<usize> {
+        let began = self.began(time);
+        let is_there = |place: &Place| place.holds(addr, time) && place.is_of(began);
         let last = |places: &[usize]| {
             let before = places.partition_point(|place| self.since(*place) <= time);
             let mut before = places.get(..before).unwrap_or_default().iter().rev().copied();
-            before.find(|place| self.places.get(*place).is_some_and(|place| place.holds(addr, time)))
+            before.find(|place| self.places.get(*place).is_some_and(is_there))
         };
         let small = self.pages.get(&(addr >> PAGE_SHIFT)).and_then(|places| last(places));
         let large = last(&self.large);
@@ -156,28 +173,46 @@ impl Code {
 
     /// Whether something that was made by a time in ns stands between two addresses, the second not included.
     pub(super) fn is_between(&self, start: u64, end: u64, time: u64) -> bool {
+        let began = self.began(time);
         let stands = |places: &Vec<usize>| {
             let mut places = places.iter().filter_map(|place| self.places.get(*place));
-            places.any(|place| place.since <= time && place.start < end && start < place.end)
+            places.any(|place| {
+                place.is_of(began) && place.since <= time && place.start < end && start < place.end
+            })
         };
         let pages = start >> PAGE_SHIFT..=end.saturating_sub(1) >> PAGE_SHIFT;
         start < end && (self.pages.range(pages).any(|(_, places)| stands(places)) || stands(&self.large))
     }
 
-    /// From where to where there are functions in a part of memory, at any time.
-    pub(super) fn span(&self, part: &Range<u64>) -> Option<Range<u64>> {
-        let pages = part.start >> PAGE_SHIFT..part.end >> PAGE_SHIFT;
+    /// From where to where there are functions, at any time, in a part of memory round an address of one, up to gaps of
+    /// so many bytes.
+    pub(super) fn span(&self, addr: u64, part: &Range<u64>, gap: u64) -> Option<Range<u64>> {
+        let here = addr >> PAGE_SHIFT;
         let large = self.large.iter().filter_map(|place| self.places.get(*place));
-        let large = large.filter(|place| part.contains(&place.start)).map(|place| place.start..place.end);
-        let mut pages = self.pages.range(pages).map(|(page, _)| *page);
-        let (first, last) = (pages.next(), pages.next_back());
-        let small = first.map(|first| first << PAGE_SHIFT..(last.unwrap_or(first) + 1) << PAGE_SHIFT);
-        small.into_iter().chain(large).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+        if let Some(large) = large.clone().find(|place| (place.start..place.end).contains(&addr)) {
+            return Some(large.start..large.end);
+        }
+        let apart = (gap >> PAGE_SHIFT).max(1);
+        let run = |last: &mut u64, page: u64| {
+            let is_near = page.abs_diff(*last) <= apart;
+            *last = page;
+            is_near.then_some(page)
+        };
+        let before = self.pages.range(part.start >> PAGE_SHIFT..=here).rev();
+        let first = before.map(|(page, _)| *page).scan(here, run).last()?;
+        let behind = self.pages.range(here..part.end >> PAGE_SHIFT);
+        let last = behind.map(|(page, _)| *page).scan(here, run).last()?;
+        Some(first << PAGE_SHIFT..(last + 1) << PAGE_SHIFT)
     }
 
     /// The most bytes that the unwinding tables of all functions so far have in an image.
     pub(super) fn tables(&self) -> u64 {
         self.tables
+    }
+
+    /// When the program of a time began, in ns.
+    fn began(&self, time: u64) -> u64 {
+        self.ends.iter().rev().find(|end| **end <= time).copied().unwrap_or(0)
     }
 
     fn since(&self, place: usize) -> u64 {

@@ -73,6 +73,12 @@ impl Dump {
         }
     }
 
+    /// The time of a dump's first record, in its own clock.
+    pub(super) fn first_time(dump: &mut JitDump<File>) -> Option<u64> {
+        let prefix = Extent { offset: dump.header().size.into(), len: 16 };
+        dump.header().endian.u64_at(&dump.bytes(prefix).ok()?, 8)
+    }
+
     pub(super) fn header(&self) -> Header {
         self.dump.header()
     }

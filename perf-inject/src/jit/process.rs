@@ -4,6 +4,7 @@ use std::io::BufWriter;
 use std::ops::Range;
 
 use bstr::{BString, ByteSlice as _};
+use hashbrown::HashSet;
 use perf_format::Endian;
 use perf_format::record::{MapFile, Mmap2};
 
@@ -76,6 +77,8 @@ pub(super) struct Process {
     pub(super) asked_for_map: bool,
     /// What samples hit that nothing told of yet, and when.
     missed: Vec<(u64, u64)>,
+    /// What it was told of the code that it was born with: whose, and which place.
+    pub(super) told_of_others: HashSet<(i32, usize)>,
     /// Why there are no names, or fewer.
     pub(super) missing: Option<String>,
     /// The names of its images, as readers find them.
@@ -142,7 +145,7 @@ impl Process {
         self.read_on();
         let Self { code, missed, .. } = self;
         let late = missed.drain(..).filter_map(|(addr, time)| code.find(addr, time));
-        let is_told = |place: &usize| code.places.get(*place).is_some_and(|place| place.told);
+        let is_told = |place: &usize| code.places.get(*place).is_some_and(|place| place.told.is_some());
         let mut late: Vec<_> = late.filter(|place| !is_told(place)).collect();
         late.sort_unstable();
         late.dedup();
@@ -244,7 +247,7 @@ impl Process {
                 && !self.code.is_between(range.start, range.end, u64::MAX)
                 && !self.tables.iter().any(overlaps)
         };
-        let functions = self.code.span(&arrange::window(start))?;
+        let functions = self.code.span(start, &arrange::window(start), arrange::GAP)?;
         let number = self.tables.len() as u64;
         let mut image = AsInMemory::new(functions, self.code.tables(), number, is_free)?;
         let offset = image.place(start, end - start)?;
@@ -261,7 +264,9 @@ impl Process {
         Some(match self.sources.get(function.source)? {
             Source::Dump(dump) => {
                 let header = dump.header();
-                Target { machine: u16::try_from(header.elf_mach).unwrap_or(0), endian: header.endian }
+                // CPython does not say.
+                let said = u16::try_from(header.elf_mach).ok().filter(|machine| *machine != 0);
+                Target { machine: said.unwrap_or(how.machine), endian: header.endian }
             }
             Source::PerfMap(_) => Target { machine: how.machine, endian: Endian::NATIVE },
         })

@@ -85,8 +85,11 @@ impl Parts {
     }
 
     /// Unwinding information goes behind the code, into its segment: what maps the code of an image maps this
-    /// as well, which libunwind asks for.
+    /// as well, which libunwind asks for. Where it stands apart it is mapped apart, and the segment ends with the code, so
+    /// that what has other files in between is not in their way.
     pub(super) fn add_frames(&mut self, frames: Vec<u8>, table: Vec<u8>, at: u64) -> Result<(), ImageError> {
+        let apart = at.saturating_sub(self.end) >= PAGE;
+        let text_end = self.segment_end;
         self.end = self.end.max(at);
         let of = |align| SectionHeader {
             sh_flags: elf::SHF_ALLOC,
@@ -94,7 +97,11 @@ impl Parts {
             ..header(elf::SHT_PROGBITS)
         };
         self.add(".eh_frame", of(frames::ALIGN), frames)?;
-        self.add(EH_FRAME_HDR, of(frames::TABLE_ALIGN), table)
+        self.add(EH_FRAME_HDR, of(frames::TABLE_ALIGN), table)?;
+        if apart {
+            self.segment_end = text_end;
+        }
+        Ok(())
     }
 
     pub(super) fn add_lines(&mut self, sections: Vec<(&'static str, Vec<u8>)>) -> Result<(), ImageError> {
