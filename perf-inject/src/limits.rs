@@ -14,7 +14,8 @@ pub(crate) const LARGE_FROM: u64 = 1 << 20;
 /// The most bytes of a perf map that are read: names are held in memory. A large JVM's has some 10 MB.
 pub(crate) const PERF_MAP_AT_MOST: u64 = 1 << 28;
 
-/// The most bytes that one function of a perf map has in an image, where zeros stand for code that nobody kept.
+/// The most bytes that one function of a perf map has, 16 MiB; of a longer one that is the start. Zeros stand in images
+/// for code that nobody kept.
 pub(crate) const NO_CODE_AT_MOST: u64 = 1 << 24;
 
 /// How many addresses of one round are remembered that samples of processes without a dump asked for, some 40 bytes

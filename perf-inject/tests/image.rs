@@ -244,7 +244,8 @@ fn offsets_are_aligned_and_come_to_an_end() {
     let mut layout = Layout::default();
     let places = [1, 16, 0, 17, 5].map(|size| layout.place(size).unwrap() - TEXT_OFFSET);
     assert_eq!(places, [0, 0x10, 0x20, 0x20, 0x40]);
-    assert_eq!(layout.place(u64::MAX), None);
+    assert_eq!((layout.place(u64::MAX), layout.place(1 << 31)), (None, None));
+    assert_eq!(layout.place(1), Some(TEXT_OFFSET + 0x50), "what has no room takes none");
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub const TEXT_OFFSET: u64 = 0x1000;
 /// What functions are aligned to, in bytes.
 const TEXT_ALIGN: u64 = 16;
 
+/// Where packed functions end at the most: behind them there is room for the rest even where offsets have four bytes.
+const TEXT_END_AT_MOST: u64 = 1 << 31;
+
 /// Bytes between functions from which on they are left to the file system: a hole smaller than its block saves
 /// nothing.
 const HOLE_FROM: u64 = 0x1000;
@@ -124,10 +127,10 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// The offset of the next function, which has `size` bytes; none if offsets come to an end.
+    /// The offset of the next function, which has `size` bytes; none if there is no room left for it.
     pub fn place(&mut self, size: u64) -> Option<u64> {
         let offset = self.end.checked_next_multiple_of(TEXT_ALIGN)?;
-        self.end = offset.checked_add(size)?;
+        self.end = offset.checked_add(size).filter(|end| *end <= TEXT_END_AT_MOST)?;
         Some(offset)
     }
 }
@@ -232,10 +235,11 @@ struct Output<W> {
 }
 
 impl<W: Write + Seek> Output<W> {
-    /// Writes bytes behind what is written.
+    /// Writes bytes behind what is written. Zeros in place of code that nobody kept are a hole; it is no matter where
+    /// they end, since something follows in every image.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         const ZEROS: [u8; 64] = [0; 64];
-        if bytes.is_empty() {
+        if bytes.is_empty() || (bytes.len() as u64 >= HOLE_FROM && bytes.iter().all(|byte| *byte == 0)) {
             return Ok(());
         }
         if offset.saturating_sub(self.at) >= HOLE_FROM {

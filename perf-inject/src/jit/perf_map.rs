@@ -8,7 +8,7 @@ use bstr::{BString, ByteSlice as _};
 use object::elf;
 
 use super::code::{Code, Function, Name};
-use crate::limits::PERF_MAP_AT_MOST;
+use crate::limits::{NO_CODE_AT_MOST, PERF_MAP_AT_MOST};
 
 /// A perf map that is being read.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl PerfMap {
                     source,
                     index: self.lines,
                     address,
-                    size,
+                    size: size.min(NO_CODE_AT_MOST),
                     code: None,
                     lines: None,
                     unwinding: None,

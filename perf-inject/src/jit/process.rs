@@ -15,7 +15,7 @@ use super::dump::{Body, Dump};
 use super::image::{self, Image, ImageError, Layout, Target, Written};
 use super::perf_map::PerfMap;
 use super::summary::JitSummary;
-use crate::limits::{MISSED_AT_MOST, NO_CODE_AT_MOST, UNWINDING_IMAGES_AT_MOST};
+use crate::limits::{MISSED_AT_MOST, UNWINDING_IMAGES_AT_MOST};
 
 /// What tells of functions.
 #[derive(Debug)]
@@ -207,17 +207,19 @@ impl Process {
             return Some(kept);
         }
         let (size, index, target) = (function.size, function.index, self.target(function, how)?);
-        let is_it = |open: &Open| open.target == target && matches!(open.arrangement, Arrangement::Packed(_));
-        let at = match self.open.iter().position(is_it).filter(|_| !how.per_function) {
-            Some(at) => at,
-            None => {
-                let arrangement = Arrangement::Packed(Layout::default());
-                self.open(target, arrangement, how.per_function.then_some(index), how)
+        for open in self.open.iter_mut().filter(|open| open.target == target && !how.per_function) {
+            if let Arrangement::Packed(layout) = &mut open.arrangement
+                && let Some(offset) = layout.place(size)
+            {
+                open.functions.push((offset, id));
+                return Some(Kept { image: open.image, offset });
             }
-        };
-        let open = self.open.get_mut(at)?;
-        let Arrangement::Packed(layout) = &mut open.arrangement else { return None };
+        }
+        let mut layout = Layout::default();
         let offset = layout.place(size)?;
+        let of_function = how.per_function.then_some(index);
+        let open = self.open(target, Arrangement::Packed(layout), of_function, how);
+        let open = self.open.get_mut(open)?;
         open.functions.push((offset, id));
         Some(Kept { image: open.image, offset })
     }
@@ -362,7 +364,7 @@ fn body(sources: &mut [Source], function: &Function) -> Result<Body, String> {
             dump.body(function).map_err(|error| format!("{}: {error}", dump.path.display()))
         }
         (_, Name::Is(name)) => {
-            let size = usize::try_from(function.size.min(NO_CODE_AT_MOST)).unwrap_or(0);
+            let size = usize::try_from(function.size).unwrap_or(0);
             Ok(Body { name: name.clone(), code: vec![0; size], ..Body::default() })
         }
         (_, Name::At(_)) => Err("its dump is gone".to_owned()),
