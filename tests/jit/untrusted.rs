@@ -184,6 +184,27 @@ fn a_huge_dump_is_not_read_whole() {
 }
 
 #[test]
+fn a_dump_whose_times_run_backwards_takes_no_longer_than_another() {
+    const FUNCTIONS: u64 = 1 << 19;
+    let lab = Lab::new();
+    let record = JitDumpBuilder::new(NATIVE).load(At::new(PID, 0), function(0), 1, b"f", &[0x90]);
+    let record = record.bytes().split_off(40);
+    let mut dump = JitDumpBuilder::new(NATIVE).bytes();
+    for number in 0..FUNCTIONS {
+        let at = dump.len();
+        dump.extend(&record);
+        dump[at + 8..at + 16].copy_from_slice(&NATIVE.put_u64(100 + FUNCTIONS - number));
+    }
+    fs::write(lab.dump_path(PID), dump).expect("written");
+    let stream = hit(lab.recording(NATIVE), PID, 200 + FUNCTIONS, function(0), &[]).finished_round().bytes();
+    // A run that takes for ever is ended, and fails.
+    for form in FORMS {
+        let done = lab.run(form, &["--jit"], &stream).well(form);
+        assert_eq!(done.at(200 + FUNCTIONS), ["f+0x0"]);
+    }
+}
+
+#[test]
 fn names_that_only_look_like_a_dumps_are_passed_over() {
     let lab = Lab::new();
     for name in
