@@ -1,6 +1,6 @@
 //! The code that a process made as it ran: which function stood at an address, and when. Addresses are used again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bstr::BString;
@@ -93,6 +93,9 @@ pub(super) struct Code {
     pages: BTreeMap<u64, Vec<usize>>,
     /// The places that have too many pages, likewise.
     large: Vec<usize>,
+    /// Pages whose places are not in order yet, and whether the large ones are not.
+    unsorted: BTreeSet<u64>,
+    large_unsorted: bool,
     /// Bytes that the unwinding tables of all may have in an image.
     tables: u64,
     /// When all of it ended, with an exec or a new process of that pid, in ns; in order.
@@ -138,10 +141,17 @@ impl Code {
             if self.large.len() >= LARGE_AT_MOST {
                 return false;
             }
-            insert(&mut self.large, &self.places, id, place.since);
+            let last = self.large.last().map(|last| self.since(*last));
+            self.large_unsorted |= last.is_some_and(|last| last > place.since);
+            self.large.push(id);
         } else {
             for page in place.start >> PAGE_SHIFT..=(place.end - 1) >> PAGE_SHIFT {
-                insert(self.pages.entry(page).or_default(), &self.places, id, place.since);
+                let places = self.pages.entry(page).or_default();
+                let last = places.last().and_then(|last| self.places.get(*last));
+                if last.is_some_and(|last| last.since > place.since) {
+                    self.unsorted.insert(page);
+                }
+                places.push(id);
             }
         }
         self.places.push(place);
@@ -154,6 +164,20 @@ impl Code {
         let later = self.ends.iter().rev().take_while(|end| **end > time).count();
         if self.ends.len() < ENDS_AT_MOST {
             self.ends.insert(self.ends.len() - later, time);
+        }
+    }
+
+    /// Puts in order what came out of order. Nothing is found right before.
+    pub(super) fn settle(&mut self) {
+        let Self { places, pages, large, .. } = self;
+        let since = |place: &usize| (places.get(*place).map(|place| place.since), *place);
+        for page in std::mem::take(&mut self.unsorted) {
+            if let Some(places) = pages.get_mut(&page) {
+                places.sort_unstable_by_key(since);
+            }
+        }
+        if std::mem::take(&mut self.large_unsorted) {
+            large.sort_unstable_by_key(since);
         }
     }
 
@@ -218,11 +242,4 @@ impl Code {
     fn since(&self, place: usize) -> u64 {
         self.places.get(place).map_or(u64::MAX, |place| place.since)
     }
-}
-
-/// Puts a place that is still to be added behind those of no later time. Mostly that is the end.
-fn insert(into: &mut Vec<usize>, places: &[Place], id: usize, since: u64) {
-    let is_later = |other: &&usize| places.get(**other).is_some_and(|other| other.since > since);
-    let later = into.iter().rev().take_while(is_later).count();
-    into.insert(into.len() - later, id);
 }

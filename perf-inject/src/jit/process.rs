@@ -130,6 +130,7 @@ impl Process {
                 },
             };
         }
+        self.code.settle();
         any
     }
 
