@@ -2,9 +2,16 @@
 
 use std::fs;
 
-use perf_format::testing::{At, JitDumpBuilder, StreamBuilder};
+use perf_format::attr::SampleType;
+use perf_format::codec::Array;
+use perf_format::record::{CpuMode, Misc, Mmap2, Record};
+use perf_format::sample::{StackDump, Tid};
+use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr};
+use perf_format::{RawRecord, RecordType, Sample, SampleFormat, SampleId};
 
-use crate::made::{ARENA, ARENA_SIZE, Lab, PID, code, dump_of, each, function, hit};
+use crate::common::records;
+
+use crate::made::{ARENA, ARENA_SIZE, Lab, PID, code, dump_of, each, function, hit, monotonic};
 
 fn with_arena_at(stream: StreamBuilder, time: u64) -> StreamBuilder {
     stream.mmap2(At::new(PID, time), ARENA, ARENA_SIZE, "//anon")
@@ -78,5 +85,53 @@ fn a_dump_and_a_perf_map_go_together() {
         let args = ["--jit", "--perf-map", "--jitdump-dir", dir.to_str().expect("text")];
         let done = lab.run(form, &args, &stream).well((form, endian));
         assert_eq!(done.at(200), ["dumped+0x0", "mapped+0x0"], "{form:?} {endian:?}");
+    });
+}
+
+#[test]
+fn memory_that_is_told_late_does_not_cover_unwinding_tables() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        let dump = JitDumpBuilder::new(endian).unwinding(100, 0, &[0; 32], &[0; 20]);
+        lab.write_dump(PID, dump.load(At::new(PID, 100), function(0), 1, b"own", &code("own")));
+        let fields = callchain_attr().fields.sample_type | SampleType::STACK_USER;
+        let mut attr = monotonic(attr(fields));
+        attr.fields.sample_stack_user = 8;
+        let format = SampleFormat::new(&attr);
+        let chain = [512_u64.wrapping_neg(), function(0)].map(|ip| endian.put_u64(ip)).concat();
+        let sample = Sample {
+            ip: Some(function(0)),
+            tid: Some(Tid { pid: PID, tid: PID }),
+            time: Some(200),
+            period: Some(1),
+            callchain: Some(Array::new(&chain, endian)),
+            stack_user: Some(StackDump { bytes: &[0; 8], dyn_size: Some(8) }),
+            ..Sample::default()
+        };
+        let body = sample.to_bytes(&format, endian);
+        let stream = lab.marked(StreamBuilder::new(endian).attr(&attr, &[1]), PID);
+        let stream = stream.record(Misc::of(CpuMode::User), &Record::Sample(&body));
+        // Out of the buffer of the CPU on which the process was before.
+        let stream = stream.mmap2(At::new(PID, 50), ARENA, ARENA_SIZE, "//anon").finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        assert_eq!(done.at(200), ["own+0x0"], "{form:?} {endian:?}");
+        let maps: Vec<_> = records(&done.stream)
+            .iter()
+            .filter(|record| record.record_type == RecordType::MMAP2)
+            .map(|record| {
+                let raw = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
+                let map = Mmap2::of_record(&raw).expect("a map");
+                let time = SampleId::parse(&format, &raw).expect("a trailer").time.expect("a time");
+                (time, map.start..map.start + map.len, map.filename.to_string())
+            })
+            .collect();
+        let tables =
+            maps.iter().find(|(_, range, name)| name.ends_with(".so") && !range.contains(&function(0)));
+        let (told, tables, _) = tables.expect("they have a map");
+        for (time, range, name) in &maps {
+            let covers =
+                time >= told && range.start < tables.end && tables.start < range.end && range != tables;
+            assert!(!covers, "{form:?} {endian:?}: {name} {range:x?} covers {tables:x?}");
+        }
     });
 }
