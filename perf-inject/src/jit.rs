@@ -174,7 +174,9 @@ impl Jit {
         process.read_on();
         // A reader would take what stands there later for what is there.
         let time = session.evlist.time(record).unwrap_or(u64::MAX);
-        let covers = process.code.is_between(map.start, map.start.saturating_add(map.len), time);
+        let end = map.start.saturating_add(map.len);
+        let covers =
+            process.code.is_between(map.start, end, time) || process.has_tables_between(map.start, end);
         Ok(if covers { Verdict::Drop } else { Verdict::Repipe })
     }
 

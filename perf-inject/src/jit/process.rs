@@ -134,6 +134,11 @@ impl Process {
         any
     }
 
+    /// Whether unwinding tables have got an address between two, the second not included.
+    pub(super) fn has_tables_between(&self, start: u64, end: u64) -> bool {
+        self.tables.iter().any(|tables| tables.start < end && start < tables.end)
+    }
+
     /// Notes an address that nothing tells of yet, at a time in ns.
     pub(super) fn miss(&mut self, addr: u64, time: u64) {
         if self.missed.len() < MISSED_AT_MOST {
