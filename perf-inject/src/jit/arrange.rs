@@ -39,6 +39,8 @@ pub(super) struct AsInMemory {
     taken: BTreeMap<u64, u64>,
     /// Where the tables will be.
     tables: Range<u64>,
+    /// Bytes of them that are nobody's yet.
+    room: u64,
 }
 
 /// The part of memory that an address is in.
@@ -66,17 +68,20 @@ impl AsInMemory {
         let places = places.take_while(|place| *place < limit);
         let mut places = places.filter_map(|place| Some(place..place.checked_add(tables)?));
         let tables = places.find(|place| is_free(place))?;
-        Some(Self { base, text: low..tables.start, taken: BTreeMap::new(), tables })
+        let room = tables.end - tables.start;
+        Some(Self { base, text: low..tables.start, taken: BTreeMap::new(), tables, room })
     }
 
-    /// The offset of a function, if its place is not taken.
-    pub(super) fn place(&mut self, address: u64, size: u64) -> Option<u64> {
+    /// The offset of a function, if its place is not taken, and there is room for its tables of so many bytes.
+    pub(super) fn place(&mut self, address: u64, size: u64, tables: u64) -> Option<u64> {
         let end = address.checked_add(size)?;
+        let room = self.room.checked_sub(tables)?;
         let is_taken = self.taken.range(..end).next_back().is_some_and(|(_, taken)| *taken > address);
         if address < self.text.start || end > self.text.end || is_taken {
             return None;
         }
         self.taken.insert(address, end);
+        self.room = room;
         Some(address - self.base)
     }
 
@@ -99,10 +104,11 @@ mod tests {
     fn functions_are_as_far_from_each_other_as_in_memory() {
         let mut image = AsInMemory::new(0x7000_1234..0x7000_5000, 100, 0, |_| true).unwrap();
         let places = [(0x7000_1240, 16), (0x7000_4ff0, 16), (0x7000_1248, 4), (0x7000_1230, 0x11)];
-        let places = places.map(|(address, size)| image.place(address, size));
+        let places = places.map(|(address, size)| image.place(address, size, 100));
         assert_eq!(places, [Some(TEXT_OFFSET + 0x240), Some(TEXT_OFFSET + 0x3ff0), None, None]);
         assert_eq!(image.tables(), 0x7000_5000..0x7000_6000);
         assert_eq!(image.tables_at(), TEXT_OFFSET + 0x4000);
+        assert_eq!(image.place(0x7000_2000, 16, PAGE), None, "its tables have no room");
         let second = AsInMemory::new(0x7000_1234..0x7000_5000, 100, 1, |_| true).unwrap();
         assert_eq!(second.tables_at(), TEXT_OFFSET + 0x5000, "another distance");
     }

@@ -32,6 +32,18 @@ pub(super) struct Function {
     pub(super) kept: Option<Kept>,
 }
 
+impl Function {
+    /// Bytes that its unwinding tables may have in an image at the most.
+    pub(super) fn tables(&self) -> u64 {
+        match self.unwinding.as_ref().map_or(0, |unwinding| unwinding.eh_frame.len as u64) {
+            0 => 0,
+            // As long as they are; and, since the shortest entry that can be read has eleven bytes, for each of those twice
+            // as many for what is filled up and for its place in the table that is searched.
+            len => 3 * len + 128,
+        }
+    }
+}
+
 /// What a function is called.
 #[derive(Debug)]
 pub(super) enum Name {
@@ -115,11 +127,6 @@ impl Code {
             return false;
         }
         let (number, id) = ((function.source, function.index), self.functions.len());
-        let tables = function.unwinding.as_ref().map_or(0, |unwinding| unwinding.eh_frame.len as u64);
-        if tables > 0 {
-            // As long as they are, once more for what is filled up, and a place in the table that is searched.
-            self.tables = self.tables.saturating_add(2 * tables + 128);
-        }
         self.functions.push(function);
         self.put(number, Place::new(start, size, since, id))
     }
@@ -137,6 +144,7 @@ impl Code {
 
     fn put(&mut self, number: (usize, u64), place: Place) -> bool {
         let id = self.places.len();
+        let tables = self.functions.get(place.function).map_or(0, Function::tables);
         if place.end - place.start >= LARGE_FROM {
             if self.large.len() >= LARGE_AT_MOST {
                 return false;
@@ -154,6 +162,7 @@ impl Code {
                 places.push(id);
             }
         }
+        self.tables = self.tables.saturating_add(tables);
         self.places.push(place);
         self.now.insert(number, id);
         true
@@ -229,7 +238,7 @@ impl Code {
         Some(first << PAGE_SHIFT..(last + 1) << PAGE_SHIFT)
     }
 
-    /// The most bytes that the unwinding tables of all functions so far have in an image.
+    /// The most bytes that the unwinding tables of all functions so far have in an image, wherever they stood.
     pub(super) fn tables(&self) -> u64 {
         self.tables
     }

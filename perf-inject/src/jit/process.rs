@@ -235,11 +235,11 @@ impl Process {
     fn keep_as_in_memory(&mut self, place: usize, how: &Keep<'_>) -> Option<(Kept, Option<Tables>)> {
         let &Place { start, end, function: id, .. } = self.code.places.get(place)?;
         let function = self.code.functions.get(id)?;
-        function.unwinding.as_ref().filter(|unwinding| unwinding.eh_frame.len > 0)?;
+        let its_tables = Some(function.tables()).filter(|tables| *tables > 0)?;
         let target = self.target(function, how)?;
         for open in self.open.iter_mut().filter(|open| open.target == target) {
             if let Arrangement::AsInMemory(image) = &mut open.arrangement
-                && let Some(offset) = image.place(start, end - start)
+                && let Some(offset) = image.place(start, end - start, its_tables)
             {
                 open.functions.push((offset, id));
                 return Some((Kept { image: open.image, offset }, None));
@@ -258,7 +258,7 @@ impl Process {
         let functions = self.code.span(start, &arrange::window(start), arrange::GAP)?;
         let number = self.tables.len() as u64;
         let mut image = AsInMemory::new(functions, self.code.tables(), number, is_free)?;
-        let offset = image.place(start, end - start)?;
+        let offset = image.place(start, end - start, its_tables)?;
         let at = image.tables();
         let tables = Tables { start: at.start, len: at.end - at.start, offset: image.tables_at() };
         self.tables.push(at);
