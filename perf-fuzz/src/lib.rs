@@ -14,6 +14,8 @@ mod file;
 mod framing;
 mod header;
 mod inject;
+mod jit;
+mod jit_image;
 mod jitdump;
 pub mod laws;
 mod made;
@@ -34,6 +36,8 @@ pub use file::file;
 pub use framing::framing;
 pub use header::header;
 pub use inject::inject;
+pub use jit::jit;
+pub use jit_image::jit_image;
 pub use jitdump::jitdump;
 pub use pieces::Pieces;
 pub use record::record;
@@ -59,4 +63,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("buildid_list", buildid_list),
     ("recover", recover),
     ("jitdump", jitdump),
+    ("jit_image", jit_image),
+    ("jit", jit),
 ];

@@ -1,6 +1,8 @@
-//! Ways to cut an input into reads.
+//! Ways to cut an input: into reads, and into parts.
 
 use std::io::{self, Read};
+
+use arbitrary::{Result, Unstructured};
 
 /// Gives its bytes in pieces of the given lengths, over and over.
 #[derive(Debug, Clone)]
@@ -44,4 +46,10 @@ pub(crate) fn lengths(bytes: &[u8]) -> [usize; 4] {
     }
     let [a, b, c, d, ..] = hash.to_le_bytes().map(usize::from);
     [1 + a % 9, 1 + b, 1 + c % 24, 1 + d * 16]
+}
+
+/// As many bytes as the next one says, and no more than there are, or than so many.
+pub(crate) fn some<'a>(u: &mut Unstructured<'a>, at_most: usize) -> Result<&'a [u8]> {
+    let len: u8 = u.arbitrary()?;
+    u.bytes(usize::from(len).min(at_most).min(u.len()))
 }

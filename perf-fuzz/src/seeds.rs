@@ -16,7 +16,7 @@ use perf_session::evlist::Evlist;
 use perf_session::file::PerfFile;
 use perf_session::testing::{BUILD_ID, Elf};
 
-use crate::{cut, laws, sources};
+use crate::{cut, jit, laws, sources};
 
 /// What a target begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.compressed(&read("compressed.pipe")?);
     seeds.tracing_data(&read("tracepoint.pipe")?);
     seeds.jitdumps();
+    seeds.jitted();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
     Ok(seeds.0)
 }
@@ -273,6 +274,47 @@ impl Seeds {
         self.add("jitdump", "longer-header", jitdump(longer));
     }
 
+    fn jitted(&mut self) {
+        for (name, order, endian) in [("image", 0, Endian::Little), ("twin", 1, Endian::Big)] {
+            for (name, place) in [(name.to_owned(), 0), (format!("{name}-with-frames"), 0xfe)] {
+                let target = [order | place, 0];
+                self.add("jit_image", &name, [&target[..], &jitted(endian), &jitted(endian)].concat());
+            }
+        }
+        // Marker, samples, memory, the end of a round: by turns, at few addresses.
+        let mut steps = Vec::new();
+        for turn in 0..24_u8 {
+            match turn % 8 {
+                0 => steps.extend([7, 0, 0, 0xf1, 0]),
+                3 => steps.extend([9, turn << 1, turn & 3, 0, 0x10, 0]),
+                7 => steps.push(15),
+                _ => steps.extend([0, turn << 2, turn & 3, turn & 7, 1, 0, turn & 7, 1, 1, turn & 7]),
+            }
+        }
+        let len = u16::try_from(steps.len()).expect("few steps").to_le_bytes();
+        let mut dump = vec![0, 0];
+        let mut map = Vec::new();
+        for turn in 0..16_u8 {
+            dump.extend([(1 + turn % 3) | (turn << 5), turn, turn & 3, turn & 7, 1, b'f', 8]);
+            dump.extend([turn; 8]);
+            map.extend([turn & 3, turn & 7, 0, 16, 2, b'm', turn]);
+        }
+        let text = b"7f0000000000 20 a\n0x7f0000000020 0x20 b c\n7f0000001000 ffffffffffffffff d\ntorn";
+        let real = jitdump(JitDumpBuilder::new(Endian::Little));
+        for (name, flags, kind, tells) in [
+            ("dump", 0x10, 0, &dump[..]),
+            ("twins-dump", 0x40, 0x0c, &dump),
+            ("stacks", 0x30, 0x10, &dump),
+            ("functions-alone", 0x02, 0, &dump),
+            ("another-clock", 0x08, 0x20, &dump),
+            ("dump-as-it-is", 0x05, 1, &real),
+            ("map", 0x10, 2, &map),
+            ("map-as-it-is", 0x11, 3, text),
+        ] {
+            self.add("jit", name, [&[flags, kind], &len[..], &steps, tells].concat());
+        }
+    }
+
     fn object_files(&mut self, packed: &Path) -> io::Result<()> {
         let elf = Elf::with_build_id(&[0xab; 20]);
         self.add("elf_notes", "notes", &elf.notes[..]);
@@ -316,6 +358,26 @@ fn jitdump(dump: JitDumpBuilder) -> Vec<u8> {
         .close(6)
         .raw(b"\0\0\0\0torn")
         .bytes()
+}
+
+/// A function of jit_image, with two lines and unwinding tables.
+fn jitted(endian: Endian) -> Vec<u8> {
+    let frames = jit::frames(12, endian);
+    let len = u16::try_from(frames.len()).expect("short tables").to_le_bytes();
+    [
+        &[0xa0, 7, 0, 4][..],
+        b"name",
+        &[12],
+        &[0x90; 12],
+        &[0, 0, 4],
+        b"/a.c",
+        &[1, 0, 0, 0, 0, 4, 4],
+        b"/b.c",
+        &[2, 0, 0, 0, 0],
+        &len,
+        &frames,
+    ]
+    .concat()
 }
 
 /// Records with payloads behind them, which no recording has that is small enough: framing's own form of them.

@@ -42,6 +42,12 @@ pub const PLAIN: Plan = Plan {
 /// `-b`.
 pub const HIT: Plan = Plan { build_ids: Some(Which::Hit), ..PLAIN };
 
+/// `--jit` or `--perf-map`.
+pub const JIT: Plan = Plan { jit: true, ..PLAIN };
+
+/// `-b --jit`.
+pub const JIT_AND_HIT: Plan = Plan { jit: true, ..HIT };
+
 /// `-b` while the recording is being made.
 pub const LIVE: Plan = Plan { live: true, ..HIT };
 

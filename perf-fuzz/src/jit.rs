@@ -1,0 +1,233 @@
+//! `jit`: names for jitted code, whatever a dump or a perf map says, and whatever passes beside it.
+
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use arbitrary::Unstructured;
+use bstr::{BString, ByteSlice as _};
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_format::record::{BuildIdRecord, Mmap2};
+use perf_format::{Endian, Head, RawRecord, RecordReader, RecordType};
+use perf_inject::jit::{Finder, JitOptions};
+use perf_inject::{Ended, Jit, Plan, Run};
+use perf_session::file::PerfFile;
+use perf_session::{Error, Repipe};
+use tempfile::TempDir;
+
+use crate::laws::Ran;
+use crate::sources::{JIT, JIT_AND_HIT, sources};
+use crate::{Pieces, cut};
+
+mod images;
+mod made;
+
+use images::{DIR, Image, Memory};
+use made::{FILE, MARKER, Made};
+
+pub(crate) use made::frames;
+
+/// What a run may be asked for, by its flags' bits.
+const BOTH_KINDS: u8 = 1;
+const PER_FUNCTION: u8 = 1 << 1;
+const STRICT: u8 = 1 << 2;
+const GUESS_CLOCK: u8 = 1 << 3;
+const READ_AT_ONCE: u8 = 1 << 4;
+const WITH_IDS: u8 = 1 << 5;
+const TO_A_FILE: u8 = 1 << 6;
+
+/// Bytes become a file that tells of a process's code, and a stream of samples that hit it.
+pub fn jit(data: &[u8]) {
+    let Ok(made) = Made::of(&mut Unstructured::new(data)) else { return };
+    let dir = dir();
+    let (name, bytes) = &made.file;
+    fs::write(dir.path().join(name), bytes).expect("it is written");
+    let (ran, images) = to_a_pipe(&made, dir.path(), &made.stream[..]);
+    let (pieces, its_images) = to_a_pipe(&made, dir.path(), Pieces::of(&made.stream));
+    if made.asks(TO_A_FILE) {
+        to_a_file(&made, dir.path());
+    }
+    // A law that is broken may end the program at once.
+    drop(dir);
+    ended_well(&made, ran.error.as_ref());
+    only_names_are_added(&made, &ran, &images);
+    assert_eq!(pieces.said(), ran.said());
+    assert!(pieces.out == ran.out, "the same again, in pieces");
+    assert_eq!(pieces.ended.passed, ran.ended.passed);
+    assert_eq!(its_images.images(), images.images());
+}
+
+/// A folder of one run: in memory, where there is such a place.
+fn dir() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let new =
+        tempfile::Builder::new().prefix("perf-fuzz-").tempdir_in(memory).or_else(|_| tempfile::tempdir());
+    new.expect("a folder")
+}
+
+impl Made {
+    fn asks(&self, for_what: u8) -> bool {
+        self.flags & for_what != 0
+    }
+
+    fn tool(&self, dir: &Path, images: &Memory) -> Jit {
+        let is_map = self.file.0.ends_with(".map");
+        let both = self.asks(BOTH_KINDS);
+        let options = JitOptions {
+            dumps: both || !is_map,
+            perf_maps: both || is_map,
+            per_function: self.asks(PER_FUNCTION),
+            strict: self.asks(STRICT),
+            guess_clock: self.asks(GUESS_CLOCK),
+            finder: Finder { dir: Some(dir.to_owned()), any_owner: false },
+        };
+        Jit::new(options, Box::new(images.clone()), self.asks(READ_AT_ONCE))
+    }
+
+    fn run(&self, dir: &Path, images: &Memory) -> Run {
+        let plan: Plan = if self.asks(WITH_IDS) { JIT_AND_HIT } else { JIT };
+        Run::new(plan, sources()).with_jit(self.tool(dir, images))
+    }
+}
+
+fn to_a_pipe(made: &Made, dir: &Path, mut source: impl Read) -> (Ran, Memory) {
+    let images = Memory::default();
+    let mut run = made.run(dir, &images);
+    let mut out = Vec::new();
+    let head = Head::read(&mut source).expect("a pipe's header");
+    let error = run.pipe_to_pipe(&mut RecordReader::pipe(source, head), Repipe::To(&mut out)).err();
+    (Ran { out, ended: run.ended(), error }, images)
+}
+
+/// The same names are in a file, where there is one.
+fn to_a_file(made: &Made, dir: &Path) {
+    let images = Memory::default();
+    let mut run = made.run(dir, &images);
+    let mut out = Cursor::new(Vec::new());
+    let mut source = &made.stream[..];
+    let head = Head::read(&mut source).expect("a pipe's header");
+    let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
+    let mut records = RecordReader::records(source, endian, offset);
+    let ended = run.pipe_to_file(&mut records, &mut out).err();
+    ended_well(made, ended.as_ref());
+    let Ended { framed, passed, .. } = run.ended();
+    assert!(framed);
+    out.set_position(0);
+    let mut file = PerfFile::open(out).expect("it can be read");
+    assert_eq!(file.header.words.data.size, passed.written);
+    let table = file.frame().expect("its frame").build_ids().filter_map(Result::ok).count();
+    assert!(ended.is_some() || table >= images.images().len(), "the images' ids stand in the table");
+}
+
+/// A whole stream ends well, unless what is wrong with names shall end it.
+fn ended_well(made: &Made, error: Option<&Error>) {
+    match error {
+        Some(Error::Tool(_)) if made.asks(STRICT) => {}
+        Some(error) => panic!("{}", chain(error)),
+        None => {}
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// The output without maps and ids of images is the input without maps of memory; and what is told is in the images.
+fn only_names_are_added(made: &Made, ran: &Ran, images: &Memory) {
+    let endian = RecordReader::pipe(&[][..], Head::read(&mut &made.stream[..]).expect("a header")).endian();
+    let (input, out) = (records(&made.stream), records(&ran.out));
+    let (input, out) = (cut(input, endian), cut(out, endian));
+    assert!(out.is_whole(), "whole records are written");
+    let mut expected = input.pieces.iter();
+    let mut added = 0;
+    let mut told = Vec::new();
+    for piece in &out.pieces {
+        if let Some(name) = added_by(piece, endian, made.asks(WITH_IDS)) {
+            added += piece.len() as u64;
+            told.extend(name);
+            continue;
+        }
+        loop {
+            let next = expected.next().expect("nothing else is added");
+            if next == piece {
+                break;
+            }
+            assert!(is_of_memory(next, endian), "only maps of memory are left out");
+        }
+    }
+    if ran.error.is_none() {
+        assert!(expected.all(|piece| is_of_memory(piece, endian)), "all of the input is in the output");
+        told.iter().for_each(|told| told.is_in(images));
+        let mut named: Vec<_> = told.iter().map(|told| &told.name).collect();
+        named.sort();
+        named.dedup();
+        assert_eq!(named.len(), images.images().len(), "no image is without a map");
+    }
+    assert_eq!(ran.ended.passed.injected, added);
+    assert_eq!(ran.ended.passed.written, ran.out.len() as u64);
+}
+
+fn records(stream: &[u8]) -> &[u8] {
+    stream.get(PIPE_HEADER_SIZE..).unwrap_or_default()
+}
+
+/// What an injected record tells.
+#[derive(Debug)]
+struct Told {
+    name: BString,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// So many bytes at an offset.
+    Map(u64, u64),
+    Id(perf_format::BuildId),
+}
+
+impl Told {
+    fn is_in(&self, images: &Memory) {
+        let Some(image): Option<Image> = images.image(self.name.as_bstr()) else {
+            panic!("{self:?}: there is no such image");
+        };
+        match &self.what {
+            What::Map(offset, len) => {
+                assert!(image.has(*offset, *len), "{self:x?} is not what {image:x?} has");
+            }
+            What::Id(id) => assert_eq!(*id, image.id),
+        }
+    }
+}
+
+/// What a record tells that was added; `None` where it was not. Other ids than those of images tell nothing here.
+fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<Told>> {
+    let raw = RawRecord::first(piece, 0, endian)?;
+    match raw.record_type() {
+        RecordType::MMAP2 => {
+            let map = Mmap2::of_record(&raw).ok()?;
+            let what = What::Map(map.pgoff, map.len);
+            let is_added = map.filename.starts_with_str(DIR);
+            is_added.then(|| Some(Told { name: map.filename.to_owned(), what }))
+        }
+        RecordType::BUILD_ID => {
+            let record: BuildIdRecord<'_> = raw.parse_as().expect("an id");
+            let is_image = record.filename.starts_with_str(DIR);
+            assert!(is_image || with_ids, "an id of {}", record.filename);
+            Some(
+                is_image
+                    .then(|| Told { name: record.filename.to_owned(), what: What::Id(record.build_id.0) }),
+            )
+        }
+        _ => None,
+    }
+}
+
+fn is_of_memory(piece: &[u8], endian: Endian) -> bool {
+    let raw = RawRecord::first(piece, 0, endian).expect("a whole record");
+    let map = (raw.record_type() == RecordType::MMAP2).then(|| Mmap2::of_record(&raw));
+    map.is_some_and(|map| map.is_ok_and(|map| map.filename != FILE && map.filename != MARKER))
+}
