@@ -11,6 +11,14 @@ pub(crate) const LARGE_AT_MOST: usize = 4096;
 /// From how many bytes on a function is large.
 pub(crate) const LARGE_FROM: u64 = 1 << 20;
 
+/// How many functions may stand in one page, one after the other or beside each other: they are looked through one by
+/// one as well, and put in the order of their times. It is four for each byte.
+pub(crate) const IN_A_PAGE_AT_MOST: usize = 1 << 14;
+
+/// How many pages all functions of one process may have, a page counted once for each: up to 100 bytes each. Most
+/// functions have one.
+pub(crate) const PAGES_AT_MOST: u64 = 1 << 23;
+
 /// The most bytes of a perf map that are read: names are held in memory. A large JVM's has some 10 MB.
 pub(crate) const PERF_MAP_AT_MOST: u64 = 1 << 28;
 

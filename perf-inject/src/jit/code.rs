@@ -7,7 +7,9 @@ use bstr::BString;
 use hashbrown::HashMap;
 use perf_format::jitdump::{DebugInfo, Extent, Unwinding};
 
-use crate::limits::{ENDS_AT_MOST, FUNCTIONS_AT_MOST, LARGE_AT_MOST, LARGE_FROM};
+use crate::limits::{
+    ENDS_AT_MOST, FUNCTIONS_AT_MOST, IN_A_PAGE_AT_MOST, LARGE_AT_MOST, LARGE_FROM, PAGES_AT_MOST,
+};
 
 /// The addresses that are remembered together, as a power of two of bytes.
 const PAGE_SHIFT: u32 = 12;
@@ -103,7 +105,9 @@ pub(super) struct Code {
     pub(super) places: Vec<Place>,
     /// The places with a byte in a page, in the order of their times.
     pages: BTreeMap<u64, Vec<usize>>,
-    /// The places that have too many pages, likewise.
+    /// How many pages all places have, each with its own.
+    paged: u64,
+    /// The places that have too many pages, likewise in order.
     large: Vec<usize>,
     /// Pages whose places are not in order yet, and whether the large ones are not.
     unsorted: BTreeSet<u64>,
@@ -153,7 +157,15 @@ impl Code {
             self.large_unsorted |= last.is_some_and(|last| last > place.since);
             self.large.push(id);
         } else {
-            for page in place.start >> PAGE_SHIFT..=(place.end - 1) >> PAGE_SHIFT {
+            let pages = place.start >> PAGE_SHIFT..=(place.end - 1) >> PAGE_SHIFT;
+            let paged = self.paged.saturating_add(pages.end() - pages.start() + 1);
+            let is_full =
+                |page| self.pages.get(&page).is_some_and(|places| places.len() >= IN_A_PAGE_AT_MOST);
+            if paged > PAGES_AT_MOST || pages.clone().any(is_full) {
+                return false;
+            }
+            self.paged = paged;
+            for page in pages {
                 let places = self.pages.entry(page).or_default();
                 let last = places.last().and_then(|last| self.places.get(*last));
                 if last.is_some_and(|last| last.since > place.since) {
@@ -250,5 +262,40 @@ impl Code {
 
     fn since(&self, place: usize) -> u64 {
         self.places.get(place).map_or(u64::MAX, |place| place.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(address: u64, size: u64, index: u64) -> Function {
+        let name = Name::Is("f".into());
+        let (code, lines, unwinding, kept) = (None, None, None, None);
+        Function { name, source: 0, index, address, size, code, lines, unwinding, kept }
+    }
+
+    #[test]
+    fn a_page_has_room_for_many_functions_and_no_more() {
+        let mut code = Code::default();
+        let many = IN_A_PAGE_AT_MOST as u64;
+        // Each is older than the one before it.
+        let taken = (0..many + 3).filter(|index| code.load(function(0x1000, 16, *index), many + 9 - index));
+        assert_eq!(taken.count(), IN_A_PAGE_AT_MOST);
+        code.settle();
+        assert_eq!(code.find(0x1000, many + 9), Some(0));
+        assert_eq!(code.find(0x1008, 10), Some(IN_A_PAGE_AT_MOST - 1));
+        assert_eq!(code.find(0x1008, 9), None);
+        assert!(!code.load(function(0xff0, 0x20, many), 0), "it would be in that page as well");
+        assert!(code.load(function(0x2000, 16, many), 0));
+    }
+
+    #[test]
+    fn pages_are_counted_for_each_function() {
+        let mut code = Code { paged: PAGES_AT_MOST - 2, ..Code::default() };
+        assert!(!code.load(function(0x1ff0, 0x1020, 0), 0), "three pages");
+        assert!(code.load(function(0x1ff0, 0x20, 1), 0));
+        assert!(!code.load(function(0x1000, 1, 2), 0));
+        assert!(code.load(function(0x1000, LARGE_FROM, 3), 0));
     }
 }
