@@ -80,7 +80,8 @@ pub struct Unwinding<'a> {
 pub struct Written {
     /// SHA-1 of the contents: the same functions in the same places have the same id.
     pub build_id: BuildId,
-    /// Where the executable segment ends that begins at [`TEXT_OFFSET`]: functions, then the unwinding information.
+    /// Where the executable segment ends that begins at [`TEXT_OFFSET`]: functions, then the unwinding information unless
+    /// that stands apart.
     pub segment_end: u64,
     /// Functions whose unwinding information cannot be read or said of the image, and that go without.
     pub without_unwinding: u64,
