@@ -240,7 +240,8 @@ impl<W: Write + Seek> Output<W> {
     /// they end, since something follows in every image.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         const ZEROS: [u8; 64] = [0; 64];
-        if bytes.is_empty() || (bytes.len() as u64 >= HOLE_FROM && bytes.iter().all(|byte| *byte == 0)) {
+        let are_zeros = || bytes.chunks(ZEROS.len()).all(|part| ZEROS.starts_with(part));
+        if bytes.is_empty() || (bytes.len() as u64 >= HOLE_FROM && are_zeros()) {
             return Ok(());
         }
         if offset.saturating_sub(self.at) >= HOLE_FROM {
