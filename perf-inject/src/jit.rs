@@ -29,6 +29,7 @@ use clock::Clock;
 use code::Place;
 use dump::Dump;
 use early::Early;
+use find::Marker;
 pub use find::{Finder, NoNames};
 pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
 use look_up::{Asked, Found};
@@ -161,17 +162,19 @@ impl Jit {
             return Ok(Verdict::Repipe);
         }
         let pid = map.pid.cast_signed();
-        if let Some(inner) = find::pid_of_marker(map.filename).filter(|_| self.options.dumps) {
-            self.marker(pid, inner, &map, session.evlist.time(record), session)?;
+        let marker = Marker::of(&map, session.evlist.time(record)).filter(|_| self.options.dumps);
+        if let Some(marker) = marker {
+            self.marker(&marker, session)?;
             self.tell_early(pid, record, session, inject)?;
             return Ok(Verdict::Repipe);
         }
         let mapped = session.touched().first().and_then(|touched| session.dso(touched.map?.0));
         let anonymous = mapped.is_some_and(is_anonymous);
-        let Some(process) = self.processes.get_mut(&pid).filter(|_| anonymous) else {
+        if !anonymous {
             return Ok(Verdict::Repipe);
-        };
-        process.read_on();
+        }
+        self.read_on(pid, session, true)?;
+        let Some(process) = self.processes.get(&pid) else { return Ok(Verdict::Repipe) };
         // A reader would take what stands there later for what is there.
         let time = session.evlist.time(record).unwrap_or(u64::MAX);
         let end = map.start.saturating_add(map.len);
@@ -180,56 +183,58 @@ impl Jit {
         Ok(if covers { Verdict::Drop } else { Verdict::Repipe })
     }
 
-    fn marker(
-        &mut self,
-        pid: i32,
-        inner: u32,
-        map: &Mmap2<'_>,
-        time: Option<u64>,
-        session: &Session,
-    ) -> Result<(), Error> {
-        let known = self.processes.get(&pid).is_some_and(|process| process.is_marked_by(map));
-        if known {
+    fn marker(&mut self, marker: &Marker, session: &Session) -> Result<(), Error> {
+        let process = self.processes.entry(marker.pid).or_default();
+        if process.is_marked_by(marker) {
             return Ok(());
         }
-        let opened = self.open_dump(inner, map, time, session);
-        let process = self.processes.entry(pid).or_default();
-        process.mark(map);
-        process.marked_at = time.unwrap_or(0);
+        process.mark(marker);
+        self.begin(marker, session, true)
+    }
+
+    /// Opens the dump of a process. One that is still to be begun is opened again later, while `it_may_begin`.
+    fn begin(&mut self, marker: &Marker, session: &Session, it_may_begin: bool) -> Result<(), Error> {
+        let opened = self.open_dump(marker, session);
+        let pid = marker.pid;
+        let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
         match opened {
             Ok(dump) => {
                 log::debug!("jitdump found for process {pid}: {}", dump.path.display());
                 process.add(Source::Dump(Box::new(dump)));
                 process.read_on();
-                self.tell_damage(pid)?;
+                self.tell_damage(pid)
+            }
+            Err(why) if it_may_begin && why.is_yet_to_begin() => {
+                process.yet_to_begin = Some(marker.clone());
+                Ok(())
             }
             Err(why) => {
-                let told = self.no_names(pid, &why);
-                if let Some(process) = self.processes.get_mut(&pid) {
-                    process.missing = Some(why.to_string());
-                }
-                told?;
+                process.missing = Some(why.to_string());
+                self.no_names(pid, &why)
             }
         }
+    }
+
+    /// Reads on what tells of a process's functions.
+    fn read_on(&mut self, pid: i32, session: &Session, it_may_begin: bool) -> Result<(), Error> {
+        let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
+        if let Some(marker) = process.yet_to_begin.take() {
+            return self.begin(&marker, session, it_may_begin);
+        }
+        process.read_on();
         Ok(())
     }
 
-    fn open_dump(
-        &self,
-        inner: u32,
-        map: &Mmap2<'_>,
-        time: Option<u64>,
-        session: &Session,
-    ) -> Result<Dump, NoNames> {
-        let (file, path) = self.options.finder.dump(map)?;
+    fn open_dump(&self, marker: &Marker, session: &Session) -> Result<Dump, NoNames> {
+        let (file, path) = self.options.finder.dump(marker)?;
         let (header, mut dump, path) =
             Dump::open(file, path).map_err(|(path, source)| NoNames::Damaged { path, source })?;
-        if header.pid != inner {
+        if header.pid != marker.inner {
             return Err(NoNames::OtherProcess { path, pid: header.pid });
         }
         let guess = self.options.guess_clock;
         let first = Dump::first_time(&mut dump);
-        match Clock::of(&header, first, self.conversion.as_ref(), session, time, guess) {
+        match Clock::of(&header, first, self.conversion.as_ref(), session, marker.time, guess) {
             Ok(clock) => Ok(Dump::new(dump, path, clock)),
             Err(why) => Err(NoNames::Clock { path, why }),
         }
@@ -418,9 +423,10 @@ impl Tool for Jit {
         Ok(verdict)
     }
 
-    fn finish(&mut self, _: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
+    fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         self.close_images(inject)?;
         for pid in self.pids() {
+            self.read_on(pid, session, false)?;
             let Some(process) = self.processes.get_mut(&pid) else { continue };
             let late = process.told_late();
             if late > 0 {

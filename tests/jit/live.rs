@@ -83,6 +83,30 @@ fn functions_that_are_told_after_the_dump_was_opened_have_names() {
 }
 
 #[test]
+fn a_dump_whose_header_is_still_in_a_buffer_is_opened_again() {
+    for endian in ENDIANS {
+        let lab = Lab::new();
+        let mut live = Live::start(&lab, &["--jit", "--strict"]);
+        let header = JitDumpBuilder::new(endian).bytes();
+        live.dump(&header[..0]);
+        live.give(&lab.recording(endian).bytes());
+        live.dump(&header[..20]);
+        live.give(&sample(endian, 200, 1));
+        live.dump(&[&header[20..], &made(endian, 1, "one")].concat());
+        live.give(&sample(endian, 300, 1));
+        let done = live.end().well(endian);
+        assert_eq!(done.at(300), ["one+0x0"]);
+        // One that never comes is a dump without a header.
+        fs::remove_file(lab.dump_path(PID)).expect("it was there");
+        let mut live = Live::start(&lab, &["--jit"]);
+        live.dump(&header[..20]);
+        live.give(&lab.recording(endian).bytes());
+        live.give(&sample(endian, 200, 1));
+        live.end().warned("header");
+    }
+}
+
+#[test]
 fn what_was_told_too_late_is_a_warning_that_says_what_to_do() {
     for endian in ENDIANS {
         let lab = Lab::new();

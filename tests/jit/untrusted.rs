@@ -197,9 +197,9 @@ fn a_dump_whose_times_run_backwards_takes_no_longer_than_another() {
     }
     fs::write(lab.dump_path(PID), dump).expect("written");
     let stream = hit(lab.recording(NATIVE), PID, 200 + FUNCTIONS, function(0), &[]).finished_round().bytes();
-    // A run that takes for ever is ended, and fails.
+    // A run that takes for ever is ended, and fails. So many functions have stood at no address in earnest.
     for form in FORMS {
-        let done = lab.run(form, &["--jit"], &stream).well(form);
+        let done = lab.run(form, &["--jit"], &stream).warned("more functions than are remembered");
         assert_eq!(done.at(200 + FUNCTIONS), ["f+0x0"]);
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 use perf_format::record::{Inode, MapFile, Mmap2};
 use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, open};
 use rustix::io::Errno;
@@ -82,14 +82,41 @@ pub enum NoNames {
 }
 
 impl NoNames {
+    /// Whether it has not even a header: a runtime may still have that in a buffer.
+    pub(super) fn is_yet_to_begin(&self) -> bool {
+        matches!(self, Self::Damaged { source: perf_format::Error::HeaderTruncated { .. }, .. })
+    }
+
     /// Whether there is no such file.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
+/// The map that a process made of its dump, so that its profiler sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// The process.
+    pub(super) pid: i32,
+    /// Its pid in its innermost namespace.
+    pub(super) inner: u32,
+    pub(super) name: BString,
+    pub(super) file: MapFile,
+    /// When, in ns.
+    pub(super) time: Option<u64>,
+}
+
+impl Marker {
+    /// The dump that a map is of, if it is of one.
+    pub(super) fn of(map: &Mmap2<'_>, time: Option<u64>) -> Option<Self> {
+        let inner = pid_of_marker(map.filename)?;
+        let (pid, name) = (map.pid.cast_signed(), map.filename.to_owned());
+        Some(Self { pid, inner, name, file: map.file, time })
+    }
+}
+
 /// The pid in the name that a process maps its dump by, `jit-PID.dump`: its own in its innermost namespace.
-pub(super) fn pid_of_marker(name: &BStr) -> Option<u32> {
+fn pid_of_marker(name: &BStr) -> Option<u32> {
     let base = name.rsplit(|byte| *byte == b'/').next()?;
     let digits = base.strip_prefix(b"jit-")?.strip_suffix(b".dump")?;
     digits.to_str().ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
@@ -97,22 +124,22 @@ pub(super) fn pid_of_marker(name: &BStr) -> Option<u32> {
 
 impl Finder {
     /// Opens the dump that a process mapped, where one of the places that it may be in now has it.
-    pub(super) fn dump(&self, map: &Mmap2<'_>) -> Result<(File, PathBuf), NoNames> {
-        let inode = match map.file {
+    pub(super) fn dump(&self, marker: &Marker) -> Result<(File, PathBuf), NoNames> {
+        let inode = match marker.file {
             MapFile::Inode(inode) if inode.ino != 0 => Some(inode),
             MapFile::Inode(_) | MapFile::BuildId(_) => None,
         };
-        let name = Path::new(OsStr::from_bytes(map.filename));
+        let name = Path::new(OsStr::from_bytes(&marker.name));
         let mut places: Vec<PathBuf> = self.in_dir(name).into_iter().collect();
         let copied = places.len();
         if let (Some(_), Ok(below)) = (inode, name.strip_prefix("/")) {
             // Whether the process that has the pid now is the recorded one, the inode tells.
-            places.push(Path::new("/proc").join(map.pid.to_string()).join("root").join(below));
+            places.push(Path::new("/proc").join(marker.pid.to_string()).join("root").join(below));
         }
         places.push(name.to_owned());
         // A copy is another file.
         let inodes = (0..).map(|place| inode.filter(|_| place >= copied));
-        self.first(map.pid, places.into_iter().zip(inodes))
+        self.first(marker.pid.cast_unsigned(), places.into_iter().zip(inodes))
     }
 
     /// Opens the text file in which a process that runs, or ran, leaves the names of its code.

@@ -150,8 +150,10 @@ impl Jit {
             if self.options.perf_maps {
                 self.perf_map(pid);
             }
-            let Some(process) = self.processes.get_mut(&pid) else { return Ok(named) };
-            process.read_on();
+            if !self.processes.contains_key(&pid) {
+                return Ok(named);
+            }
+            self.read_on(pid, session, true)?;
             found = self.find(pid, addr, at);
             if found.is_none()
                 && let Some(process) = self.processes.get_mut(&pid)

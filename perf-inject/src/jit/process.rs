@@ -6,12 +6,12 @@ use std::ops::Range;
 use bstr::{BString, ByteSlice as _};
 use hashbrown::HashSet;
 use perf_format::Endian;
-use perf_format::record::{MapFile, Mmap2};
 
 use super::Images;
 use super::arrange::{self, Arrangement, AsInMemory};
 use super::code::{Code, Function, Kept, Name, Place};
 use super::dump::{Body, Dump};
+use super::find::Marker;
 use super::image::{self, Image, ImageError, Layout, Target, Written};
 use super::perf_map::PerfMap;
 use super::summary::JitSummary;
@@ -73,7 +73,9 @@ pub(super) struct Process {
     pub(super) code: Code,
     sources: Vec<Source>,
     /// The dumps that it mapped, whether or not they could be read.
-    markers: Vec<(BString, MapFile)>,
+    markers: Vec<Marker>,
+    /// Of those, one whose dump has not even a header yet.
+    pub(super) yet_to_begin: Option<Marker>,
     pub(super) asked_for_map: bool,
     /// What samples hit that nothing told of yet, and when.
     missed: Vec<(u64, u64)>,
@@ -103,12 +105,13 @@ pub(super) struct Named {
 }
 
 impl Process {
-    pub(super) fn is_marked_by(&self, map: &Mmap2<'_>) -> bool {
-        self.markers.iter().any(|(name, file)| name == map.filename && *file == map.file)
+    pub(super) fn is_marked_by(&self, marker: &Marker) -> bool {
+        self.markers.iter().any(|known| known.name == marker.name && known.file == marker.file)
     }
 
-    pub(super) fn mark(&mut self, map: &Mmap2<'_>) {
-        self.markers.push((map.filename.to_owned(), map.file));
+    pub(super) fn mark(&mut self, marker: &Marker) {
+        self.marked_at = marker.time.unwrap_or(0);
+        self.markers.push(marker.clone());
     }
 
     pub(super) fn add(&mut self, source: Source) {
