@@ -135,11 +135,15 @@ impl<R: Read> Recovering<R> {
             return Front::Damage;
         }
         let size = usize::from(header.size);
-        let payload = match header.record_type {
-            RecordType::TRACING_DATA => self.endian.u32_at(bytes, 8).map(u64::from),
-            RecordType::AUXTRACE => self.endian.u64_at(bytes, 8),
-            _ => Some(0),
+        // Where a record announces a payload, the payload's size is inside it.
+        let (payload, size_ends) = match header.record_type {
+            RecordType::TRACING_DATA => (self.endian.u32_at(bytes, 8).map(u64::from), 12),
+            RecordType::AUXTRACE => (self.endian.u64_at(bytes, 8), 16),
+            _ => (Some(0), 0),
         };
+        if size < size_ends {
+            return Front::Damage;
+        }
         let Some(payload) = payload else { return Front::Short };
         let Some(len) = usize::try_from(payload).ok().filter(|_| payload <= PAYLOAD_AT_MOST) else {
             return Front::Damage;
