@@ -135,10 +135,11 @@ impl<R: Read> Recovering<R> {
             return Front::Damage;
         }
         let size = usize::from(header.size);
-        // Where a record announces a payload, the payload's size is inside it.
+        // Where a record tells a size of its own, or of a payload, that is inside it.
         let (payload, size_ends) = match header.record_type {
             RecordType::TRACING_DATA => (self.endian.u32_at(bytes, 8).map(u64::from), 12),
             RecordType::AUXTRACE => (self.endian.u64_at(bytes, 8), 16),
+            RecordType::COMPRESSED2 => (Some(0), 16),
             _ => (Some(0), 0),
         };
         if size < size_ends {
