@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, bail};
 use perf_session::build_id::Trust;
 
-use crate::splice;
+use crate::ready;
 
 /// An open input. `Display` names it.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ pub(crate) fn is_piped() -> bool {
 
 impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        splice::read_when_ready(&self.file, buf)
+        ready::read(&self.file, buf)
     }
 }
 

@@ -16,6 +16,7 @@ mod input;
 mod interrupt;
 mod output;
 mod progress;
+mod ready;
 mod report;
 mod splice;
 mod summary;

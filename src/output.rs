@@ -8,11 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with};
 use tempfile::{Builder, TempDir, TempPath};
 
-use crate::splice;
+use crate::{ready, splice};
 
 /// Where perf data is written. `Display` names it.
 #[derive(Debug)]
@@ -52,17 +51,8 @@ impl Stream {
 }
 
 impl Write for Stream {
-    /// A stream that another has made non-blocking (a terminal multiplexer, a shell's job) is waited for.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.file.write(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let mut writable = [PollFd::new(&self.file, PollFlags::OUT)];
-                    rustix::io::retry_on_intr(|| poll(&mut writable, None))?;
-                }
-                written => return written,
-            }
-        }
+        ready::write(&self.file, buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {

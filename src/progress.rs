@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::splice;
+use crate::ready;
 
 /// How long one waits before one wants to know.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ impl Watched {
 impl Read for Watched {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.check_interrupt()?;
-        let read = splice::read_when_ready(&self.file, buf)?;
+        let read = ready::read(&self.file, buf)?;
         self.show(|bar| bar.inc(read as u64));
         Ok(read)
     }

@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_session::Pass;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::event::PollFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 
 use crate::output::Stream;
+use crate::ready::when_ready;
 
 /// What pipes are enlarged to: as much as anybody may.
 const PIPE_SIZE: usize = 1 << 20;
@@ -22,25 +22,6 @@ const PIPE_SIZE: usize = 1 << 20;
 /// whether it is a pipe at all.
 pub(crate) fn enlarge(file: &File) -> bool {
     fcntl_setpipe_size(file, PIPE_SIZE).is_ok() || fcntl_getpipe_size(file).is_ok()
-}
-
-/// Does it again when a file that somebody made non-blocking is ready.
-fn when_ready(
-    file: &File,
-    flags: PollFlags,
-    mut act: impl FnMut() -> rustix::io::Result<usize>,
-) -> io::Result<usize> {
-    loop {
-        match act() {
-            Err(Errno::AGAIN) => _ = retry_on_intr(|| poll(&mut [PollFd::new(file, flags)], None))?,
-            acted => return Ok(acted?),
-        }
-    }
-}
-
-/// Reads from a file; one that somebody made non-blocking is waited for.
-pub(crate) fn read_when_ready(file: &File, buf: &mut [u8]) -> io::Result<usize> {
-    when_ready(file, PollFlags::IN, || rustix::io::read(file, &mut *buf))
 }
 
 /// The input's pipe, seen from both sides of the loop.

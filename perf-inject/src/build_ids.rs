@@ -3,7 +3,7 @@
 
 use bstr::ByteSlice as _;
 use perf_format::record::{BuildIdRecord, Mmap2, SizedBuildId};
-use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, push_build_id};
+use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType};
 use perf_session::build_id::Chain;
 use perf_session::dso::{Dso, DsoId, DsoKind, PerDso};
 use perf_session::machine::HOST;
@@ -110,14 +110,10 @@ impl BuildIds {
         self.notes.of(dso).done.header = true;
     }
 
-    /// Appends to a table the entries that it lacks.
-    pub fn extend_table(&self, table: &mut Vec<u8>, session: &Session, endian: Endian) {
-        for (dso, id) in &self.for_header {
-            let Some(dso) = session.dso(*dso) else { continue };
-            if let Err(error) = push_build_id(table, misc(dso), record(dso, *id), endian) {
-                log::warn!("{error}; left out");
-            }
-        }
+    /// The entries that the input's table lacks.
+    pub fn for_table<'e>(&'e self, session: &'e Session) -> impl Iterator<Item = (Misc, BuildIdRecord<'e>)> {
+        let with_dso = self.for_header.iter().filter_map(|(dso, id)| Some((session.dso(*dso)?, *id)));
+        with_dso.map(|(dso, id)| (misc(dso), record(dso, id)))
     }
 
     /// A BUILD_ID record passes: its DSO needs no other, but an entry in the table.

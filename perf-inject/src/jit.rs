@@ -7,8 +7,9 @@ use std::fs::File;
 use bstr::{BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::attr::SampleType;
+use perf_format::jitdump::JitDump;
 use perf_format::record::{BuildIdRecord, Comm, Inode, MapFile, Mmap2, SizedBuildId, Task, TimeConv};
-use perf_format::{BuildId, CpuMode, Endian, Misc, RawRecord, Record, RecordType, push_build_id};
+use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record, RecordType};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, Space};
 use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
@@ -121,13 +122,9 @@ impl Jit {
         all
     }
 
-    /// Appends the images' ids to a table.
-    pub fn extend_table(&self, table: &mut Vec<u8>, endian: Endian) {
-        for (name, id) in &self.ids {
-            if let Err(error) = push_build_id(table, Misc::of(CpuMode::User), build_id(name, *id), endian) {
-                log::warn!("{error}; left out");
-            }
-        }
+    /// The images' ids, as entries of a table.
+    pub fn for_table(&self) -> impl Iterator<Item = (Misc, BuildIdRecord<'_>)> {
+        self.ids.iter().map(|(name, id)| (Misc::of(CpuMode::User), build_id(name, *id)))
     }
 
     /// A dump or map cannot be read: that is said, or the end.
@@ -227,8 +224,11 @@ impl Jit {
 
     fn open_dump(&self, marker: &Marker, session: &Session) -> Result<Dump, NoNames> {
         let (file, path) = self.options.finder.dump(marker)?;
-        let (header, mut dump, path) =
-            Dump::open(file, path).map_err(|(path, source)| NoNames::Damaged { path, source })?;
+        let mut dump = match JitDump::open(file) {
+            Ok(dump) => dump,
+            Err(source) => return Err(NoNames::Damaged { path, source }),
+        };
+        let header = dump.header();
         if header.pid != marker.inner {
             return Err(NoNames::OtherProcess { path, pid: header.pid });
         }
@@ -288,7 +288,7 @@ impl Jit {
         let Found { owner, place, inherited } = found;
         let Some(process) = self.processes.get_mut(&owner) else { return Ok(false) };
         let Some(&Place { start, end, since, .. }) = process.code.places.get(place) else { return Ok(false) };
-        let marked_at = process.marked_at;
+        let marked_at = process.marked_at();
         let born = if owner == pid { 0 } else { inherited };
         let host = session.machines.host();
         let how = Keep {
@@ -351,15 +351,16 @@ impl Jit {
     }
 
     fn close_images(&mut self, inject: &mut Injection<'_>) -> Result<(), Error> {
-        for pid in self.pids() {
+        for pid in self.pids(Process::has_open_images) {
             self.close_images_of(pid, inject)?;
         }
         Ok(())
     }
 
-    /// In an order that is the same each time.
-    fn pids(&self) -> Vec<i32> {
-        let mut pids: Vec<_> = self.processes.keys().copied().collect();
+    /// Those of which something is so, in an order that is the same each time.
+    fn pids(&self, is_so: impl Fn(&Process) -> bool) -> Vec<i32> {
+        let those = self.processes.iter().filter(|(_, process)| is_so(process));
+        let mut pids: Vec<_> = those.map(|(pid, _)| *pid).collect();
         pids.sort_unstable();
         pids
     }
@@ -425,7 +426,7 @@ impl Tool for Jit {
 
     fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         self.close_images(inject)?;
-        for pid in self.pids() {
+        for pid in self.pids(|_| true) {
             self.read_on(pid, session, false)?;
             let Some(process) = self.processes.get_mut(&pid) else { continue };
             let late = process.told_late();

@@ -274,7 +274,7 @@ impl Run {
     fn with_tools(
         &mut self,
         ids_to: IdsTo,
-        frame: Option<&mut Frame>,
+        mut frame: Option<&mut Frame>,
         process: impl FnOnce(&mut Ended, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
@@ -288,18 +288,16 @@ impl Run {
         }
         tools.jit = self.jit.take();
         let processed = process(&mut self.ended, &mut tools.as_tools());
-        let mut frame = frame;
         if let Some(jit) = tools.jit {
             self.ended.jit = jit.summary();
             if let Some(frame) = &mut frame {
-                frame.extend_build_ids(|table, endian| jit.extend_table(table, endian));
+                frame.extend_build_ids(jit.for_table());
             }
         }
         if let Some(build_ids) = tools.build_ids {
             self.ended.ids = Some(build_ids.summary(&self.ended.session));
             if let Some(frame) = frame {
-                let session = &self.ended.session;
-                frame.extend_build_ids(|table, endian| build_ids.extend_table(table, session, endian));
+                frame.extend_build_ids(build_ids.for_table(&self.ended.session));
             }
         }
         processed

@@ -7,12 +7,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use perf_format::codec::{Decoder, Encoder, Fixed as _, Words};
 use perf_format::header::{FILE_HEADER_LEN, pipe_header};
 use perf_format::record::{
-    EventUpdate, HeaderAttr, HeaderFeature, Record, TracingData as TracingDataRecord, Update,
+    BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Record, TracingData as TracingDataRecord, Update,
 };
 use perf_format::tracing_data::TracingData;
 use perf_format::{
     Attr, Endian, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, RecordType, Section,
-    build_id_table, event_names,
+    build_id_table, event_names, push_build_id,
 };
 
 use crate::{Error, Session};
@@ -129,18 +129,19 @@ impl Frame {
     }
 
     /// The entries of the table of build-ids.
-    pub fn build_ids(
-        &self,
-    ) -> impl Iterator<Item = Result<(Misc, perf_format::record::BuildIdRecord<'_>), perf_format::Error>>
-    {
+    pub fn build_ids(&self) -> impl Iterator<Item = Result<(Misc, BuildIdRecord<'_>), perf_format::Error>> {
         let table = self.features.get(&Feature::BUILD_ID).map(Vec::as_slice).unwrap_or_default();
         build_id_table(table, 0, self.endian)
     }
 
-    /// Lets entries be added to the table of build-ids, in the frame's byte order. One that stays empty is not there.
-    pub fn extend_build_ids(&mut self, extend: impl FnOnce(&mut Vec<u8>, Endian)) {
+    /// Adds entries to the table of build-ids. One that stays empty is not there; what does not fit is left out, and said.
+    pub fn extend_build_ids<'e>(&mut self, entries: impl Iterator<Item = (Misc, BuildIdRecord<'e>)>) {
         let mut table = self.features.remove(&Feature::BUILD_ID).unwrap_or_default();
-        extend(&mut table, self.endian);
+        for (misc, entry) in entries {
+            if let Err(error) = push_build_id(&mut table, misc, entry, self.endian) {
+                log::warn!("{error}; left out");
+            }
+        }
         if !table.is_empty() {
             self.features.insert(Feature::BUILD_ID, table);
         }

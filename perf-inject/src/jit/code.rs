@@ -85,9 +85,7 @@ impl Place {
         let end = start.saturating_add(size);
         Self { start, end, since, until: u64::MAX, function, kept: None, told: None, in_file: false }
     }
-}
 
-impl Place {
     /// Whether it is of the program that began then. A perf map has no times, and is the last program's.
     fn is_of(&self, began: u64) -> bool {
         self.since >= began || self.since == 0

@@ -48,16 +48,6 @@ pub(super) struct Body {
 }
 
 impl Dump {
-    pub(super) fn open(
-        file: File,
-        path: PathBuf,
-    ) -> Result<(Header, JitDump<File>, PathBuf), (PathBuf, Error)> {
-        match JitDump::open(file) {
-            Ok(dump) => Ok((dump.header(), dump, path)),
-            Err(error) => Err((path, error)),
-        }
-    }
-
     pub(super) fn new(dump: JitDump<File>, path: PathBuf, clock: Clock) -> Self {
         Self {
             path,
@@ -83,9 +73,8 @@ impl Dump {
         self.dump.header()
     }
 
-    /// Reads on to what is the end now. Tells whether there was anything.
-    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> bool {
-        let before = self.dump.offset();
+    /// Reads on to what is the end now.
+    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) {
         while !self.ended {
             let record = match self.dump.next_record() {
                 Ok(Some(record)) => record,
@@ -130,7 +119,6 @@ impl Dump {
             };
             self.crowded |= !there_is_room;
         }
-        self.dump.offset() > before
     }
 
     /// Looks where a table of lines begins.

@@ -46,7 +46,7 @@ impl Jit {
         for (addr, ask) in self.early.take(pid) {
             for (time, own) in [(ask.first, ask.own), (ask.last, 0)] {
                 let time = Some(time).filter(|time| *time != 0);
-                let asked = Asked { pid, time, record, format: &format, session, is_known: true };
+                let asked = Asked { pid, time, record, format: &format, session };
                 let named = self.hit(addr, true, &asked, inject)?;
                 if let Some(process) = self.processes.get_mut(&pid) {
                     process.count(named, own);
@@ -68,9 +68,8 @@ impl Jit {
         let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
         let Some(Tid { pid, .. }) = tid else { return Ok(()) };
         let pid = pid.cast_signed();
-        let is_known = self.processes.contains_key(&pid) || self.born.contains_key(&pid);
         let time = session.evlist.time(record);
-        let asked = Asked { pid, time, record, format: &format, session, is_known };
+        let asked = Asked { pid, time, record, format: &format, session };
         let mut addresses = std::mem::take(&mut self.addresses);
         addresses.clear();
         let done = self.each_hit(&asked, &mut addresses, is_sample, inject);
@@ -85,7 +84,7 @@ impl Jit {
         is_sample: bool,
         inject: &mut Injection<'_>,
     ) -> Result<(), Error> {
-        let Asked { record, format, .. } = *asked;
+        let Asked { pid, record, format, .. } = *asked;
         let mode = record.misc().cpumode();
         let own = format.ip(record).filter(|_| is_sample && mode == CpuMode::User);
         let chain = match is_sample {
@@ -95,17 +94,18 @@ impl Jit {
         let mode = if is_sample { mode } else { CpuMode::User };
         let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
         addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
-        if self.options.dumps && !self.processes.get(&asked.pid).is_some_and(Process::has_dump) {
+        if self.options.dumps && !self.processes.get(&pid).is_some_and(Process::has_dump) {
             let at = asked.time.unwrap_or(0);
-            addresses.iter().for_each(|addr| self.early.ask(asked.pid, *addr, at, false));
-            own.into_iter().for_each(|addr| self.early.ask(asked.pid, addr, at, true));
+            addresses.iter().for_each(|addr| self.early.ask(pid, *addr, at, false));
+            own.into_iter().for_each(|addr| self.early.ask(pid, addr, at, true));
         }
-        if !asked.is_known && !self.options.perf_maps {
+        let is_known = self.processes.contains_key(&pid) || self.born.contains_key(&pid);
+        if !is_known && !self.options.perf_maps {
             return Ok(());
         }
         if let Some(own) = own {
             let named = self.hit(own, true, asked, inject)?;
-            if let Some(process) = self.processes.get_mut(&asked.pid) {
+            if let Some(process) = self.processes.get_mut(&pid) {
                 process.count(named, 1);
             }
         }
@@ -224,6 +224,4 @@ pub(super) struct Asked<'a, 'r> {
     pub(super) record: &'a RawRecord<'r>,
     pub(super) format: &'a SampleFormat,
     pub(super) session: &'a Session,
-    /// Whether anything is known of its code.
-    is_known: bool,
 }

@@ -27,8 +27,8 @@ impl PerfMap {
         Self { path, file, rest: Vec::new(), read: 0, lines: 0 }
     }
 
-    /// Reads on to what is the end now. Tells whether there was anything.
-    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> io::Result<bool> {
+    /// Reads on to what is the end now.
+    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> io::Result<()> {
         let read = (&self.file).take(PERF_MAP_AT_MOST - self.read).read_to_end(&mut self.rest)?;
         self.read += read as u64;
         let whole = self.rest.rfind_byte(b'\n').map_or(0, |end| end + 1);
@@ -50,7 +50,7 @@ impl PerfMap {
             }
         }
         self.rest.drain(..whole);
-        Ok(read > 0)
+        Ok(())
     }
 }
 

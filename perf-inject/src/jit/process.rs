@@ -88,8 +88,6 @@ pub(super) struct Process {
     open: Vec<Open>,
     /// The addresses that unwinding tables have got.
     tables: Vec<Range<u64>>,
-    /// When its dump was mapped, in ns.
-    pub(super) marked_at: u64,
     samples: u64,
     named_before: u64,
     named_after: u64,
@@ -110,31 +108,31 @@ impl Process {
     }
 
     pub(super) fn mark(&mut self, marker: &Marker) {
-        self.marked_at = marker.time.unwrap_or(0);
         self.markers.push(marker.clone());
+    }
+
+    /// When its dump was mapped, in ns; 0 where that is not known.
+    pub(super) fn marked_at(&self) -> u64 {
+        self.markers.last().and_then(|marker| marker.time).unwrap_or(0)
     }
 
     pub(super) fn add(&mut self, source: Source) {
         self.sources.push(source);
     }
 
-    /// Reads on what tells of functions. Tells whether there was anything.
-    pub(super) fn read_on(&mut self) -> bool {
-        let mut any = false;
+    /// Reads on what tells of functions.
+    pub(super) fn read_on(&mut self) {
         for (number, source) in self.sources.iter_mut().enumerate() {
-            any |= match source {
+            match source {
                 Source::Dump(dump) => dump.read_on(number, &mut self.code),
-                Source::PerfMap(map) => match map.read_on(number, &mut self.code) {
-                    Ok(any) => any,
-                    Err(error) => {
+                Source::PerfMap(map) => {
+                    if let Err(error) = map.read_on(number, &mut self.code) {
                         self.missing.get_or_insert_with(|| format!("{}: {error}", map.path.display()));
-                        false
                     }
-                },
-            };
+                }
+            }
         }
         self.code.settle();
-        any
     }
 
     /// Whether unwinding tables have got an address between two, the second not included.
@@ -151,7 +149,6 @@ impl Process {
 
     /// How many functions were told when samples of them had passed, of those that were noted.
     pub(super) fn told_late(&mut self) -> usize {
-        self.read_on();
         let Self { code, missed, .. } = self;
         let late = missed.drain(..).filter_map(|(addr, time)| code.find(addr, time));
         let is_told = |place: &usize| code.places.get(*place).is_some_and(|place| place.told.is_some());
@@ -159,6 +156,11 @@ impl Process {
         late.sort_unstable();
         late.dedup();
         late.len()
+    }
+
+    /// Whether there is an image to be closed.
+    pub(super) fn has_open_images(&self) -> bool {
+        !self.open.is_empty()
     }
 
     pub(super) fn has_dump(&self) -> bool {
@@ -212,7 +214,8 @@ impl Process {
     fn keep_packed(&mut self, place: usize, how: &Keep<'_>) -> Option<Kept> {
         let id = self.code.places.get(place)?.function;
         let function = self.code.functions.get(id)?;
-        if let Some(kept) = function.kept {
+        // An image for stacks has one distance: what has moved stands in it no more.
+        if let Some(kept) = function.kept.filter(|_| !how.as_in_memory) {
             return Some(kept);
         }
         let (size, index, target) = (function.size, function.index, self.target(function, how)?);
@@ -253,10 +256,9 @@ impl Process {
             return None;
         }
         let is_free = |range: &Range<u64>| {
-            let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
             (how.is_free)(range)
                 && !self.code.is_between(range.start, range.end, u64::MAX)
-                && !self.tables.iter().any(overlaps)
+                && !self.has_tables_between(range.start, range.end)
         };
         let functions = self.code.span(start, &arrange::window(start), arrange::GAP)?;
         let number = self.tables.len() as u64;
@@ -293,12 +295,11 @@ impl Process {
     ) -> usize {
         let image = self.images.len();
         let numbers = if of_function.is_some() { 0 } else { image }..;
-        let mut names = numbers.map(|number| image_name(how.pid, number, of_function));
+        let names = numbers.map(|number| image_name(how.pid, number, of_function));
         // Those that are open take theirs later.
         let is_taken =
             |path: &BString| self.open.iter().any(|open| self.images.get(open.image) == Some(path));
-        let mut paths =
-            names.by_ref().filter(|name| how.images.is_free(name)).map(|name| how.images.path(&name));
+        let mut paths = names.filter(|name| how.images.is_free(name)).map(|name| how.images.path(&name));
         let path = paths.find(|path| !is_taken(path)).unwrap_or_default();
         self.images.push(path);
         self.open.push(Open { image, target, arrangement, unwinds: how.as_in_memory, functions: Vec::new() });
