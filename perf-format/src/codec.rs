@@ -309,6 +309,16 @@ impl<'a, T: Fixed> Array<'a, T> {
         Self { bytes, endian, element: PhantomData }
     }
 
+    /// The elements' bytes.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The byte order of the elements.
+    pub(crate) fn endian(&self) -> Endian {
+        self.endian
+    }
+
     /// Takes `count` elements from the cursor.
     ///
     /// # Errors

@@ -8,11 +8,13 @@ use crate::codec::{Array, Decoder, FieldError};
 use crate::record::{RawRecord, RecordHeader};
 use crate::{Endian, Error, RecordType};
 
+mod addresses;
 mod body;
 mod context;
 mod fields;
 mod read_values;
 
+pub use addresses::{Address, AddressKind, Addresses};
 pub use body::{Sample, SampleId};
 pub use context::{Frame, frames};
 pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};

@@ -3,9 +3,10 @@
 use perf_format::attr::{AttrFields, AttrFlags, BranchSampleType, ReadFormat, SampleType};
 use perf_format::codec::Array;
 use perf_format::sample::{
-    AuxData, BranchStack, Cpu, Raw, ReadValue, ReadValues, Regs, StackDump, Tid, WeightStruct,
+    AddressKind, AuxData, BranchStack, Cpu, Raw, ReadValue, ReadValues, Regs, StackDump, Tid, WeightStruct,
+    frames,
 };
-use perf_format::{Attr, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType, Sample};
+use perf_format::{Attr, CpuMode, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType, Sample};
 use perf_format::{SampleFormat, SampleId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -204,6 +205,11 @@ proptest! {
             prop_assert_eq!(format.tid(&raw), sample.tid);
             prop_assert_eq!(format.time(&raw), sample.time);
             prop_assert_eq!(format.callchain(&raw).unwrap(), sample.callchain);
+            let chain = sample.callchain.into_iter().flat_map(|chain| frames(chain, CpuMode::User));
+            let mut expected: Vec<_> = sample.ip.into_iter().map(|ip| (ip, CpuMode::User, AddressKind::Ip)).collect();
+            expected.extend(chain.map(|frame| (frame.ip, frame.cpumode, AddressKind::Callchain)));
+            let addresses = format.addresses(&raw).unwrap().map(|at| (at.addr, at.cpumode, at.kind));
+            prop_assert_eq!(addresses.collect::<Vec<_>>(), expected);
             let id = format.id_offset().map(|at| endian.u64_at(&bytes, at).unwrap());
             prop_assert_eq!(id, sample.identifier.or(sample.id));
         }
@@ -227,6 +233,8 @@ proptest! {
             prop_assert!(quick.is_none() || quick == full);
         }
         prop_assert!(format.tid(&raw).is_none() || format.tid(&raw) == sample.tid);
+        let (chain, addresses) = (format.callchain(&raw).err(), format.addresses(&raw).err());
+        prop_assert_eq!(addresses.map(|error| error.to_string()), chain.map(|error| error.to_string()));
         prop_assert!(format.callchain(&raw).is_err() || format.callchain(&raw).unwrap() == sample.callchain);
     }
 

@@ -18,19 +18,30 @@ pub struct Frame {
     pub cpumode: CpuMode,
 }
 
-/// The addresses of a chain, innermost first. `cpumode` is the sample's own, which holds until the first marker
-/// (`enum perf_callchain_context`).
-pub fn frames(chain: Array<'_, u64>, cpumode: CpuMode) -> impl Iterator<Item = Frame> {
-    let mut cpumode = cpumode;
-    let mut cookie_follows = false;
-    chain.iter().filter_map(move |ip| {
-        if std::mem::take(&mut cookie_follows) {
+/// What the markers of a chain have said so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context {
+    cpumode: CpuMode,
+    cookie_follows: bool,
+}
+
+impl Context {
+    /// Before the first marker the sample's own mode holds.
+    #[inline]
+    pub(super) fn new(cpumode: CpuMode) -> Self {
+        Self { cpumode, cookie_follows: false }
+    }
+
+    /// The address that the next word of the chain is; `None` where it is a marker or a cookie.
+    #[inline]
+    pub(super) fn frame(&mut self, word: u64) -> Option<Frame> {
+        if std::mem::take(&mut self.cookie_follows) {
             return None;
         }
-        if ip < CONTEXT_MAX {
-            return Some(Frame { ip, cpumode });
+        if word < CONTEXT_MAX {
+            return Some(Frame { ip: word, cpumode: self.cpumode });
         }
-        cpumode = match ip.wrapping_neg() {
+        self.cpumode = match word.wrapping_neg() {
             32 => CpuMode::Hypervisor,
             128 => CpuMode::Kernel,
             512 | 640 => CpuMode::User,
@@ -38,9 +49,16 @@ pub fn frames(chain: Array<'_, u64>, cpumode: CpuMode) -> impl Iterator<Item = F
             2560 => CpuMode::GuestUser,
             _ => CpuMode::Unknown,
         };
-        cookie_follows = ip == USER_DEFERRED;
+        self.cookie_follows = word == USER_DEFERRED;
         None
-    })
+    }
+}
+
+/// The addresses of a chain, innermost first. `cpumode` is the sample's own, which holds until the first marker
+/// (`enum perf_callchain_context`).
+pub fn frames(chain: Array<'_, u64>, cpumode: CpuMode) -> impl Iterator<Item = Frame> {
+    let mut context = Context::new(cpumode);
+    chain.iter().filter_map(move |word| context.frame(word))
 }
 
 #[cfg(test)]
