@@ -5,6 +5,7 @@ use std::hint::black_box;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use perf_format::attr::SampleType;
+use perf_format::sample::Address;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
 use perf_format::{Attr, CpuMode, Endian, Head, RawRecord, RecordReader, RecordType, Sample, SampleFormat};
 
@@ -81,6 +82,52 @@ fn ask_a_callchain(bencher: Bencher<'_, '_>) {
     ask(bencher, &callchain_attr(), |format, sample| {
         let chain = format.callchain(sample).expect("it fits");
         black_box(chain.map(|chain| chain.iter().fold(0, u64::wrapping_add)));
+    });
+}
+
+/// A sample's own address and those of its chain, with their modes.
+#[divan::bench]
+fn walk_addresses(bencher: Bencher<'_, '_>) {
+    ask(bencher, &callchain_attr(), |format, sample| {
+        let mut sum = 0_u64;
+        let addresses = format.addresses(sample).expect("they fit");
+        addresses.for_each(|address| sum = sum.wrapping_add(address.addr));
+        black_box(sum);
+    });
+}
+
+/// The loop that passes over samples of which nothing is to be said: all addresses of each are looked at.
+#[divan::bench(args = [false, true])]
+fn pass_over_samples(bencher: Bencher<'_, '_>, with_chains: bool) {
+    let attr = if with_chains { callchain_attr() } else { plain() };
+    let (stream, format) = (stream(&attr), SampleFormat::new(&attr));
+    let places = format.places().expect("they are the same in all samples");
+    let is_nothing_new = |record: &RawRecord<'_>| {
+        let pid = record.endian.u32_at(record.bytes, places.tid);
+        let time = record.endian.u64_at(record.bytes, places.time);
+        let known = |address: Address| {
+            address.cpumode == CpuMode::User
+                && address.addr < black_box(1 << 60)
+                && pid == Some(7)
+                && time > Some(0)
+        };
+        record.record_type() == RecordType::SAMPLE
+            && places.addresses(record).is_some_and(|mut addresses| addresses.all(known))
+    };
+    bencher.counter(ItemsCount::new(SAMPLES)).bench(|| {
+        let mut source = &stream[..];
+        let head = Head::read(&mut source).expect("it starts with a header");
+        let mut records = RecordReader::pipe(source, head);
+        let mut samples = 0;
+        while let Some(mut batch) = records.next_batch().expect("it is whole") {
+            loop {
+                samples += batch.advance_while(is_nothing_new).records;
+                if batch.next().is_none() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(samples, SAMPLES);
     });
 }
 

@@ -55,7 +55,7 @@ pub use endian::Endian;
 pub use error::{Error, SectionProblem};
 pub use feature::{Feature, build_id_table, event_names, push_build_id};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
-pub use reader::{Batch, RecordReader, read_full};
+pub use reader::{Batch, RecordReader, Skipped, read_full};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Lost, Recovering};
 pub use sample::{Sample, SampleFormat, SampleId};

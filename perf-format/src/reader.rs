@@ -172,10 +172,49 @@ impl<'r> Batch<'r> {
 
     /// The next whole record, which stays the next.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> Option<RawRecord<'r>> {
         let rest =
             self.bytes.get(self.cursor.start - self.start..).filter(|_| self.cursor.payload.left == 0)?;
         RawRecord::first(rest, self.cursor.offset, self.cursor.endian)
+    }
+
+    /// The next whole record, if the question says yes to it; otherwise it stays the next. The question is asked of
+    /// no record that [`next`](Iterator::next) would not give as `Ok`.
+    #[inline]
+    pub fn next_if(&mut self, question: impl FnOnce(&RawRecord<'r>) -> bool) -> Option<RawRecord<'r>> {
+        if self.failed {
+            return None;
+        }
+        let record = self.peek()?;
+        let len = record.payload_len().ok()?;
+        if !question(&record) {
+            return None;
+        }
+        self.give(&record, len);
+        Some(record)
+    }
+
+    /// Passes over records for as long as the question says yes to them. It is asked of no record that
+    /// [`next`](Iterator::next) would not give as `Ok`, and of none with a payload behind it.
+    ///
+    /// This is [`next_if`](Self::next_if) for the loop that passes over nearly all of a stream: where the reader is
+    /// stays in registers until the end.
+    #[inline]
+    pub fn advance_while(&mut self, mut question: impl FnMut(&RawRecord<'r>) -> bool) -> Skipped {
+        let Cursor { offset, endian, .. } = *self.cursor;
+        let mut rest = self.rest();
+        let mut skipped = Skipped::default();
+        while let Some(record) = RawRecord::first(rest, offset + skipped.bytes as u64, endian)
+            && matches!(record.payload_len(), Ok(0))
+            && question(&record)
+        {
+            rest = rest.get(record.bytes.len()..).unwrap_or_default();
+            skipped.records += 1;
+            skipped.bytes += record.bytes.len();
+        }
+        self.cursor.advance(skipped.bytes);
+        skipped
     }
 
     /// The bytes from the next record on, whole records or not.
@@ -215,6 +254,15 @@ impl<'r> Batch<'r> {
     }
 }
 
+/// The records that [`Batch::advance_while`] passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Skipped {
+    /// How many they are.
+    pub records: u64,
+    /// How many bytes they have.
+    pub bytes: usize,
+}
+
 impl<'r> Iterator for Batch<'r> {
     type Item = Result<RawRecord<'r>, Error>;
 
@@ -242,12 +290,18 @@ impl<'r> Batch<'r> {
     #[inline]
     fn take(&mut self, record: RawRecord<'r>) -> Result<RawRecord<'r>, Error> {
         let len = record.payload_len().inspect_err(|_| self.failed = true)?;
+        self.give(&record, len);
+        Ok(record)
+    }
+
+    /// Goes behind a record, to the `len` bytes of its payload.
+    #[inline]
+    fn give(&mut self, record: &RawRecord<'r>, len: u64) {
         if len > 0 {
             let (offset, record_type) = (record.offset, record.record_type());
             self.cursor.payload = Payload { offset, record_type, len, left: len };
         }
         self.cursor.advance(record.bytes.len());
-        Ok(record)
     }
 }
 

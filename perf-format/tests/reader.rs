@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use perf_format::record::Auxtrace;
 use perf_format::testing::{At, StreamBuilder};
-use perf_format::{CpuMode, Endian, Error, Head, Misc, Record, RecordHeader, RecordReader, RecordType};
+use perf_format::{
+    CpuMode, Endian, Error, Head, Misc, Record, RecordHeader, RecordReader, RecordType, Skipped,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -314,6 +316,110 @@ fn records_left_in_a_batch_are_given_in_the_next() {
         offsets.extend(batch.next().map(|record| record.unwrap().offset));
     }
     assert_eq!((offsets, reader.header()), (vec![0x100, 0x108, 0x113], None));
+}
+
+/// The offsets of all records, of which those that `skip` says yes to are passed over, and those that `take` says yes to
+/// taken; and the error that the stream ends with.
+fn offsets_by_question(
+    stream: &[u8],
+    lens: &[usize],
+    skip: impl Fn(RecordType) -> bool,
+    take: impl Fn(RecordType) -> bool,
+) -> (Vec<u64>, Option<String>) {
+    let mut source = Pieces::new(stream, lens);
+    let head = Head::read(&mut source).unwrap();
+    let mut reader = RecordReader::pipe(source, head);
+    let mut offsets = Vec::new();
+    loop {
+        let mut batch = match reader.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return (offsets, None),
+            Err(error) => return (offsets, Some(error.to_string())),
+        };
+        loop {
+            let from = batch.position();
+            let before = offsets.len();
+            let skipped = batch.advance_while(|record| {
+                assert_eq!(record.payload_len().unwrap(), 0);
+                let yes = skip(record.record_type());
+                offsets.extend(yes.then_some(record.offset));
+                yes
+            });
+            let len = batch.position() - from;
+            assert_eq!((skipped.records, skipped.bytes as u64), ((offsets.len() - before) as u64, len));
+            if let Some(record) = batch.next_if(|record| take(record.record_type())) {
+                assert!(take(record.record_type()));
+                assert_eq!(batch.payload(), record.payload_len().unwrap());
+                offsets.push(record.offset);
+                continue;
+            }
+            match batch.next() {
+                Some(Ok(record)) => offsets.push(record.offset),
+                Some(Err(error)) => {
+                    // Behind an error there is nothing to ask about.
+                    assert_eq!(batch.advance_while(|_| panic!("asked")), Skipped::default());
+                    assert!(batch.next_if(|_| panic!("asked")).is_none());
+                    return (offsets, Some(error.to_string()));
+                }
+                None => break,
+            }
+        }
+    }
+}
+
+#[test]
+fn records_passed_over_or_taken_on_a_question_are_those_that_come_without_one() {
+    for endian in [Endian::Little, Endian::Big] {
+        let good = sampler(endian);
+        let small = [&good[..], &header(RecordType::COMM, 4, endian)].concat();
+        let silent = [&good[..], &header(RecordType::AUXTRACE, 8, endian)].concat();
+        for stream in [&good[..], &small, &silent, &good[..good.len() - 1]] {
+            let (items, end) = drained(stream);
+            let offsets: Vec<_> = items
+                .iter()
+                .filter_map(|item| match item {
+                    Item::Record(offset, _) => Some(*offset),
+                    Item::Payload(_) => None,
+                })
+                .collect();
+            let expected = (offsets, end.map(|error| error.to_string()));
+            for lens in [&[usize::MAX][..], &[1], &[7, 64]] {
+                let by = |skip: fn(RecordType) -> bool, take: fn(RecordType) -> bool| {
+                    offsets_by_question(stream, lens, skip, take)
+                };
+                assert_eq!(by(|_| false, |_| false), expected);
+                assert_eq!(by(|_| true, |_| false), expected);
+                assert_eq!(by(|_| false, |_| true), expected);
+                assert_eq!(by(|other| other.0 % 2 == 0, |other| other.0 % 3 == 0), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_that_the_answer_is_no_to_stays_the_next() {
+    let stream = StreamBuilder::new(Endian::Big).finished_round().unknown(99, b"odd").bytes();
+    let mut reader = RecordReader::records(&stream[16..], Endian::Big, 16);
+    let mut batch = reader.next_batch().unwrap().unwrap();
+    assert!(batch.next_if(|_| false).is_none());
+    assert_eq!(batch.advance_while(|_| false), Skipped::default());
+    assert_eq!(batch.position(), 16);
+    assert_eq!(batch.next_if(|_| true).unwrap().record_type(), RecordType::FINISHED_ROUND);
+    assert_eq!(batch.next().unwrap().unwrap().record_type(), RecordType(99));
+    assert!(batch.next_if(|_| panic!("there is none")).is_none());
+}
+
+#[test]
+fn no_question_goes_past_a_payload() {
+    let stream = StreamBuilder::new(Endian::Little).tracing_data(b"eightbyt").finished_round().bytes();
+    let mut reader = RecordReader::records(&stream[16..], Endian::Little, 16);
+    let mut batch = reader.next_batch().unwrap().unwrap();
+    assert_eq!(batch.advance_while(|_| true), Skipped::default());
+    assert_eq!(batch.next_if(|_| true).unwrap().record_type(), RecordType::TRACING_DATA);
+    assert_eq!((batch.payload(), batch.position()), (8, 32));
+    assert!(batch.next_if(|_| true).is_none());
+    assert_eq!((batch.advance_while(|_| true), batch.position()), (Skipped::default(), 32));
+    assert_eq!(reader.next_payload().unwrap(), Some(&b"eightbyt"[..]));
 }
 
 #[test]

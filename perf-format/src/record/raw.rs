@@ -57,6 +57,7 @@ pub struct RawRecord<'a> {
 impl<'a> RawRecord<'a> {
     /// The record at the start of `bytes`, if it is whole.
     #[must_use]
+    #[inline]
     pub fn first(bytes: &'a [u8], offset: u64, endian: Endian) -> Option<Self> {
         let header = RecordHeader::from_bytes(*bytes.first_chunk()?, endian);
         let bytes = bytes.get(..usize::from(header.size))?;
