@@ -10,7 +10,7 @@ use gimli::{
 use object::elf;
 use object::{File, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 use perf_format::Endian;
-use perf_inject::jit::{Function, Image, ImageError, Line, TEXT_OFFSET, Target, Unwinding, Written};
+use ::jit_image::{Function, ImageError, ImageWriter, LineRow, TEXT_OFFSET, Target, UnwindInfo, Written};
 
 use crate::pieces::some;
 
@@ -87,7 +87,7 @@ impl Made {
 
     fn image(&self) -> (Vec<u8>, Written) {
         let mut bytes = Vec::new();
-        let mut image = Image::new(Cursor::new(&mut bytes), self.target);
+        let mut image = ImageWriter::new(Cursor::new(&mut bytes), self.target);
         let mut end = TEXT_OFFSET;
         if let Some(offset) = self.frames_at {
             image = image.with_frames_at(offset);
@@ -95,7 +95,7 @@ impl Made {
         for made in &self.functions {
             let lines: Vec<_> = made.lines.iter().map(line).collect();
             let unwinding = made.unwinding.as_ref();
-            let unwinding = unwinding.map(|(frames, size)| Unwinding { frames, header_size: *size });
+            let unwinding = unwinding.map(|(frames, size)| UnwindInfo { frames, header_size: *size });
             let &MadeFunction { ref name, address, offset, ref code, .. } = made;
             let whole = Function { name: name.as_bstr(), address, offset, code, lines: &lines, unwinding };
             let refused = image.add(&Function { offset: end - 1, ..whole });
@@ -223,6 +223,6 @@ fn function(end: u64, u: &mut Unstructured<'_>) -> Result<MadeFunction> {
     Ok(MadeFunction { name, address, offset, code, lines, unwinding })
 }
 
-fn line((address, line, file): &(u64, u32, BString)) -> Line<'_> {
-    Line { address: *address, line: *line, discriminator: line % 3, file: file.as_bstr() }
+fn line((address, line, file): &(u64, u32, BString)) -> LineRow<'_> {
+    LineRow { address: *address, line: *line, discriminator: line % 3, file: file.as_bstr() }
 }

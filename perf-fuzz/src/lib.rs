@@ -37,7 +37,7 @@ pub use framing::framing;
 pub use header::header;
 pub use inject::inject;
 pub use jit::jit;
-pub use jit_image::jit_image;
+pub use self::jit_image::jit_image;
 pub use jitdump::jitdump;
 pub use pieces::Pieces;
 pub use record::record;

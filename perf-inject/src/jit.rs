@@ -20,7 +20,6 @@ mod code;
 mod dump;
 mod early;
 mod find;
-mod image;
 mod look_up;
 mod perf_map;
 mod process;
@@ -32,7 +31,7 @@ use dump::Dump;
 use early::Early;
 use find::Marker;
 pub use find::{Finder, NoNames};
-pub use image::{Function, Image, ImageError, Layout, Line, TEXT_OFFSET, Target, Unwinding, Written};
+pub use jit_image::{ImageError, Written};
 use look_up::{Asked, Found};
 use process::{Keep, Process, Source, Tables, Told};
 pub use summary::JitSummary;
@@ -293,7 +292,7 @@ impl Jit {
         let host = session.machines.host();
         let how = Keep {
             pid: owner,
-            machine: perf_map::machine(session.recording.arch.as_deref().map(Vec::as_slice)),
+            machine: jit_image::machine_of_arch(session.recording.arch.as_deref().map_or(&[], Vec::as_slice)),
             per_function,
             as_in_memory: !per_function && format.sample_type.contains(SampleType::STACK_USER),
             is_free: &|range| host.is_empty_between(Space::Process(owner), range.start, range.end - 1),

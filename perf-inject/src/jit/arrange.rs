@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::image::{Layout, TEXT_OFFSET};
+use jit_image::{PackedLayout, TEXT_OFFSET};
 
 /// Addresses that one image holds, in bytes: offsets in unwinding tables have four bytes and a sign.
 const WINDOW: u64 = 1 << 30;
@@ -24,7 +24,7 @@ const STEP: u64 = 1 << 20;
 /// An arrangement.
 #[derive(Debug)]
 pub(super) enum Arrangement {
-    Packed(Layout),
+    Packed(PackedLayout),
     AsInMemory(AsInMemory),
 }
 

@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice as _};
-use object::elf;
 
 use super::code::{Code, Function, Name};
 use crate::limits::{NO_CODE_AT_MOST, PERF_MAP_AT_MOST};
@@ -64,23 +63,6 @@ fn parse(line: &[u8]) -> Option<(u64, u64, BString)> {
     let (start, size) = (number()?, number()?);
     let name = parts.next()?.trim_ascii();
     (size > 0 && !name.is_empty()).then(|| (start, size, name.into()))
-}
-
-/// The machine of a recording (`uname -m`) as ELF files number it: a perf map does not say whose code it is of. 0 where
-/// the name is not known here.
-pub(super) fn machine(arch: Option<&[u8]>) -> u16 {
-    let machine = match arch.unwrap_or_default() {
-        b"x86_64" => elf::EM_X86_64,
-        b"aarch64" => elf::EM_AARCH64,
-        b"i386" | b"i586" | b"i686" => elf::EM_386,
-        b"ppc64" | b"ppc64le" => elf::EM_PPC64,
-        b"s390x" => elf::EM_S390,
-        b"riscv64" | b"riscv32" => elf::EM_RISCV,
-        b"loongarch64" => elf::EM_LOONGARCH,
-        arch if arch.starts_with(b"arm") => elf::EM_ARM,
-        _ => elf::EM_NONE,
-    };
-    machine.0
 }
 
 #[cfg(test)]

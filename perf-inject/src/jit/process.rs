@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bstr::{BString, ByteSlice as _};
 use hashbrown::HashSet;
+use jit_image::{ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindInfo, Written};
 use perf_format::Endian;
 
 use super::Images;
@@ -12,7 +13,6 @@ use super::arrange::{self, Arrangement, AsInMemory};
 use super::code::{Code, Function, Kept, Name, Place};
 use super::dump::{Body, Dump};
 use super::find::Marker;
-use super::image::{self, Image, ImageError, Layout, Target, Written};
 use super::perf_map::PerfMap;
 use super::summary::JitSummary;
 use crate::limits::{MISSED_AT_MOST, UNWINDING_IMAGES_AT_MOST};
@@ -227,7 +227,7 @@ impl Process {
                 return Some(Kept { image: open.image, offset });
             }
         }
-        let mut layout = Layout::default();
+        let mut layout = PackedLayout::default();
         let offset = layout.place(size)?;
         let of_function = how.per_function.then_some(index);
         let open = self.open(target, Arrangement::Packed(layout), of_function, how);
@@ -318,7 +318,7 @@ impl Process {
         let name = path.rsplit(|byte| *byte == b'/').next()?.to_str_lossy().into_owned();
         let Self { code, sources, missing, .. } = self;
         let written = images.write(&name, &mut |file| {
-            let mut image = Image::new(BufWriter::new(file), target);
+            let mut image = ImageWriter::new(BufWriter::new(file), target);
             let tables_at = match &arrangement {
                 Arrangement::AsInMemory(arrangement) => Some(arrangement.tables_at()),
                 Arrangement::Packed(_) => None,
@@ -382,7 +382,7 @@ fn body(sources: &mut [Source], function: &Function) -> Result<Body, String> {
 }
 
 fn add<W: std::io::Write + std::io::Seek>(
-    image: &mut Image<W>,
+    image: &mut ImageWriter<W>,
     function: &Function,
     offset: u64,
     body: &Body,
@@ -390,7 +390,7 @@ fn add<W: std::io::Write + std::io::Seek>(
     let lines = body.lines(function);
     let lines: Vec<_> = lines
         .iter()
-        .map(|line| image::Line {
+        .map(|line| LineRow {
             address: line.addr,
             line: line.line,
             discriminator: line.discriminator,
@@ -398,8 +398,8 @@ fn add<W: std::io::Write + std::io::Seek>(
         })
         .collect();
     let unwinding = (!body.frames.is_empty())
-        .then_some(image::Unwinding { frames: &body.frames, header_size: body.header_size });
-    image.add(&image::Function {
+        .then_some(UnwindInfo { frames: &body.frames, header_size: body.header_size });
+    image.add(&jit_image::Function {
         name: body.name.as_bstr(),
         address: function.address,
         offset,

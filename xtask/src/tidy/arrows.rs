@@ -6,10 +6,11 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("perf-format", &[]),
     ("perf-session", &["perf-format"]),
-    ("perf-inject", &["perf-session", "perf-format"]),
+    ("jit-image", &["perf-format"]),
+    ("perf-inject", &["perf-session", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perftool", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
-    ("perf-fuzz", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
+    ("perf-fuzz", &["perf-inject", "perf-buildid-list", "perf-session", "jit-image", "perf-format"]),
     ("xtask", &["perftool", "perf-fuzz", "perf-format"]),
 ];
 

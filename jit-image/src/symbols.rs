@@ -3,22 +3,24 @@
 use object::elf::{STB_LOCAL, STT_FUNC, SymbolInfo, SymbolOther, SymbolSection};
 use object::write::elf::{Encoder, Sym};
 
-use super::target::Target;
-use super::{Function, ImageError};
+use crate::layout::TEXT_INDEX;
+use crate::target::Target;
+use crate::error::ImageError;
+use crate::function::Function;
 
 /// The table of symbols and the names in it, as they stand in the file.
 #[derive(Debug)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     encoder: Encoder<object::Endianness>,
-    pub(super) table: Vec<u8>,
-    pub(super) names: Vec<u8>,
+    pub(crate) table: Vec<u8>,
+    pub(crate) names: Vec<u8>,
     /// Symbols in the table, the null symbol among them. All are local: names occur twice where a function was
     /// jitted twice, and nothing links with them.
-    pub(super) count: u32,
+    pub(crate) count: u32,
 }
 
 impl Symbols {
-    pub(super) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target) -> Self {
         let encoder = Encoder::new(target.object_endian(), target.is_64(), target.machine());
         let mut table = Vec::new();
         encoder.null_symbol(&mut table);
@@ -26,7 +28,7 @@ impl Symbols {
     }
 
     /// Adds a function.
-    pub(super) fn add(&mut self, function: &Function<'_>) -> Result<(), ImageError> {
+    pub(crate) fn add(&mut self, function: &Function<'_>) -> Result<(), ImageError> {
         let count = self.count.checked_add(1).ok_or(ImageError::TooLarge)?;
         let name = up_to_nul(function.name);
         // The empty name is the one that the table of names begins with.
@@ -36,7 +38,7 @@ impl Symbols {
             st_name: u32::try_from(st_name).map_err(|_| ImageError::TooLarge)?,
             st_info: SymbolInfo::new(STB_LOCAL, STT_FUNC),
             st_other: SymbolOther(0),
-            st_shndx: SymbolSection(super::elf::TEXT_INDEX),
+            st_shndx: SymbolSection(TEXT_INDEX),
             st_value: function.offset,
             st_size: function.code.len() as u64,
         };
@@ -51,6 +53,6 @@ impl Symbols {
 }
 
 /// A string as C has it.
-pub(super) fn up_to_nul(bytes: &[u8]) -> &[u8] {
+pub(crate) fn up_to_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

@@ -6,28 +6,29 @@ use gimli::write::{
     FrameTable,
 };
 use gimli::{
-    BaseAddresses, CieOrFde, DwEhPe, EhFrame, EndianSlice, RunTimeEndian, UnwindSection as _, Vendor,
+    BaseAddresses, CieOrFde, DwEhPe, EhFrame, UnwindSection as _, Vendor,
 };
 use hashbrown::HashMap;
 use object::elf;
 
-use super::target::Target;
-use super::{Function, ImageError};
+use crate::target::Target;
+use crate::error::ImageError;
+use crate::function::Function;
 
 mod instructions;
 mod omitted;
 
-use instructions::{Instruction, advanced, said_again};
+use instructions::{Cie, Instruction, Section, advanced, rewrite};
 use omitted::take_out_omitted;
 
 /// The version of `.eh_frame`.
 const VERSION: u16 = 1;
 
 /// What `.eh_frame` is aligned to, in bytes.
-pub(super) const ALIGN: u64 = 8;
+pub(crate) const ALIGN: u64 = 8;
 
 /// What `.eh_frame_hdr` is aligned to, in bytes.
-pub(super) const TABLE_ALIGN: u64 = 4;
+pub(crate) const TABLE_ALIGN: u64 = 4;
 
 /// The most bytes that a function's unwinding information may have; some fifty are usual.
 const BYTES_AT_MOST: usize = 1 << 20;
@@ -45,13 +46,9 @@ const CIES_AT_MOST: usize = 1 << 8;
 /// How pointers to functions are written: from where they stand, in four bytes.
 const POINTERS: DwEhPe = DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
 
-type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
-type Section<'a> = EhFrame<Bytes<'a>>;
-type Cie<'a> = gimli::CommonInformationEntry<Bytes<'a>>;
-
 /// What functions bring, as it came.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     target: Target,
     bytes: Vec<u8>,
     functions: Vec<Brought>,
@@ -70,20 +67,20 @@ struct Brought {
 
 /// The sections of an image.
 #[derive(Debug)]
-pub(super) struct Sections {
+pub(crate) struct Sections {
     /// `.eh_frame`.
-    pub(super) frames: Vec<u8>,
+    pub(crate) frames: Vec<u8>,
     /// `.eh_frame_hdr`, which follows it.
-    pub(super) table: Vec<u8>,
+    pub(crate) table: Vec<u8>,
 }
 
 impl Frames {
-    pub(super) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target) -> Self {
         Self { target, bytes: Vec::new(), functions: Vec::new(), left_out: 0 }
     }
 
     /// Adds what a function brings, if it does.
-    pub(super) fn add(&mut self, function: &Function<'_>) {
+    pub(crate) fn add(&mut self, function: &Function<'_>) {
         let Some(unwinding) = function.unwinding else { return };
         let header_size = usize::try_from(unwinding.header_size).ok();
         let len = header_size.and_then(|size| unwinding.frames.len().checked_sub(size));
@@ -106,7 +103,7 @@ impl Frames {
     ///
     /// # Errors
     /// Where they are too large for their pointers.
-    pub(super) fn write(self, at: u64, in_any_case: bool) -> Result<(Option<Sections>, u64), ImageError> {
+    pub(crate) fn write(self, at: u64, in_any_case: bool) -> Result<(Option<Sections>, u64), ImageError> {
         let Self { target, mut bytes, functions, mut left_out } = self;
         let mut section = WrittenFrames(EndianVec::new(target.gimli_endian()));
         let mut table = FrameTable::default();
@@ -145,7 +142,7 @@ impl Frames {
 }
 
 fn written(error: gimli::write::Error) -> ImageError {
-    ImageError::Frames(error.into())
+    ImageError::Frames(gimli::write::ConvertError::from(error).into())
 }
 
 /// `.eh_frame` as a reader sees it.
@@ -163,7 +160,7 @@ fn read_section(bytes: &[u8], target: Target) -> Section<'_> {
 fn search_table(frames: &[u8], at: u64, target: Target) -> Result<Vec<u8>, ImageError> {
     const COUNT: DwEhPe = gimli::DW_EH_PE_udata4;
     const PAIRS: DwEhPe = DwEhPe(gimli::DW_EH_PE_datarel.0 | gimli::DW_EH_PE_sdata4.0);
-    let read = |error: gimli::Error| ImageError::Frames(error.into());
+    let read = |error: gimli::Error| ImageError::Frames(gimli::write::ConvertError::from(error).into());
     let section = read_section(frames, target);
     let bases = BaseAddresses::default().set_eh_frame(at);
     let mut entries = section.entries(&bases);
@@ -228,7 +225,7 @@ fn convert(function: &Brought, frames: &[u8], at: u64, target: Target) -> Option
                 let mut instructions = cie.instructions(&section, &bases);
                 while let Some(instruction) = instructions.next().ok()? {
                     if instruction != Instruction::Nop {
-                        written.add_instruction(said_again(&instruction, &cie, &section)?);
+                        written.add_instruction(rewrite(&instruction, &cie, &section)?);
                         converted.instructions += 1;
                     }
                 }
@@ -253,7 +250,7 @@ fn convert(function: &Brought, frames: &[u8], at: u64, target: Target) -> Option
                     if let Some(next) = advanced(&instruction, cie, fde.initial_address(), offset)? {
                         offset = next;
                     } else if instruction != Instruction::Nop {
-                        written.add_instruction(offset, said_again(&instruction, cie, &section)?);
+                        written.add_instruction(offset, rewrite(&instruction, cie, &section)?);
                         converted.instructions += 1;
                     }
                 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use bstr::BStr;
 use gimli::write::{CallFrameInstruction, Expression};
 use object::{File, Object as _, ObjectKind, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
-use perf_inject::jit::{Function, Image, ImageError, Layout, TEXT_OFFSET, Unwinding};
+use jit_image::{Function, ImageError, ImageWriter, PackedLayout, TEXT_OFFSET, UnwindInfo};
 use proptest::prelude::*;
 
 #[path = "image/made.rs"]
@@ -229,7 +229,7 @@ fn the_same_functions_give_the_same_bytes_and_others_another_id() {
 #[test]
 fn functions_that_overlap_or_have_no_room_are_refused() {
     let mut bytes = Vec::new();
-    let mut image = Image::new(Cursor::new(&mut bytes), I386);
+    let mut image = ImageWriter::new(Cursor::new(&mut bytes), I386);
     let mut add = |offset| add(&mut image, &Made { offset, code: vec![0; 0x10], ..Made::default() });
     assert!(matches!(add(0xff0), Err(ImageError::Offset { offset: 0xff0, end: TEXT_OFFSET })));
     add(0x1008).unwrap();
@@ -241,7 +241,7 @@ fn functions_that_overlap_or_have_no_room_are_refused() {
 
 #[test]
 fn offsets_are_aligned_and_come_to_an_end() {
-    let mut layout = Layout::default();
+    let mut layout = PackedLayout::default();
     let places = [1, 16, 0, 17, 5].map(|size| layout.place(size).unwrap() - TEXT_OFFSET);
     assert_eq!(places, [0, 0x10, 0x20, 0x20, 0x40]);
     assert_eq!((layout.place(u64::MAX), layout.place(1 << 31)), (None, None));
@@ -251,7 +251,7 @@ fn offsets_are_aligned_and_come_to_an_end() {
 #[test]
 fn what_is_between_functions_is_a_hole() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut image = Image::new(BufWriter::new(file.as_file()), X86_64);
+    let mut image = ImageWriter::new(BufWriter::new(file.as_file()), X86_64);
     for index in 0..4_u64 {
         let offset = TEXT_OFFSET + (index << 28);
         let (name, lines) = (BStr::new("f"), &[][..]);
@@ -306,7 +306,7 @@ fn functions() -> impl Strategy<Value = Vec<Made>> {
     let code = prop::collection::vec(any::<u8>(), 0..64);
     let function = (0_u64..0x2000, code, lines, any::<Option<bool>>());
     prop::collection::vec(function, 0..20).prop_map(|made| {
-        let mut layout = Layout::default();
+        let mut layout = PackedLayout::default();
         let made = (0_u64..).zip(made).map(|(index, (gap, code, mut lines, unwinds))| {
             layout.place(gap).unwrap();
             let size = code.len() as u64;
@@ -381,9 +381,9 @@ proptest! {
                 }
             }
             let mut bytes = Vec::new();
-            let mut image = Image::new(Cursor::new(&mut bytes), target);
+            let mut image = ImageWriter::new(Cursor::new(&mut bytes), target);
             let (name, code, lines) = (BStr::new("f"), &*vec![0; size], &[][..]);
-            let unwinding = Some(Unwinding { frames: &frames, header_size });
+            let unwinding = Some(UnwindInfo { frames: &frames, header_size });
             image.add(&Function { name, address, offset: TEXT_OFFSET, code, lines, unwinding }).unwrap();
             let written = image.finish().unwrap();
             prop_assert!(written.without_unwinding <= 1);

@@ -1,23 +1,22 @@
 //! Instructions of unwinding information, from what is read to what is written: the same ones, or nothing. Numbers
 //! that have no room in what is written, and pointers, which would have to move, end it.
 
-use gimli::Operation;
 use gimli::write::{CallFrameInstruction, Expression};
+use gimli::{EhFrame, EndianSlice, Operation, RunTimeEndian};
 
-use super::{Cie, Section};
-
+type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
+pub(super) type Section<'a> = EhFrame<Bytes<'a>>;
+pub(super) type Cie<'a> = gimli::CommonInformationEntry<Bytes<'a>>;
 pub(super) type Instruction = gimli::CallFrameInstruction<usize>;
 
-/// What an instruction leaves to go on with: nothing more, where it cannot be said again.
-type Said<T> = Option<T>;
-
-/// Where an instruction moves to, in bytes from the start of the function, if it is one that moves.
+/// Where an instruction moves to, in bytes from the start of the function, if it is one that moves. `None` where it
+/// cannot be rewritten.
 pub(super) fn advanced(
     instruction: &Instruction,
     cie: &Cie<'_>,
     start: u64,
     offset: u32,
-) -> Said<Option<u32>> {
+) -> Option<Option<u32>> {
     let factor = u32::try_from(cie.code_alignment_factor()).ok()?;
     match *instruction {
         Instruction::AdvanceLoc { delta } => offset.checked_add(delta.checked_mul(factor)?).map(Some),
@@ -30,12 +29,12 @@ pub(super) fn advanced(
     }
 }
 
-/// The same instruction for the writer.
-pub(super) fn said_again(
+/// The same instruction for the writer. `None` where it cannot be rewritten.
+pub(super) fn rewrite(
     instruction: &Instruction,
     cie: &Cie<'_>,
     section: &Section<'_>,
-) -> Said<CallFrameInstruction> {
+) -> Option<CallFrameInstruction> {
     let factored = |offset: i64| number(offset.checked_mul(cie.data_alignment_factor())?);
     let unsigned = |offset: u64| i64::try_from(offset).ok();
     Some(match *instruction {
@@ -87,14 +86,14 @@ pub(super) fn said_again(
 }
 
 /// An offset that the writer can divide by any factor.
-fn number(offset: i64) -> Said<i32> {
+fn number(offset: i64) -> Option<i32> {
     // The lowest number divided by -1 is none.
     i32::try_from(offset).ok().filter(|offset| *offset != i32::MIN)
 }
 
 /// An expression's own bytes: what it does is not our matter, as long as it goes by registers, memory and constants,
 /// which are the same in the image.
-fn copied(expression: &gimli::Expression<super::Bytes<'_>>, cie: &Cie<'_>) -> Said<Expression> {
+fn copied(expression: &gimli::Expression<Bytes<'_>>, cie: &Cie<'_>) -> Option<Expression> {
     let mut operations = expression.operations(cie.encoding());
     while let Some(operation) = operations.next().ok()? {
         match operation {

@@ -7,7 +7,7 @@ use gimli::RunTimeEndian;
 use gimli::write::{Address, CallFrameInstruction, EhFrame, EndianVec, FrameDescriptionEntry, FrameTable};
 use gimli::{DwEhPe, Register};
 use perf_format::Endian;
-use perf_inject::jit::{Function, Image, ImageError, Layout, Line, Target, Unwinding, Written};
+use jit_image::{Function, ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindInfo, Written};
 
 pub(crate) const X86_64: Target = Target { machine: 62, endian: Endian::Little };
 pub(crate) const I386: Target = Target { machine: 3, endian: Endian::Little };
@@ -85,7 +85,7 @@ pub(crate) fn frames(size: u64, target: Target, instructions: &[(u32, CallFrameI
 
 /// Functions of all kinds, one behind the other.
 pub(crate) fn some(target: Target) -> Vec<Made> {
-    let mut layout = Layout::default();
+    let mut layout = PackedLayout::default();
     let mut functions = Vec::new();
     for (index, size) in (0_u64..).zip([0x40_u64, 0x33, 0x1000, 0x10, 0x11]) {
         let address = 0x7f00_0000 + index * 0x2340;
@@ -106,7 +106,7 @@ pub(crate) fn some(target: Target) -> Vec<Made> {
 /// The image of functions.
 pub(crate) fn image(target: Target, functions: &[Made]) -> (Vec<u8>, Written) {
     let mut bytes = Vec::new();
-    let mut image = Image::new(Cursor::new(&mut bytes), target);
+    let mut image = ImageWriter::new(Cursor::new(&mut bytes), target);
     for made in functions {
         add(&mut image, made).unwrap();
     }
@@ -114,7 +114,7 @@ pub(crate) fn image(target: Target, functions: &[Made]) -> (Vec<u8>, Written) {
     (bytes, written)
 }
 
-pub(crate) fn add(image: &mut Image<Cursor<&mut Vec<u8>>>, made: &Made) -> Result<(), ImageError> {
+pub(crate) fn add(image: &mut ImageWriter<Cursor<&mut Vec<u8>>>, made: &Made) -> Result<(), ImageError> {
     let lines: Vec<_> = made.lines.iter().map(line).collect();
     image.add(&Function {
         name: BStr::new(&made.name),
@@ -125,10 +125,10 @@ pub(crate) fn add(image: &mut Image<Cursor<&mut Vec<u8>>>, made: &Made) -> Resul
         unwinding: made
             .frames
             .as_deref()
-            .map(|frames| Unwinding { frames, header_size: HEADER.len() as u64 }),
+            .map(|frames| UnwindInfo { frames, header_size: HEADER.len() as u64 }),
     })
 }
 
-fn line((address, line, file): &(u64, u32, String)) -> Line<'_> {
-    Line { address: *address, line: *line, discriminator: line % 3, file: BStr::new(file) }
+fn line((address, line, file): &(u64, u32, String)) -> LineRow<'_> {
+    LineRow { address: *address, line: *line, discriminator: line % 3, file: BStr::new(file) }
 }

@@ -8,9 +8,10 @@ use gimli::write::{
 };
 use hashbrown::HashMap;
 
-use super::symbols::up_to_nul;
-use super::target::Target;
-use super::{Function, ImageError, Line};
+use crate::symbols::up_to_nul;
+use crate::target::Target;
+use crate::error::ImageError;
+use crate::function::{Function, LineRow};
 
 /// The version of DWARF: 4 is the first with discriminators, all that reads DWARF reads it, and 5 has nothing that an
 /// image would need.
@@ -25,7 +26,7 @@ const UNIT_NAME: &[u8] = b"jitted code";
 
 /// The line program so far.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     target: Target,
     program: LineProgram,
     files: HashMap<Box<[u8]>, FileId>,
@@ -33,7 +34,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(target: Target) -> Self {
+    pub(crate) fn new(target: Target) -> Self {
         let (directory, name) = (Vec::new(), UNIT_NAME.to_vec());
         let program = LineProgram::new(
             target.dwarf(VERSION),
@@ -47,12 +48,12 @@ impl Lines {
     }
 
     /// Lines that were left out.
-    pub(super) fn left_out(&self) -> u64 {
+    pub(crate) fn left_out(&self) -> u64 {
         self.left_out
     }
 
     /// Adds the lines of a function.
-    pub(super) fn add(&mut self, function: &Function<'_>) {
+    pub(crate) fn add(&mut self, function: &Function<'_>) {
         let size = function.code.len() as u64;
         let mut last = 0;
         for line in function.lines {
@@ -79,7 +80,7 @@ impl Lines {
     }
 
     /// The number of a line's file, if it has one.
-    fn file(&mut self, line: &Line<'_>) -> Option<FileId> {
+    fn file(&mut self, line: &LineRow<'_>) -> Option<FileId> {
         let name = up_to_nul(line.file);
         if let Some(file) = self.files.get(name) {
             return Some(*file);
@@ -97,7 +98,7 @@ impl Lines {
     ///
     /// # Errors
     /// Where a section is too large for its format.
-    pub(super) fn write(self, text: &Range<u64>) -> Result<Vec<(&'static str, Vec<u8>)>, ImageError> {
+    pub(crate) fn write(self, text: &Range<u64>) -> Result<Vec<(&'static str, Vec<u8>)>, ImageError> {
         let mut written = Vec::new();
         if self.program.is_empty() {
             return Ok(written);
@@ -110,7 +111,7 @@ impl Lines {
         unit.set(gimli::DW_AT_high_pc, AttributeValue::Udata(text.end - text.start));
 
         let mut sections = Sections::new(EndianVec::new(self.target.gimli_endian()));
-        dwarf.write(&mut sections).map_err(ImageError::Lines)?;
+        dwarf.write(&mut sections).map_err(failed)?;
         sections
             .for_each_mut(|id, section| {
                 let data = section.take();
@@ -119,10 +120,14 @@ impl Lines {
                 }
                 Ok::<(), gimli::write::Error>(())
             })
-            .map_err(ImageError::Lines)?;
+            .map_err(failed)?;
         written.push((".debug_aranges", ranges(self.target, text)));
         Ok(written)
     }
+}
+
+fn failed(error: gimli::write::Error) -> ImageError {
+    ImageError::Lines(error.into())
 }
 
 /// Where the code of the one unit is (`.debug_aranges`), by which libdw finds it.

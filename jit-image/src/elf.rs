@@ -8,12 +8,12 @@ use object::elf;
 use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader};
 use perf_format::BuildId;
 
-use super::symbols::Symbols;
-use super::target::Target;
-use super::{ImageError, Output, TEXT_ALIGN, TEXT_OFFSET, frames};
-
-/// The index of `.text` among the sections.
-pub(super) const TEXT_INDEX: u16 = 2;
+use crate::symbols::Symbols;
+use crate::target::Target;
+use crate::error::ImageError;
+use crate::frames;
+use crate::layout::{TEXT_ALIGN, TEXT_OFFSET};
+use crate::output::Output;
 
 /// What segments are aligned to, in bytes.
 const PAGE: u64 = 0x1000;
@@ -22,13 +22,13 @@ const PAGE: u64 = 0x1000;
 const EH_FRAME_HDR: &str = ".eh_frame_hdr";
 
 /// The next multiple of an alignment.
-pub(super) fn aligned(offset: u64, align: u64) -> Result<u64, ImageError> {
+pub(crate) fn aligned(offset: u64, align: u64) -> Result<u64, ImageError> {
     offset.checked_next_multiple_of(align).ok_or(ImageError::TooLarge)
 }
 
 /// The sections of a file whose code is written already.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     target: Target,
     encoder: Encoder<Endianness>,
     sections: Vec<Section>,
@@ -48,7 +48,7 @@ struct Section {
 
 impl Parts {
     /// The parts that every image has before its symbols: the build-id's note, as yet without the id, and the code.
-    pub(super) fn new(target: Target, text: &Range<u64>) -> Self {
+    pub(crate) fn new(target: Target, text: &Range<u64>) -> Self {
         let encoder = Encoder::new(target.object_endian(), target.is_64(), target.machine());
         let note = SectionHeader { sh_flags: elf::SHF_ALLOC, sh_addralign: 4, ..header(elf::SHT_NOTE) };
         let code = SectionHeader {
@@ -87,7 +87,7 @@ impl Parts {
     /// Unwinding information goes behind the code, into its segment: what maps the code of an image maps this
     /// as well, which libunwind asks for. Where it stands apart it is mapped apart, and the segment ends with the code, so
     /// that what has other files in between is not in their way.
-    pub(super) fn add_frames(&mut self, frames: Vec<u8>, table: Vec<u8>, at: u64) -> Result<(), ImageError> {
+    pub(crate) fn add_frames(&mut self, frames: Vec<u8>, table: Vec<u8>, at: u64) -> Result<(), ImageError> {
         let apart = at.saturating_sub(self.end) >= PAGE;
         let text_end = self.segment_end;
         self.end = self.end.max(at);
@@ -104,11 +104,11 @@ impl Parts {
         Ok(())
     }
 
-    pub(super) fn add_lines(&mut self, sections: Vec<(&'static str, Vec<u8>)>) -> Result<(), ImageError> {
+    pub(crate) fn add_lines(&mut self, sections: Vec<(&'static str, Vec<u8>)>) -> Result<(), ImageError> {
         sections.into_iter().try_for_each(|(name, data)| self.add(name, header(elf::SHT_PROGBITS), data))
     }
 
-    pub(super) fn add_symbols(&mut self, symbols: Symbols) -> Result<(), ImageError> {
+    pub(crate) fn add_symbols(&mut self, symbols: Symbols) -> Result<(), ImageError> {
         // The names come next, and the null section is the first of all.
         let names = self.count()? + 1;
         let table = self.encoder.symtab_section_header(names, symbols.count);
@@ -122,17 +122,17 @@ impl Parts {
     }
 
     /// Where the executable segment ends.
-    pub(super) fn segment_end(&self) -> u64 {
+    pub(crate) fn segment_end(&self) -> u64 {
         self.segment_end
     }
 
     /// What stands behind the code.
-    pub(super) fn contents(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         self.sections.iter().map(|section| (section.name, section.data.as_slice()))
     }
 
     /// Writes what stands behind the code, then what stands before it.
-    pub(super) fn write<W: Write + Seek>(
+    pub(crate) fn write<W: Write + Seek>(
         mut self,
         out: &mut Output<W>,
         build_id: BuildId,

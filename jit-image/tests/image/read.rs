@@ -6,7 +6,7 @@ use gimli::{
     BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, EndianSlice, UnwindSection as _, Vendor,
 };
 use object::{File, Object as _, ObjectSection as _};
-use perf_inject::jit::Target;
+use jit_image::Target;
 
 use crate::made::{ARM64, address_size, gimli_endian};
 
