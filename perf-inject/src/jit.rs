@@ -37,7 +37,8 @@ use process::{Keep, Process, Source, Tables, Told};
 pub use summary::JitSummary;
 
 use crate::limits::CHILDREN_AT_MOST;
-use crate::times::Times;
+use crate::announce::{Announcement, Announcer};
+use crate::watermark::ReorderWatermark;
 
 /// What `--jit` and `--perf-map` ask for.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +88,7 @@ pub struct Jit {
     /// Whose code processes were born with, and when, in ns.
     born: HashMap<i32, (i32, u64)>,
     conversion: Option<TimeConv>,
-    times: Times,
+    watermark: ReorderWatermark,
     addresses: Vec<u64>,
     /// The images that are written, and their ids.
     ids: Vec<(BString, BuildId)>,
@@ -106,7 +107,7 @@ impl Jit {
             early: Early::default(),
             born: HashMap::new(),
             conversion: None,
-            times: Times::default(),
+            watermark: ReorderWatermark::default(),
             addresses: Vec::new(),
             ids: Vec::new(),
         }
@@ -283,12 +284,13 @@ impl Jit {
     ) -> Result<bool, Error> {
         let Asked { pid, time, record, format, session, .. } = *asked;
         let per_function = self.options.per_function;
-        let Some(mut trailer) = format.sample_id(record) else { return Ok(false) };
         let Found { owner, place, inherited } = found;
+        let announcer = Announcer::new(record, session, &self.watermark, Space::Process(pid), time);
+        let Some(announcer) = announcer else { return Ok(false) };
+        let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
         let Some(process) = self.processes.get_mut(&owner) else { return Ok(false) };
         let Some(&Place { start, end, since, .. }) = process.code.places.get(place) else { return Ok(false) };
         let marked_at = process.marked_at();
-        let born = if owner == pid { 0 } else { inherited };
         let host = session.machines.host();
         let how = Keep {
             pid: owner,
@@ -299,15 +301,8 @@ impl Jit {
             images: &*self.images,
         };
         let Some(Told { image, offset, tables }) = process.keep(place, &how) else { return Ok(false) };
-        let mut put = |since: u64, start, len, pgoff| {
-            let told = time.map_or(since, |time| {
-                let began = host.began(Space::Process(pid), time).max(born);
-                since.max(began).max(self.times.floor()).min(time)
-            });
-            format.put_trailer_time(&mut trailer, told, record.endian);
-            let map = Mmap2 {
-                pid: pid.cast_unsigned(),
-                tid: pid.cast_unsigned(),
+        let mut announce = |since: u64, start, len, pgoff| {
+            let map = Announcement {
                 start,
                 len,
                 pgoff,
@@ -316,13 +311,14 @@ impl Jit {
                 flags: Mmap2::MAP_PRIVATE,
                 filename: image.as_bstr(),
             };
-            inject.inject_traced(Misc::of(CpuMode::User), &Record::Mmap2(map), &trailer).map(|()| told)
+            let time = announcer.time(since);
+            announcer.announce(&map, Some(time), inject).map(|()| time)
         };
         if let Some(Tables { start, len, offset }) = tables {
             // Of functions that are older, and are told later, as well.
-            put(marked_at, start, len, offset)?;
+            announce(marked_at, start, len, offset)?;
         }
-        let told = put(since.max(mapped), start, end - start, offset)?;
+        let told = announce(since.max(mapped), start, end - start, offset)?;
         if owner != pid {
             self.processes.entry(pid).or_default().told_of_others.insert((owner, place));
         } else if let Some(place) = process.code.places.get_mut(place) {
@@ -387,7 +383,7 @@ fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
 
 impl Tool for Jit {
     fn wants(&self) -> RecordSet {
-        Times::WANTS.and(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED, RecordType::TIME_CONV]))
+        ReorderWatermark::WANTS.and(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED, RecordType::TIME_CONV]))
     }
 
     fn event(
@@ -419,7 +415,7 @@ impl Tool for Jit {
             }
             _ => {}
         }
-        self.times.pass(record, session);
+        self.watermark.pass(record, session);
         Ok(verdict)
     }
 

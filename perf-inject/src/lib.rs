@@ -9,6 +9,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod announce;
 mod build_ids;
 mod drop_feature;
 pub mod jit;
@@ -16,7 +17,7 @@ mod limits;
 mod plan;
 mod run;
 mod summary;
-mod times;
+mod watermark;
 
 pub use build_ids::{BuildIds, IdsTo, Which};
 pub use drop_feature::DropFeature;

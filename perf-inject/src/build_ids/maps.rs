@@ -2,20 +2,21 @@
 
 use bstr::ByteSlice as _;
 use perf_format::record::{MapFile, Mmap2};
-use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record};
+use perf_format::{BuildId, RawRecord, Record};
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::machine::{HOST, Space};
+use perf_session::machine::HOST;
 use perf_session::map::Map;
 use perf_session::{Error, Hit, Injection, RecordSet, Session, Verdict};
 
-use crate::times::Times;
+use crate::announce::{Announcement, Announcer};
+use crate::watermark::ReorderWatermark;
 
 /// Tells maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
 /// output knows.
 #[derive(Debug, Default)]
 pub(super) struct ToldMaps {
     reader: Session,
-    times: Times,
+    watermark: ReorderWatermark,
 }
 
 /// Whether a map waits until it is hit: executable code of the host, outside the kernel's own image. What a sample's
@@ -48,11 +49,11 @@ pub(super) fn rewrite(
 }
 
 impl ToldMaps {
-    pub(super) const WANTS: RecordSet = Times::WANTS;
+    pub(super) const WANTS: RecordSet = ReorderWatermark::WANTS;
 
     /// Notes the time of a record.
     pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
-        self.times.pass(record, session);
+        self.watermark.pass(record, session);
     }
 
     /// Shows the reader a record that goes out.
@@ -83,21 +84,11 @@ impl ToldMaps {
         {
             return Ok(());
         }
-        let Some(format) = session.evlist.evsel(record).map(|evsel| evsel.format) else { return Ok(()) };
-        let Some(mut trailer) = format.sample_id(record) else { return Ok(()) };
-        let (misc, pid) = match hit.space {
-            Space::Kernel => (Misc::of(CpuMode::Kernel), None),
-            Space::Process(pid) => (Misc::of(CpuMode::User), Some(pid.cast_unsigned())),
-        };
-        if let Some(hit_at) = hit.time {
-            let began = session.machines.host().began(hit.space, hit_at);
-            let time = map.since.max(began).max(self.times.floor()).min(hit_at);
-            format.put_trailer_time(&mut trailer, time, record.endian);
-        }
+        let announcer = Announcer::new(record, session, &self.watermark, hit.space, hit.time);
+        let Some(mut announcer) = announcer else { return Ok(()) };
+        let time = hit.time.map(|_| announcer.time(map.since));
         let before = inject.bytes().len();
-        let told = Mmap2 {
-            pid: pid.unwrap_or(u32::MAX),
-            tid: pid.unwrap_or(0),
+        let announced = Announcement {
             start: map.start,
             len: map.end - map.start,
             pgoff: map.pgoff,
@@ -106,12 +97,12 @@ impl ToldMaps {
             flags: map.flags,
             filename: dso.name.as_bstr(),
         };
-        match inject.inject_traced(misc, &Record::Mmap2(told), &trailer) {
+        match announcer.announce(&announced, time, inject) {
             Err(Error::Format(error @ perf_format::Error::RecordTooLarge { .. })) => {
                 log::warn!("{error}; left out");
                 return Ok(());
             }
-            told => told?,
+            announced => announced?,
         }
         let bytes = inject.bytes().get(before..).unwrap_or_default();
         if let Some(told) = RawRecord::first(bytes, record.offset, record.endian) {

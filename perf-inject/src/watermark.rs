@@ -4,15 +4,15 @@
 use perf_format::{RawRecord, RecordType};
 use perf_session::{RecordSet, Session};
 
-/// The times of a stream, as far as a reader can still put a record in its place among them.
+/// Up to which time a reader that sorts the stream has handed records on.
 #[derive(Debug, Default)]
-pub(crate) struct Times {
+pub(crate) struct ReorderWatermark {
     newest: u64,
     newest_at_mark: u64,
-    floor: u64,
+    earliest: u64,
 }
 
-impl Times {
+impl ReorderWatermark {
     /// All that has a time, and what tells the rounds apart.
     pub(crate) const WANTS: RecordSet = RecordSet::KERNEL.and(RecordSet::of(&[RecordType::FINISHED_ROUND]));
 
@@ -20,7 +20,7 @@ impl Times {
     #[inline]
     pub(crate) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
         if record.record_type() == RecordType::FINISHED_ROUND {
-            self.floor = std::mem::replace(&mut self.newest_at_mark, self.newest);
+            self.earliest = std::mem::replace(&mut self.newest_at_mark, self.newest);
         } else if record.record_type().is_kernel() {
             // The two times that say nothing.
             let time = session.evlist.time(record).filter(|time| !matches!(time, 0 | &u64::MAX));
@@ -29,7 +29,7 @@ impl Times {
     }
 
     /// The earliest time that a record may have here, in ns.
-    pub(crate) fn floor(&self) -> u64 {
-        self.floor
+    pub(crate) fn earliest(&self) -> u64 {
+        self.earliest
     }
 }

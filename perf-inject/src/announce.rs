@@ -1,0 +1,85 @@
+//! Announces maps: an MMAP2 record of our own in front of the record that made known that the map is hit. It has that
+//! record's `sample_id`, and as its time that from which the map holds, as far as readers still take that.
+
+use bstr::BStr;
+use perf_format::record::{MapFile, Mmap2};
+use perf_format::{CpuMode, Misc, RawRecord, Record, SampleFormat};
+use perf_session::machine::Space;
+use perf_session::{Error, Injection, Session};
+
+use crate::watermark::ReorderWatermark;
+
+/// What the record of a map says, but for the process and the time.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcement<'m> {
+    pub(crate) start: u64,
+    /// Bytes.
+    pub(crate) len: u64,
+    /// Bytes from the start of the file.
+    pub(crate) pgoff: u64,
+    pub(crate) file: MapFile,
+    pub(crate) prot: u32,
+    pub(crate) flags: u32,
+    pub(crate) filename: &'m BStr,
+}
+
+/// Announces maps of one address space in front of one record.
+#[derive(Debug)]
+pub(crate) struct Announcer<'a, 'r> {
+    record: &'a RawRecord<'r>,
+    format: &'a SampleFormat,
+    trailer: Vec<u8>,
+    space: Space,
+    hit_at: Option<u64>,
+    /// The earliest time that a map may have, in ns.
+    earliest: u64,
+}
+
+impl<'a, 'r> Announcer<'a, 'r> {
+    /// An announcer of maps that were hit in an address space at a time in ns, if that is known. `None` where `record` is
+    /// of no known event, or too short for a `sample_id`.
+    pub(crate) fn new(
+        record: &'a RawRecord<'r>,
+        session: &'a Session,
+        watermark: &ReorderWatermark,
+        space: Space,
+        hit_at: Option<u64>,
+    ) -> Option<Self> {
+        let format = &session.evlist.evsel(record)?.format;
+        let trailer = format.sample_id(record)?;
+        let began = hit_at.map_or(0, |time| session.machines.host().began(space, time));
+        Some(Self { record, format, trailer, space, hit_at, earliest: began.max(watermark.earliest()) })
+    }
+
+    /// The same, of maps that the address space has had since a time in ns at the earliest.
+    pub(crate) fn not_before(self, time: u64) -> Self {
+        Self { earliest: self.earliest.max(time), ..self }
+    }
+
+    /// The time that a map which holds since then is announced with, in ns. It is never later than the hit.
+    pub(crate) fn time(&self, since: u64) -> u64 {
+        self.hit_at.map_or(since, |hit_at| since.max(self.earliest).min(hit_at))
+    }
+
+    /// Writes the record of a map with this time; without one it has that of the record which it stands in front of.
+    ///
+    /// # Errors
+    /// Where the name is too long for a record.
+    pub(crate) fn announce(
+        &mut self,
+        map: &Announcement<'_>,
+        time: Option<u64>,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        if let Some(time) = time {
+            self.format.put_trailer_time(&mut self.trailer, time, self.record.endian);
+        }
+        let (mode, pid, tid) = match self.space {
+            Space::Kernel => (CpuMode::Kernel, u32::MAX, 0),
+            Space::Process(pid) => (CpuMode::User, pid.cast_unsigned(), pid.cast_unsigned()),
+        };
+        let &Announcement { start, len, pgoff, file, prot, flags, filename } = map;
+        let map = Mmap2 { pid, tid, start, len, pgoff, file, prot, flags, filename };
+        inject.inject_traced(Misc::of(mode), &Record::Mmap2(map), &self.trailer)
+    }
+}
