@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use log::{Level, LevelFilter};
 use perf_format::Lost;
-use perf_session::Oddities;
+use perf_session::Anomalies;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -47,7 +47,7 @@ pub(crate) fn one_line(text: impl Display) -> String {
 }
 
 /// How many odd records there were of each type, where there were more than the first, which was told when it came.
-pub(crate) fn odd(oddities: &Oddities) {
+pub(crate) fn odd(oddities: &Anomalies) {
     if oddities.iter().any(|(_, odd)| odd.count > 1) {
         let types: Vec<_> = oddities.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
         log::warn!("odd records passed as they are: {}", types.join(", "));

@@ -56,7 +56,7 @@ struct Missing {
 impl Summary {
     fn of(ended: &Ended, error: Option<&anyhow::Error>) -> Self {
         let passed = ended.passed;
-        let odd = ended.session.odd.iter().map(|(name, odd)| (name.to_string(), odd.count));
+        let odd = ended.session.anomalies.iter().map(|(name, odd)| (name.to_string(), odd.count));
         Self {
             version: 1,
             records: passed.records,

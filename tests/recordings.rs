@@ -9,7 +9,7 @@ use perf_format::testing::swapped;
 use perf_format::tracing_data::TracingData;
 use perf_format::{Endian, RawRecord, Record, RecordType, Sample, SampleFormat};
 use perf_session::evlist::Evlist;
-use perf_session::{Session, Tool};
+use perf_session::{Passed, Pipeline, Repipe, Session, Tool};
 
 #[test]
 fn without_tools_every_recording_passes_as_it_is() {
@@ -138,10 +138,10 @@ fn no_recording_has_a_record_that_seems_odd() {
         let head = perf_format::Head::read(&mut source).expect("a pipe's header");
         let mut reader = perf_format::RecordReader::pipe(source, head);
         let mut session = Session::new();
-        let mut tool = perf_inject::BuildIds::new(perf_inject::Which::Hit, common::named(), common::EVENTS);
-        session
-            .process_events(&mut reader, &mut [&mut tool], perf_session::Repipe::Off, &mut Default::default())
+        let mut tools = common::HIT.tools(common::named(), common::EVENTS);
+        Pipeline::new(&mut tools.as_tools())
+            .run(&mut reader, &mut session, Repipe::Off, &mut Passed::default())
             .expect("a whole stream");
-        assert_eq!(session.odd.count(), 0, "{name}: {:?}", session.odd);
+        assert_eq!(session.anomalies.count(), 0, "{name}: {:?}", session.anomalies);
     }
 }

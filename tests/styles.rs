@@ -8,32 +8,43 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::scenario::{Happening, scenario};
-use common::{Owned, id_of, ids_in, named, oracle, perftool, process, records, run, stderr};
+use common::{HIT, Owned, id_of, ids_in, named, oracle, perftool, process, records, run, stderr};
 use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2};
 use perf_format::testing::{At, StreamBuilder, swapped};
 use perf_format::{BuildId, Endian, Head, RawRecord, RecordReader, RecordType};
-use perf_inject::{BuildIds, IdsTo, Which};
+use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
 use perf_session::dso::Dso;
-use perf_session::machine::{HOST, Space};
-use perf_session::{Error, Injection, Passed, RecordSet, Recording, Session, Tool, Verdict};
+use perf_session::machine::HOST;
+use perf_session::{
+    AddressSpace, Error, Event, InOrder, Injection, Passed, RecordSet, Recording, Session, Tool, Verdict,
+};
 use proptest::prelude::*;
 
 const MMAP2: IdsTo = IdsTo { header: false, events: false, mmap2: true };
 const BOTH: IdsTo = IdsTo { header: false, events: true, mmap2: true };
 
 /// `-B`.
-fn lazy() -> BuildIds {
-    BuildIds::new(Which::Hit, named(), MMAP2).drop_unused(true)
+fn lazy() -> Plan {
+    Plan { drop_unused_maps: true, ids_to: Some(MMAP2), ..HIT }
+}
+
+/// The same, but all maps stay.
+fn hit() -> Plan {
+    Plan { ids_to: Some(MMAP2), ..HIT }
 }
 
 /// `--mmap2-buildid-all`.
-fn all() -> BuildIds {
-    BuildIds::new(Which::Mapped, named(), MMAP2)
+fn all() -> Plan {
+    Plan { build_ids: Some(Which::Mapped), ids_to: Some(MMAP2), ..HIT }
 }
 
-fn out(stream: &[u8], mut tool: BuildIds) -> Vec<u8> {
-    let ran = process(stream, &mut [&mut tool]);
+fn out(stream: &[u8], plan: Plan) -> Vec<u8> {
+    out_of(stream, plan, named())
+}
+
+fn out_of(stream: &[u8], plan: Plan, sources: Chain) -> Vec<u8> {
+    let ran = process(stream, &mut plan.tools(sources, IdsTo::default()).as_tools());
     assert_eq!(ran.error, None);
     ran.out
 }
@@ -53,18 +64,19 @@ impl Tool for Reader {
 
     fn event(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &mut Session,
         _: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
+        let record = event.record;
         let word = |at| record.endian.u64_at(record.bytes, at).expect("a sample of this layout");
         let (ip, time, chained) = (word(8), word(24), word(40));
         let pid = record.endian.u32_at(record.bytes, 16).expect("a pid").cast_signed();
-        let user =
-            (0..chained).map(|n| (Space::Process(pid), word(48 + 8 * usize::try_from(n).expect("few"))));
+        let user = (0..chained)
+            .map(|n| (AddressSpace::Process(pid), word(48 + 8 * usize::try_from(n).expect("few"))));
         let of_ip = match record.misc().cpumode() {
-            CpuMode::Kernel => Space::Kernel,
-            _ => Space::Process(pid),
+            CpuMode::Kernel => AddressSpace::Kernel,
+            _ => AddressSpace::Process(pid),
         };
         let mut places = vec![(of_ip, ip)];
         places.extend(user.filter(|(_, addr)| *addr < u64::MAX - 4096));
@@ -84,7 +96,8 @@ fn reader_of(stream: &[u8]) -> Reader {
     let head = Head::read(&mut source).expect("a header");
     let mut reader = Reader::default();
     let mut records = [RecordReader::pipe(source, head)];
-    Session::new().process_in_order(&mut records, &mut [&mut reader], &mut Passed::default()).expect("whole");
+    let tools: &mut [&mut dyn Tool] = &mut [&mut reader];
+    InOrder::new(tools).run(&mut records, &mut Session::new(), &mut Passed::default()).expect("whole");
     reader.sees.sort();
     reader
 }
@@ -103,8 +116,8 @@ proptest! {
     fn with_maps_told_when_they_are_hit_a_reader_sees_the_same(scenario in scenario(), endian in endian()) {
         let stream = scenario.stream(endian);
         let before = reader_of(&stream).sees;
-        for tool in [lazy(), BuildIds::new(Which::Hit, named(), MMAP2), all()] {
-            let after = reader_of(&out(&stream, tool));
+        for plan in [lazy(), hit(), all()] {
+            let after = reader_of(&out(&stream, plan));
             prop_assert_eq!(after.sees.len(), before.len());
             for ((_, after), (_, before)) in after.sees.iter().zip(&before) {
                 let found = after.iter().zip(before).map(|(after, before)| before.as_ref().and(after.as_ref()));
@@ -120,8 +133,8 @@ proptest! {
         scenario.moments.iter_mut().for_each(|moment| moment.cpu = false);
         let stream = scenario.stream(endian);
         let before = reader_of(&stream).sees;
-        for tool in [lazy(), BuildIds::new(Which::Hit, named(), MMAP2), all()] {
-            prop_assert_eq!(&reader_of(&out(&stream, tool)).sees, &before);
+        for plan in [lazy(), hit(), all()] {
+            prop_assert_eq!(&reader_of(&out(&stream, plan)).sees, &before);
         }
     }
 
@@ -133,8 +146,8 @@ proptest! {
             records(stream).into_iter().filter(is_other).collect()
         };
         let stream = scenario.stream(endian);
-        for tool in [lazy(), all()] {
-            prop_assert_eq!(others(&out(&stream, tool)), others(&stream));
+        for plan in [lazy(), all()] {
+            prop_assert_eq!(others(&out(&stream, plan)), others(&stream));
         }
         prop_assert_eq!(records(&out(&stream, all())).len(), records(&stream).len());
     }
@@ -262,7 +275,8 @@ fn of_two_files_of_one_name_only_the_first_gets_its_id_by_the_name() {
         .sample(CpuMode::User, At::new(2, 3), 0x1800, &[])
         .bytes();
     for which in [Which::Hit, Which::Mapped] {
-        let out = out(&stream, BuildIds::new(which, Chain(vec![Box::new(ByInode)]), BOTH));
+        let plan = Plan { build_ids: Some(which), ids_to: Some(BOTH), ..HIT };
+        let out = out_of(&stream, plan, Chain(vec![Box::new(ByInode)]));
         let named = ids_in(&records(&out), Endian::Little);
         assert_eq!(named, [("/lib/c.so".to_owned(), id(11))], "{which:?}");
         let told: Vec<_> = maps(&out, Endian::Little).into_iter().map(|map| (map.pid, map.file)).collect();
@@ -277,8 +291,8 @@ fn of_two_files_of_one_name_only_the_first_gets_its_id_by_the_name() {
         .sample(CpuMode::User, At::new(2, 3), 0x1800, &[])
         .bytes();
     let events = IdsTo { events: true, ..IdsTo::default() };
-    let mut tool = BuildIds::new(Which::Hit, Chain(vec![Box::new(ByInode)]), events);
-    assert!(process(&second_alone[..], &mut [&mut tool]).out == second_alone);
+    let plan = Plan { ids_to: Some(events), ..HIT };
+    assert!(out_of(&second_alone, plan, Chain(vec![Box::new(ByInode)])) == second_alone);
 }
 
 /// The ids of one name in each form that a file has.

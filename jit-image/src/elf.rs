@@ -8,12 +8,12 @@ use object::elf;
 use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader};
 use perf_format::BuildId;
 
-use crate::symbols::Symbols;
-use crate::target::Target;
 use crate::error::ImageError;
 use crate::frames;
 use crate::layout::{TEXT_ALIGN, TEXT_OFFSET};
 use crate::output::Output;
+use crate::symbols::Symbols;
+use crate::target::Target;
 
 /// What segments are aligned to, in bytes.
 const PAGE: u64 = 0x1000;

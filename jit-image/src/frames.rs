@@ -5,15 +5,13 @@ use gimli::write::{
     Address, CieId, CommonInformationEntry, EhFrame as WrittenFrames, EndianVec, FrameDescriptionEntry,
     FrameTable,
 };
-use gimli::{
-    BaseAddresses, CieOrFde, DwEhPe, EhFrame, UnwindSection as _, Vendor,
-};
+use gimli::{BaseAddresses, CieOrFde, DwEhPe, EhFrame, UnwindSection as _, Vendor};
 use hashbrown::HashMap;
 use object::elf;
 
-use crate::target::Target;
 use crate::error::ImageError;
 use crate::function::Function;
+use crate::target::Target;
 
 mod instructions;
 mod omitted;

@@ -8,10 +8,10 @@ use gimli::write::{
 };
 use hashbrown::HashMap;
 
-use crate::symbols::up_to_nul;
-use crate::target::Target;
 use crate::error::ImageError;
 use crate::function::{Function, LineRow};
+use crate::symbols::up_to_nul;
+use crate::target::Target;
 
 /// The version of DWARF: 4 is the first with discriminators, all that reads DWARF reads it, and 5 has nothing that an
 /// image would need.

@@ -3,10 +3,10 @@
 use object::elf::{STB_LOCAL, STT_FUNC, SymbolInfo, SymbolOther, SymbolSection};
 use object::write::elf::{Encoder, Sym};
 
-use crate::layout::TEXT_INDEX;
-use crate::target::Target;
 use crate::error::ImageError;
 use crate::function::Function;
+use crate::layout::TEXT_INDEX;
+use crate::target::Target;
 
 /// The table of symbols and the names in it, as they stand in the file.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use bstr::BStr;
 use gimli::write::{CallFrameInstruction, Expression};
-use object::{File, Object as _, ObjectKind, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 use jit_image::{Function, ImageError, ImageWriter, PackedLayout, TEXT_OFFSET, UnwindInfo};
+use object::{File, Object as _, ObjectKind, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 use proptest::prelude::*;
 
 #[path = "image/made.rs"]

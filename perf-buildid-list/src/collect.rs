@@ -3,23 +3,25 @@
 use std::io::{Read, Seek};
 
 use perf_format::record::{BuildIdRecord, MapFile, Mmap2};
-use perf_format::{BuildId, Endian, Feature, Misc, RawRecord, RecordReader, RecordType, build_id_table};
+use perf_format::{BuildId, Endian, Feature, Misc, RecordReader, RecordType, build_id_table};
 use perf_session::dso::{Dso, PerDso};
 use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
-use perf_session::hits::Hits as SampleHits;
-use perf_session::{Error, Injection, Passed, RecordSet, Session, Tool, Verdict, Via};
+use perf_session::hits::{Hits as SampleHits, Via, hits_of};
+use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
 use crate::{Hits, List, Listed, Place, Source};
 
 /// What shall be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// What perf lists: a file's table, or where there is none what samples hit by their own address.
+    /// What perf lists: a file's table, or where there is none what samples hit.
     Table,
-    /// What samples hit by their own address.
+    /// What samples hit, by their own address or their call chain.
     WithHits,
-    /// All that has an id or that samples hit, by their own address or their call chain, with counts.
+    /// The same, with counts.
+    HitsCounted,
+    /// All that has an id or that samples hit, with counts.
     Everything,
 }
 
@@ -34,9 +36,10 @@ pub struct Collected {
 
 /// Collects from a pipe's stream. It has no table, so that [`Question::Table`] asks for what is hit.
 pub fn from_pipe<R: Read>(records: RecordReader<R>, question: Question) -> Collected {
-    let mut collector = Collector::new();
+    let question = question.without_table();
+    let mut collector = Collector::new(question);
     let damage = collector.read(&mut [records]).err();
-    collector.collected(question.without_table(), damage)
+    collector.collected(question, damage)
 }
 
 /// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records are laid
@@ -50,7 +53,7 @@ pub fn from_files<S: Read + Seek>(
     question: Question,
 ) -> Result<Collected, Error> {
     let mut file = PerfFile::open(first)?;
-    let mut collector = Collector::new();
+    let mut collector = Collector::new(question);
     let mut damage = file.whole().err();
     let table = match file.feature_bytes(Feature::BUILD_ID) {
         Ok(None) => false,
@@ -67,7 +70,7 @@ pub fn from_files<S: Read + Seek>(
     let question = match question {
         _ if !table => question.without_table(),
         // The samples are still in the trace; until it is decoded nothing is hit.
-        Question::WithHits if file.has(Feature::AUXTRACE) => Question::Table,
+        Question::WithHits | Question::HitsCounted if file.has(Feature::AUXTRACE) => Question::Table,
         question => question,
     };
     if question == Question::Table {
@@ -100,10 +103,11 @@ struct Collector {
 }
 
 impl Collector {
-    fn new() -> Self {
+    fn new(question: Question) -> Self {
         let mut session = Session::new();
         session.jit_names = true;
-        Self { session, gathered: Gathered::default() }
+        let counts = matches!(question, Question::HitsCounted | Question::Everything);
+        Self { session, gathered: Gathered { counts, ..Gathered::default() } }
     }
 
     fn take_table(&mut self, table: &[u8], offset: u64, endian: Endian) -> Result<(), perf_format::Error> {
@@ -117,26 +121,27 @@ impl Collector {
     }
 
     fn read<R: Read>(&mut self, readers: &mut [RecordReader<R>]) -> Result<(), Error> {
-        self.session.process_in_order(readers, &mut [&mut self.gathered], &mut Passed::default())
+        let tools: &mut [&mut dyn Tool] = &mut [&mut self.gathered];
+        InOrder::new(tools).run(readers, &mut self.session, &mut Passed::default())
     }
 
-    /// The DSOs that answer the question: the host's, then each guest's, as they came up.
+    /// The DSOs that answer the question: the host's, then each guest's, by name.
     fn collected(mut self, question: Question, damage: Option<Error>) -> Collected {
         let mut dsos: Vec<Listed> = Vec::new();
         for (id, dso) in self.session.dsos.iter() {
-            let About { hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
+            let About { is_hit, hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
             let is_asked_for = match question {
                 Question::Table => true,
-                Question::WithHits => hits.ip > 0,
-                Question::Everything => hits != Hits::default() || dso.build_id.is_some(),
+                Question::WithHits | Question::HitsCounted => is_hit,
+                Question::Everything => is_hit || dso.build_id.is_some(),
             };
             if is_asked_for {
                 let Dso { name, machine, kind, build_id, .. } = dso.clone();
                 dsos.push(Listed { name, machine, kind, build_id, hits, sources, on_disk: None });
             }
         }
-        // The host's number is the lowest.
-        dsos.sort_by_key(|dso| dso.machine);
+        // The host's number is the lowest. Those of one name stay as they came up.
+        dsos.sort_by(|a, b| (a.machine, &a.name).cmp(&(b.machine, &b.name)));
         Collected { list: List { dsos }, damage }
     }
 }
@@ -144,6 +149,8 @@ impl Collector {
 /// What the records say of each DSO.
 #[derive(Debug, Default)]
 struct Gathered {
+    /// Whether it is asked how often each is hit, and not only whether.
+    counts: bool,
     hits: SampleHits,
     about: PerDso<About>,
     samples: u64,
@@ -152,6 +159,7 @@ struct Gathered {
 /// What the records say of one.
 #[derive(Debug, Default)]
 struct About {
+    is_hit: bool,
     hits: Hits,
     /// The last sample whose call chain hit it: a chain that passes through it twice is one hit.
     last_chain: u64,
@@ -169,15 +177,16 @@ impl About {
 
 impl Tool for Gathered {
     fn wants(&self) -> RecordSet {
-        SampleHits::WANTS.and(RecordSet::of(&[RecordType::BUILD_ID]))
+        SampleHits::WANTS.union(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn event(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &mut Session,
         _: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
+        let record = event.record;
         match record.record_type() {
             RecordType::BUILD_ID => {
                 let id: BuildIdRecord<'_> = record.parse_as()?;
@@ -186,18 +195,25 @@ impl Tool for Gathered {
                 }
             }
             RecordType::MMAP2 if record.misc().has(Misc::MMAP_BUILD_ID) => {
-                let mapped = session.touched().first().and_then(|touched| touched.map);
                 let Mmap2 { file, .. } = record.parse_as()?;
-                if let (Some((dso, _)), MapFile::BuildId(Some(id))) = (mapped, file) {
+                if let (Some(dso), MapFile::BuildId(Some(id))) = (event.changes.mapped_dso(), file) {
                     self.about.of(dso).source(Place::Mmap2, id);
                 }
             }
             _ => {}
         }
-        self.samples += 1;
-        let Self { hits, about, samples } = self;
-        hits.event(record, session, |hit| {
+        let Self { counts, hits, about, samples } = self;
+        if !*counts {
+            hits.event(event, session, |hit| about.of(hit.dso).is_hit = true);
+            return Ok(Verdict::Repipe);
+        }
+        if !matches!(record.record_type(), RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED) {
+            return Ok(Verdict::Repipe);
+        }
+        *samples += 1;
+        hits_of(record, session, |hit| {
             let about = about.of(hit.dso);
+            about.is_hit = true;
             match hit.via {
                 Via::Ip => about.hits.ip += 1,
                 Via::Callchain if about.last_chain == *samples => {}

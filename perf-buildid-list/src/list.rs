@@ -4,7 +4,7 @@ use bstr::BString;
 use perf_format::BuildId;
 use perf_session::dso::{DsoKind, MachinePid};
 
-/// The DSOs of a recording, in perf's order: the host's first, each machine's as they came up in time.
+/// The DSOs of a recording, in perf's order: the host's first, each machine's by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct List {
     /// The DSOs.

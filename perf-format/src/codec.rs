@@ -309,14 +309,16 @@ impl<'a, T: Fixed> Array<'a, T> {
         Self { bytes, endian, element: PhantomData }
     }
 
-    /// The elements' bytes.
-    pub(crate) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     /// The byte order of the elements.
     pub(crate) fn endian(&self) -> Endian {
         self.endian
+    }
+
+    /// The bytes of all of them.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Takes `count` elements from the cursor.

@@ -16,7 +16,7 @@ mod read_values;
 
 pub use addresses::{Address, AddressKind, Addresses};
 pub use body::{Sample, SampleId};
-pub use context::{Frame, frames};
+pub use context::{Frame, frames, frames_of};
 pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};
 pub use read_values::{ReadValue, ReadValues};
 

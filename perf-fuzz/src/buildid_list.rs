@@ -8,7 +8,8 @@ use perf_format::{Head, RecordReader};
 
 use crate::Pieces;
 
-const QUESTIONS: [Question; 3] = [Question::Table, Question::WithHits, Question::Everything];
+const QUESTIONS: [Question; 4] =
+    [Question::Table, Question::WithHits, Question::HitsCounted, Question::Everything];
 
 /// Any split into reads lists the same; a list of any names can be printed, and is one JSON document.
 pub fn buildid_list(data: &[u8]) {

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use ::jit_image::{Function, ImageError, ImageWriter, LineRow, TEXT_OFFSET, Target, UnwindInfo, Written};
 use arbitrary::{Result, Unstructured};
 use bstr::{BStr, BString, ByteSlice as _};
 use gimli::{
@@ -10,7 +11,6 @@ use gimli::{
 use object::elf;
 use object::{File, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 use perf_format::Endian;
-use ::jit_image::{Function, ImageError, ImageWriter, LineRow, TEXT_OFFSET, Target, UnwindInfo, Written};
 
 use crate::pieces::some;
 

@@ -27,6 +27,7 @@ pub mod seeds;
 pub mod sources;
 mod tracing_data;
 
+pub use self::jit_image::jit_image;
 pub use buildid_list::buildid_list;
 pub use compressed::compressed;
 pub use cut::{Cut, cut};
@@ -37,7 +38,6 @@ pub use framing::framing;
 pub use header::header;
 pub use inject::inject;
 pub use jit::jit;
-pub use self::jit_image::jit_image;
 pub use jitdump::jitdump;
 pub use pieces::Pieces;
 pub use record::record;

@@ -8,10 +8,10 @@ use divan::counter::BytesCount;
 use perf_format::attr::SampleType;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
 use perf_format::{Attr, BuildId, CpuMode, Endian, Head, RecordReader};
-use perf_inject::{BuildIds, IdsTo, Which};
+use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
 use perf_session::dso::Dso;
-use perf_session::{Passed, Recording, Repipe, Session, Tool};
+use perf_session::{Passed, Pipeline, Recording, Repipe, Session, Tool};
 
 const SAMPLES: u64 = 100_000;
 const SAMPLES_A_ROUND: u64 = 2000;
@@ -71,13 +71,9 @@ fn pass(stream: &[u8], tools: &mut [&mut dyn Tool]) -> Passed {
     let mut source = stream;
     let head = Head::read(&mut source).expect("it starts with a header");
     let mut passed = Passed::default();
-    Session::new()
-        .process_events(
-            &mut RecordReader::pipe(source, head),
-            tools,
-            Repipe::To(&mut io::sink()),
-            &mut passed,
-        )
+    let mut records = RecordReader::pipe(source, head);
+    Pipeline::new(tools)
+        .run(&mut records, &mut Session::new(), Repipe::To(&mut io::sink()), &mut passed)
         .expect("it is whole");
     passed
 }
@@ -86,7 +82,8 @@ fn with_ids(bencher: Bencher<'_, '_>, attr: &Attr) {
     let stream = stream(attr);
     bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
         let to = IdsTo { header: false, events: true, mmap2: false };
-        let passed = pass(&stream, &mut [&mut BuildIds::new(Which::Hit, Chain(vec![Box::new(Any)]), to)]);
+        let plan = Plan { build_ids: Some(Which::Hit), ..Plan::default() };
+        let passed = pass(&stream, &mut plan.tools(Chain(vec![Box::new(Any)]), to).as_tools());
         assert!(passed.injected > 0, "all DSOs are hit");
         passed
     });

@@ -4,8 +4,7 @@
 use bstr::BStr;
 use perf_format::record::{MapFile, Mmap2};
 use perf_format::{CpuMode, Misc, RawRecord, Record, SampleFormat};
-use perf_session::machine::Space;
-use perf_session::{Error, Injection, Session};
+use perf_session::{AddressSpace, Error, Injection, Session};
 
 use crate::watermark::ReorderWatermark;
 
@@ -29,7 +28,7 @@ pub(crate) struct Announcer<'a, 'r> {
     record: &'a RawRecord<'r>,
     format: &'a SampleFormat,
     trailer: Vec<u8>,
-    space: Space,
+    space: AddressSpace,
     hit_at: Option<u64>,
     /// The earliest time that a map may have, in ns.
     earliest: u64,
@@ -42,7 +41,7 @@ impl<'a, 'r> Announcer<'a, 'r> {
         record: &'a RawRecord<'r>,
         session: &'a Session,
         watermark: &ReorderWatermark,
-        space: Space,
+        space: AddressSpace,
         hit_at: Option<u64>,
     ) -> Option<Self> {
         let format = &session.evlist.evsel(record)?.format;
@@ -75,8 +74,8 @@ impl<'a, 'r> Announcer<'a, 'r> {
             self.format.put_trailer_time(&mut self.trailer, time, self.record.endian);
         }
         let (mode, pid, tid) = match self.space {
-            Space::Kernel => (CpuMode::Kernel, u32::MAX, 0),
-            Space::Process(pid) => (CpuMode::User, pid.cast_unsigned(), pid.cast_unsigned()),
+            AddressSpace::Kernel => (CpuMode::Kernel, u32::MAX, 0),
+            AddressSpace::Process(pid) => (CpuMode::User, pid.cast_unsigned(), pid.cast_unsigned()),
         };
         let &Announcement { start, len, pgoff, file, prot, flags, filename } = map;
         let map = Mmap2 { pid, tid, start, len, pgoff, file, prot, flags, filename };

@@ -1,8 +1,8 @@
 //! Leaves a feature out of a stream of which it is no longer true: COMPRESSED, where the records come out plain.
 
 use perf_format::record::HeaderFeature;
-use perf_format::{Feature, RawRecord, RecordType};
-use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
+use perf_format::{Feature, RecordType};
+use perf_session::{Error, Event, Injection, RecordSet, Session, Tool, Verdict};
 
 /// Drops the HEADER_FEATURE records of one feature.
 #[derive(Debug, Clone, Copy)]
@@ -15,14 +15,14 @@ impl Tool for DropFeature {
 
     fn event(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &mut Session,
         _: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
-        match record.parse_as::<HeaderFeature<'_>>() {
+        match event.record.parse_as::<HeaderFeature<'_>>() {
             Ok(feature) if feature.feat_id == u64::from(self.0.0) => return Ok(Verdict::Drop),
             Ok(_) => {}
-            Err(error) => session.odd.malformed(record, &error),
+            Err(error) => session.anomalies.malformed(event.record, &error),
         }
         Ok(Verdict::Repipe)
     }

@@ -11,8 +11,8 @@ use perf_format::jitdump::JitDump;
 use perf_format::record::{BuildIdRecord, Comm, Inode, MapFile, Mmap2, SizedBuildId, Task, TimeConv};
 use perf_format::{BuildId, CpuMode, Misc, RawRecord, Record, RecordType};
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::machine::{HOST, Space};
-use perf_session::{Error, Injection, RecordSet, Session, Tool, Verdict};
+use perf_session::machine::HOST;
+use perf_session::{AddressSpace, Error, Event, Injection, RecordSet, Session, Tool, Verdict};
 
 mod arrange;
 mod clock;
@@ -36,8 +36,8 @@ use look_up::{Asked, Found};
 use process::{Keep, Process, Source, Tables, Told};
 pub use summary::JitSummary;
 
-use crate::limits::CHILDREN_AT_MOST;
 use crate::announce::{Announcement, Announcer};
+use crate::limits::CHILDREN_AT_MOST;
 use crate::watermark::ReorderWatermark;
 
 /// What `--jit` and `--perf-map` ask for.
@@ -150,10 +150,11 @@ impl Jit {
     /// A process maps something: its dump, so that its profiler sees it, or memory for its code.
     fn map(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
+        let record = event.record;
         let map = Mmap2::of_record(record)?;
         if record.misc().cpumode() != CpuMode::User {
             return Ok(Verdict::Repipe);
@@ -165,9 +166,8 @@ impl Jit {
             self.tell_early(pid, record, session, inject)?;
             return Ok(Verdict::Repipe);
         }
-        let mapped = session.touched().first().and_then(|touched| session.dso(touched.map?.0));
-        let anonymous = mapped.is_some_and(is_anonymous);
-        if !anonymous {
+        let mapped = event.changes.mapped_dso().and_then(|dso| session.dso(dso));
+        if !mapped.is_some_and(is_anonymous) {
             return Ok(Verdict::Repipe);
         }
         self.read_on(pid, session, true)?;
@@ -285,7 +285,7 @@ impl Jit {
         let Asked { pid, time, record, format, session, .. } = *asked;
         let per_function = self.options.per_function;
         let Found { owner, place, inherited } = found;
-        let announcer = Announcer::new(record, session, &self.watermark, Space::Process(pid), time);
+        let announcer = Announcer::new(record, session, &self.watermark, AddressSpace::Process(pid), time);
         let Some(announcer) = announcer else { return Ok(false) };
         let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
         let Some(process) = self.processes.get_mut(&owner) else { return Ok(false) };
@@ -297,7 +297,7 @@ impl Jit {
             machine: jit_image::machine_of_arch(session.recording.arch.as_deref().map_or(&[], Vec::as_slice)),
             per_function,
             as_in_memory: !per_function && format.sample_type.contains(SampleType::STACK_USER),
-            is_free: &|range| host.is_empty_between(Space::Process(owner), range.start, range.end - 1),
+            is_free: &|range| host.is_empty_between(AddressSpace::Process(owner), range.start, range.end - 1),
             images: &*self.images,
         };
         let Some(Told { image, offset, tables }) = process.keep(place, &how) else { return Ok(false) };
@@ -374,7 +374,7 @@ const MEMFD: &[u8] = b"/memfd:";
 
 /// Whether what is mapped is memory that jitted code may be in.
 fn is_anonymous(dso: &Dso) -> bool {
-    dso.kind == DsoKind::NoDso || dso.name.starts_with(MEMFD)
+    dso.kind == DsoKind::Anonymous || dso.name.starts_with(MEMFD)
 }
 
 fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
@@ -383,27 +383,28 @@ fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
 
 impl Tool for Jit {
     fn wants(&self) -> RecordSet {
-        ReorderWatermark::WANTS.and(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED, RecordType::TIME_CONV]))
+        ReorderWatermark::WANTS.union(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED, RecordType::TIME_CONV]))
     }
 
     fn event(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
+        let record = event.record;
         let mut verdict = Verdict::Repipe;
         match record.record_type() {
-            RecordType::MMAP | RecordType::MMAP2 => verdict = self.map(record, session, inject)?,
+            RecordType::MMAP | RecordType::MMAP2 => verdict = self.map(event, session, inject)?,
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => match self.hits(record, session, inject) {
                 Err(Error::Format(error @ perf_format::Error::Malformed { .. })) => {
-                    session.odd.malformed(record, &error);
+                    session.anomalies.malformed(record, &error);
                 }
                 done => done?,
             },
             RecordType::TIME_CONV => match record.parse_as() {
                 Ok(conversion) => self.conversion = Some(conversion),
-                Err(error) => session.odd.malformed(record, &error),
+                Err(error) => session.anomalies.malformed(record, &error),
             },
             RecordType::FORK => self.fork(record, session)?,
             RecordType::COMM => self.exec(record, session)?,

@@ -19,7 +19,7 @@ mod run;
 mod summary;
 mod watermark;
 
-pub use build_ids::{BuildIds, IdsTo, Which};
+pub use build_ids::{Ids, IdsByName, IdsInMaps, IdsTo, SharedIds, Which, shared_ids};
 pub use drop_feature::DropFeature;
 pub use jit::Jit;
 pub use plan::{Plan, Tools};

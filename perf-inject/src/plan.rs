@@ -1,10 +1,11 @@
 //! What was asked for, and the tools that do it.
 
 use perf_format::Feature;
-use perf_session::Tool;
 use perf_session::build_id::Chain;
+use perf_session::{Session, Tool};
 
-use crate::{BuildIds, DropFeature, IdsTo, Jit, Which};
+use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
+use crate::{DropFeature, IdSummary, IdsTo, Jit, Which};
 
 /// What shall be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,10 +29,13 @@ pub struct Plan {
 /// The tools of a plan; those that are not asked for are not there, and cost nothing.
 #[derive(Debug)]
 pub struct Tools {
-    /// Tells functions of jitted code.
+    /// Names functions of jitted code.
     pub jit: Option<Jit>,
-    /// Injects build-ids.
-    pub build_ids: Option<BuildIds>,
+    /// Injects build-ids that go by the names of DSOs.
+    pub ids_by_name: Option<IdsByName>,
+    /// Writes build-ids into maps.
+    pub ids_in_maps: Option<IdsInMaps>,
+    ids: SharedIds,
     drop_feature: Option<DropFeature>,
 }
 
@@ -50,13 +54,18 @@ impl Plan {
     /// say.
     #[must_use]
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
-        let ids_to = self.ids_to.unwrap_or(ids_to);
+        let IdsTo { header, events, mmap2 } = self.ids_to.unwrap_or(ids_to);
+        let ids = shared_ids(sources);
+        let by_name = self.build_ids.filter(|_| header || events);
+        let in_maps = self.build_ids.filter(|_| mmap2);
         Tools {
             jit: None,
-            build_ids: self.build_ids.map(|which| {
-                let build_ids = BuildIds::new(which, sources, ids_to).eager(self.live);
-                build_ids.drop_unused(self.drop_unused_maps)
+            ids_by_name: by_name
+                .map(|which| IdsByName::new(which, ids.clone(), header, events).eager(self.live)),
+            ids_in_maps: in_maps.map(|which| {
+                IdsInMaps::new(which, ids.clone()).eager(self.live).drop_unused(self.drop_unused_maps)
             }),
+            ids,
             drop_feature: self.writes_plain().then_some(DropFeature(Feature::COMPRESSED)),
         }
     }
@@ -66,7 +75,21 @@ impl Tools {
     /// The tools in the order in which they see a record.
     pub fn as_tools(&mut self) -> Vec<&mut dyn Tool> {
         let jit = self.jit.iter_mut().map(|tool| tool as &mut dyn Tool);
-        let build_ids = self.build_ids.iter_mut().map(|tool| tool as &mut dyn Tool);
-        jit.chain(build_ids).chain(self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool)).collect()
+        let by_name = self.ids_by_name.iter_mut().map(|tool| tool as &mut dyn Tool);
+        let in_maps = self.ids_in_maps.iter_mut().map(|tool| tool as &mut dyn Tool);
+        let drop_feature = self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool);
+        jit.chain(by_name).chain(in_maps).chain(drop_feature).collect()
+    }
+
+    /// What became of the ids that were asked for; `None` where none were.
+    #[must_use]
+    pub fn id_summary(&self, session: &Session) -> Option<IdSummary> {
+        if self.ids_by_name.is_none() && self.ids_in_maps.is_none() {
+            return None;
+        }
+        let by_name = self.ids_by_name.iter().flat_map(IdsByName::selected);
+        let in_maps = self.ids_in_maps.iter().flat_map(IdsInMaps::selected);
+        let selected = by_name.chain(in_maps);
+        Some(IdSummary::new(selected, self.ids.borrow().answers(self.ids_in_maps.is_none()), session))
     }
 }

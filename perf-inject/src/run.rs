@@ -11,7 +11,7 @@ use perf_format::{Endian, Feature, Lost, RecordReader, Recovering, Section};
 use perf_session::build_id::Chain;
 use perf_session::file::PerfFile;
 use perf_session::frame::Frame;
-use perf_session::{Error, Passed, Repipe, Session, Tool};
+use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
 use crate::{IdSummary, IdsTo, Plan};
@@ -51,9 +51,7 @@ impl Run {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
-        let mut ended = Ended::default();
-        ended.session.decompress = plan.writes_plain();
-        Self { plan, sources, ended, lost: None, jit: None }
+        Self { plan, sources, ended: Ended::default(), lost: None, jit: None }
     }
 
     /// The same; jitted code gets its names from there.
@@ -101,7 +99,7 @@ impl Run {
     /// From a pipe to a pipe: every byte as it comes.
     ///
     /// # Errors
-    /// What [`Session::process_events`] ends with.
+    /// What [`Pipeline::run`] ends with.
     pub fn pipe_to_pipe<R: Read>(
         &mut self,
         records: &mut RecordReader<R>,
@@ -245,8 +243,10 @@ impl Run {
         ids_to: IdsTo,
         frame: Option<&mut Frame>,
     ) -> Result<(), Error> {
+        let decompress = self.plan.writes_plain();
         self.with_tools(ids_to, frame, |ended, tools| {
-            ended.session.process_events(records, tools, repipe, &mut ended.passed)
+            let pipeline = Pipeline::new(tools).decompress(decompress);
+            pipeline.run(records, &mut ended.session, repipe, &mut ended.passed)
         })
     }
 
@@ -261,13 +261,14 @@ impl Run {
         self.with_tools(TO_HEADER, Some(frame), |ended, tools| {
             let mut records = file.records()?;
             if others.is_empty() {
-                return ended.session.process_events(&mut records, tools, Repipe::Off, &mut ended.passed);
+                let pipeline = Pipeline::new(tools);
+                return pipeline.run(&mut records, &mut ended.session, Repipe::Off, &mut ended.passed);
             }
             let mut readers = vec![records];
             readers.extend(
                 others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)),
             );
-            ended.session.process_in_order(&mut readers, tools, &mut ended.passed)
+            InOrder::new(tools).run(&mut readers, &mut ended.session, &mut ended.passed)
         })
     }
 
@@ -278,27 +279,25 @@ impl Run {
         process: impl FnOnce(&mut Ended, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
-        if let (Some(frame), Some(build_ids)) = (&frame, &mut tools.build_ids) {
+        if let (Some(frame), Some(by_name)) = (&frame, &mut tools.ids_by_name) {
             for entry in frame.build_ids() {
                 let (misc, entry) = entry?;
                 if let Some(dso) = self.ended.session.dso_of_build_id(misc, &entry) {
-                    build_ids.stands_in_header(dso);
+                    by_name.stands_in_header(dso);
                 }
             }
         }
         tools.jit = self.jit.take();
         let processed = process(&mut self.ended, &mut tools.as_tools());
-        if let Some(jit) = tools.jit {
+        self.ended.ids = tools.id_summary(&self.ended.session);
+        if let Some(jit) = &tools.jit {
             self.ended.jit = jit.summary();
             if let Some(frame) = &mut frame {
                 frame.extend_build_ids(jit.for_table());
             }
         }
-        if let Some(build_ids) = tools.build_ids {
-            self.ended.ids = Some(build_ids.summary(&self.ended.session));
-            if let Some(frame) = frame {
-                frame.extend_build_ids(build_ids.for_table(&self.ended.session));
-            }
+        if let (Some(frame), Some(by_name)) = (frame, &tools.ids_by_name) {
+            frame.extend_build_ids(by_name.for_table(&self.ended.session));
         }
         processed
     }

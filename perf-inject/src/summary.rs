@@ -1,6 +1,6 @@
 //! What a run came to: counts, and what has no id and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::BString;
 use perf_session::Session;
@@ -32,16 +32,16 @@ pub struct Missing {
 }
 
 impl IdSummary {
-    /// Adds up what was answered for the DSOs that were meant.
+    /// Adds up what was answered for the DSOs that were selected.
     pub(crate) fn new<'a>(
-        meant: impl Iterator<Item = DsoId>,
+        selected: impl Iterator<Item = DsoId>,
         answers: impl Iterator<Item = (DsoId, Result<&'a Found, &'a NoBuildId>)>,
         session: &Session,
     ) -> Self {
         let answers: BTreeMap<DsoId, _> = answers.collect();
         let mut summary = Self::default();
-        for id in meant {
-            let Some(dso) = session.dso(id).filter(|dso| dso.kind != DsoKind::NoDso) else { continue };
+        for id in selected.collect::<BTreeSet<_>>() {
+            let Some(dso) = session.dso(id).filter(|dso| dso.kind != DsoKind::Anonymous) else { continue };
             summary.dsos += 1;
             match answers.get(&id) {
                 None => summary.there += 1,

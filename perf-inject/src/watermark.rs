@@ -14,7 +14,7 @@ pub(crate) struct ReorderWatermark {
 
 impl ReorderWatermark {
     /// All that has a time, and what tells the rounds apart.
-    pub(crate) const WANTS: RecordSet = RecordSet::KERNEL.and(RecordSet::of(&[RecordType::FINISHED_ROUND]));
+    pub(crate) const WANTS: RecordSet = RecordSet::KERNEL.union(RecordSet::of(&[RecordType::FINISHED_ROUND]));
 
     /// Notes the time of a record, when all that is put in front of it has been.
     #[inline]

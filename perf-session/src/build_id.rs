@@ -9,7 +9,7 @@ use perf_format::BuildId;
 
 use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 mod debug_dir;
 mod elf;
@@ -121,7 +121,7 @@ impl fmt::Display for Origin {
 #[derive(Debug)]
 pub enum NoBuildId {
     /// It is of no file.
-    NoDso,
+    Anonymous,
     /// It is on another machine, and the recording does not carry its id.
     OtherMachine,
     /// Its name is no absolute path.
@@ -182,7 +182,7 @@ impl fmt::Display for Change {
 impl fmt::Display for NoBuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoDso => f.write_str("it is of no file"),
+            Self::Anonymous => f.write_str("it is of no file"),
             Self::OtherMachine => f.write_str("it is on a guest machine"),
             Self::NotAPath => f.write_str("its name is no path"),
             Self::NotAFile => f.write_str("it is no regular file"),
@@ -294,7 +294,7 @@ impl BuildIdSource for Chain {
             match source.build_id(dso, recording) {
                 Ok(Some(found)) => return Ok(Some(found)),
                 // A DSO of no file, or of another machine or root, is nothing for the sources behind this one.
-                Err(end @ (NoBuildId::NoDso | NoBuildId::OtherMachine | NoBuildId::BelowRoot(_))) => {
+                Err(end @ (NoBuildId::Anonymous | NoBuildId::OtherMachine | NoBuildId::BelowRoot(_))) => {
                     return Err(end);
                 }
                 // That a place has no such file says less than anything else.
@@ -313,7 +313,7 @@ pub struct NoFiles;
 impl BuildIdSource for NoFiles {
     fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
         match dso {
-            Dso { kind: DsoKind::NoDso, .. } => Err(NoBuildId::NoDso),
+            Dso { kind: DsoKind::Anonymous, .. } => Err(NoBuildId::Anonymous),
             Dso { machine, .. } if *machine != HOST => Err(NoBuildId::OtherMachine),
             _ => Ok(None),
         }

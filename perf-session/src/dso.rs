@@ -1,7 +1,7 @@
 //! DSOs: the files and images that maps are of, each once a machine.
 
 use bstr::{BStr, BString, ByteSlice as _};
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use perf_format::BuildId;
 use perf_format::record::{Inode, MapFile};
 
@@ -31,7 +31,7 @@ pub enum DsoKind {
     /// A file.
     File,
     /// Memory that is of no file: it has no build-id and never will.
-    NoDso,
+    Anonymous,
 }
 
 impl DsoKind {
@@ -46,15 +46,15 @@ impl DsoKind {
     pub fn of_user_map(name: &BStr) -> Self {
         match name.as_bytes() {
             b"[vdso]" | b"[vdso32]" | b"[vdsox32]" => Self::Vdso,
-            b"//anon" | b"[heap]" => Self::NoDso,
-            name if NO_DSO.iter().any(|prefix| name.starts_with(prefix)) => Self::NoDso,
+            b"//anon" | b"[heap]" => Self::Anonymous,
+            name if ANONYMOUS.iter().any(|prefix| name.starts_with(prefix)) => Self::Anonymous,
             _ => Self::File,
         }
     }
 }
 
 /// What the names of maps that are of no file start with.
-const NO_DSO: [&[u8]; 7] =
+const ANONYMOUS: [&[u8]; 7] =
     [b"[stack", b"/SYSV", b"/dev/zero", b"/anon_hugepage", b"[anon:", b"[vsyscall]", b"[uprobes]"];
 
 /// The kernel's image, whatever symbol its map's name ends with: `[kernel.kallsyms]_text`,
@@ -137,6 +137,20 @@ pub struct Dsos {
     namesakes: HashMap<(DsoId, Which), DsoId>,
 }
 
+/// What a DSO is known by, with a name that somebody else has: every map asks.
+#[derive(Hash)]
+struct Named<'n> {
+    machine: MachinePid,
+    is_kernel: bool,
+    name: &'n BStr,
+}
+
+impl Equivalent<(MachinePid, bool, BString)> for Named<'_> {
+    fn equivalent(&self, (machine, is_kernel, name): &(MachinePid, bool, BString)) -> bool {
+        self.machine == *machine && self.is_kernel == *is_kernel && self.name == name.as_bstr()
+    }
+}
+
 /// Which of the files of one name, as far as a map tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Which {
@@ -158,9 +172,13 @@ impl Which {
 impl Dsos {
     /// The first DSO of that name, made if it is new.
     pub fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
-        let key = (machine, kind.is_kernel(), name.to_owned());
-        let all = &mut self.all;
-        *self.by_name.entry(key).or_insert_with(|| push(all, Dso::new(machine, kind, name)))
+        let key = Named { machine, is_kernel: kind.is_kernel(), name };
+        if let Some(known) = self.by_name.get(&key) {
+            return *known;
+        }
+        let id = push(&mut self.all, Dso::new(machine, kind, name));
+        self.by_name.insert((machine, kind.is_kernel(), name.to_owned()), id);
+        id
     }
 
     /// The DSO of that name which is that file, as far as the map tells; made if it is new.
@@ -250,13 +268,13 @@ mod tests {
             ("/usr/lib/libc.so.6", DsoKind::File),
             ("/memfd:jit (deleted)", DsoKind::File),
             ("[vdso]", DsoKind::Vdso),
-            ("//anon", DsoKind::NoDso),
-            ("[heap]", DsoKind::NoDso),
-            ("[stack:12]", DsoKind::NoDso),
-            ("/SYSV0000 (deleted)", DsoKind::NoDso),
-            ("/dev/zero (deleted)", DsoKind::NoDso),
-            ("/anon_hugepage (deleted)", DsoKind::NoDso),
-            ("[anon:code]", DsoKind::NoDso),
+            ("//anon", DsoKind::Anonymous),
+            ("[heap]", DsoKind::Anonymous),
+            ("[stack:12]", DsoKind::Anonymous),
+            ("/SYSV0000 (deleted)", DsoKind::Anonymous),
+            ("/dev/zero (deleted)", DsoKind::Anonymous),
+            ("/anon_hugepage (deleted)", DsoKind::Anonymous),
+            ("[anon:code]", DsoKind::Anonymous),
         ];
         for (name, kind) in kinds {
             assert_eq!(DsoKind::of_user_map(name.into()), kind, "{name}");

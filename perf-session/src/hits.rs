@@ -1,52 +1,75 @@
 //! Hits: which DSOs the samples hit, those included whose map stands behind them in the stream.
 //!
+//! Whoever asks wants to know of each DSO once. So nothing caches what stands at an address; what is kept is where
+//! something stands that was not hit yet ([pending]), and nearly all samples are nowhere near that.
+//!
 //! Up to one sample in two hundred of a busy machine stands before the MMAP2 that explains it, out of another
-//! CPU's buffer. Its address is remembered, and when the map comes, or the fork that brings it, the hit is told
-//! then; also where an older map seemed to explain it: then both are told, and one too many. A consumer delivers a
-//! round's samples only after a later FINISHED_ROUND, so that an id put in front of the map is there in time.
+//! CPU's buffer. So what samples ask for is [logged](log) for two rounds, and when a map comes that is older than some of
+//! them, or a fork that brings maps, the log is searched for what hits it. That is so as well where an older map seemed
+//! to explain a sample: then both are hit, and one too many. A consumer delivers a round's samples only after a later
+//! FINISHED_ROUND, so that an id put in front of the map is there in time.
 
-use perf_format::record::CallchainDeferred;
-use perf_format::sample::{Tid, frames};
-use perf_format::{CpuMode, Endian, RawRecord, RecordType, SampleFormat};
+use std::ops::ControlFlow;
 
-use crate::Session;
-use crate::dso::{DsoId, MachinePid};
+use perf_format::codec::Array;
+use perf_format::sample::{AddressKind, Places, Tid, frames_of};
+use perf_format::{Batch, CpuMode, RawRecord, RecordType, SampleFormat};
+
+use crate::address_space::AddressSpace;
+use crate::change::{Change, MapChange};
+use crate::dso::{DsoId, MachinePid, PerDso};
 use crate::evlist::Evsel;
-use crate::machine::Space;
-use crate::pages::Pages;
-use crate::told::pass_over;
-use crate::tool::{PassedOver, RecordSet};
+use crate::machine::HOST;
+use crate::session::Session;
+use crate::tool::{Event, RecordSet};
 
-/// How a sample hit a DSO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Via {
-    /// By its own address.
-    Ip,
-    /// By an address of its call chain.
-    Callchain,
+mod digest;
+mod log;
+mod pending;
+mod query;
+mod spaces;
+
+use self::log::{HostSample, Log, words};
+use self::query::{Query, Wanted};
+use self::spaces::Spaces;
+
+pub use self::query::{Hit, Via};
+
+/// Shows each hit of a sample that the session has taken in, or of the later part of a call chain: as of the maps that
+/// are known by now, so that records are to come in the order of time. A sample that cannot be read is noted as an
+/// anomaly.
+pub fn hits_of(record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMut(Hit)) {
+    let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
+        return session.anomalies.no_event(record);
+    };
+    let Some(asker) = Asker::of(record, format) else { return };
+    let each = format.addresses(record).map(|addresses| {
+        for address in addresses {
+            let query = asker.query(address.addr, address.cpumode, via(address.kind), session);
+            if let Some(query) = query
+                && let Some(dso) = look_up(&query, session)
+            {
+                hit(query.hit(dso));
+            }
+        }
+    });
+    if let Err(error) = each {
+        session.anomalies.malformed(record, &error);
+    }
 }
 
-/// An address that a sample asked for, and what it hit there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hit {
-    /// What was hit.
-    pub dso: DsoId,
-    /// How.
-    pub via: Via,
-    /// On which machine.
-    pub machine: MachinePid,
-    /// In whose addresses.
-    pub space: Space,
-    /// At which address, or at which page's first one.
-    pub addr: u64,
-    /// When, in ns; `None` where the records have no times.
-    pub time: Option<u64>,
-}
-
-/// Watches for hits. It remembers what the samples of two rounds asked for; all else it asks the session.
+/// Finds hits in records that come in the order of a stream.
 #[derive(Debug, Default)]
 pub struct Hits {
-    pages: Pages,
+    /// Which DSOs are hit.
+    is_hit: PerDso<bool>,
+    /// Whether every hit is asked for, and not only the first of each DSO.
+    every: bool,
+    /// Whether everything that is mapped counts as hit, since the picture is incomplete.
+    assume_all: bool,
+    spaces: Spaces,
+    log: Log,
+    found: Vec<Hit>,
 }
 
 impl Hits {
@@ -61,131 +84,363 @@ impl Hits {
         RecordType::FINISHED_ROUND,
     ]);
 
-    /// Tells each hit of a record that the session has taken in: the hits of a sample, or of earlier samples that
-    /// a map explains. A sample that cannot be read is noted as odd.
-    pub fn event(&mut self, record: &RawRecord<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
-        self.tell::<false>(record, session, hit);
+    /// Finds the first hit of each DSO.
+    #[must_use]
+    pub fn first() -> Self {
+        Self::default()
     }
 
-    /// The same, but of the samples of one round that hit a place again and again the first alone is told, and
-    /// perhaps some more: for those who ask what is hit at all.
-    #[inline]
-    pub fn event_once(&mut self, record: &RawRecord<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
-        self.tell::<true>(record, session, hit);
+    /// Finds every hit of each sample, and of each map that comes behind samples that it explains the earliest one.
+    #[must_use]
+    pub fn every() -> Self {
+        Self { every: true, ..Self::default() }
     }
 
-    /// Passes over samples of which [`event_once`](Self::event_once) would tell nothing.
-    pub fn pass_over(&mut self, records: &[u8], endian: Endian, session: &Session) -> PassedOver {
-        let places = session.evlist.only_format().and_then(SampleFormat::places);
-        places.map_or(PassedOver::default(), |places| pass_over(records, endian, places, &mut self.pages))
-    }
-
-    #[inline]
-    fn tell<const ONCE: bool>(
-        &mut self,
-        record: &RawRecord<'_>,
-        session: &mut Session,
-        mut hit: impl FnMut(Hit),
-    ) {
+    /// Shows the hits that a record brings: those of a sample, or of earlier samples that a map explains. A sample that
+    /// cannot be read is noted as an anomaly.
+    pub fn event(&mut self, event: &Event<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
+        let record = event.record;
         match record.record_type() {
+            RecordType::SAMPLE if !self.every && self.skips(record, session) => {}
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => {
                 let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
-                    return session.odd.no_event(record);
+                    return session.anomalies.no_event(record);
                 };
-                let read = match record.record_type() {
-                    RecordType::SAMPLE => self.sample::<ONCE>(record, format, session, &mut hit),
-                    _ => self.deferred(record, format, session, &mut hit),
-                };
-                if let Err(error) = read {
-                    session.odd.malformed(record, &error);
+                if let Err(error) = self.sample(record, format, session) {
+                    session.anomalies.malformed(record, &error);
                 }
             }
-            RecordType::MMAP | RecordType::MMAP2 | RecordType::FORK | RecordType::COMM => {
-                for touched in session.touched() {
-                    self.pages.explain(*touched, session, &mut hit);
+            RecordType::FINISHED_ROUND => self.log.finish_round(),
+            _ => {
+                event.changes.iter().for_each(|change| self.changed(change, session));
+                if session.is_incomplete() {
+                    self.assume_all_hit(session);
                 }
+                // The order of the log is nobody's business.
+                self.found.sort_unstable();
             }
-            RecordType::FINISHED_ROUND => self.pages.finish_round(),
-            _ => {}
         }
+        self.found.drain(..).for_each(hit);
     }
 
+    /// Takes samples that bring no hit off the front of a batch; tells how many.
+    pub fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
+        if self.every {
+            return 0;
+        }
+        batch.advance_while(|record| self.skips(record, session)).records
+    }
+
+    /// Whether a record is a sample of the host that brings no hit; then it is in the log.
     #[inline]
-    fn sample<const ONCE: bool>(
+    fn skips(&mut self, record: &RawRecord<'_>, session: &Session) -> bool {
+        if record.record_type() != RecordType::SAMPLE {
+            return false;
+        }
+        let places = session.evlist.evsel(record).and_then(|evsel| evsel.format.places());
+        let Some(sample) = places.and_then(|places| host_sample(record, places)) else { return false };
+        let (kernel, process) = self.spaces.of_sample(sample.pid, &mut self.log);
+        let is_near =
+            |addr| kernel.pending.is_near(addr) | process.pending.is_near(addr) | is_guest_marker(addr);
+        if !self.log.add_sample(sample, &mut process.list, false, is_near) {
+            return true;
+        }
+        let mut is_clear = |addr, cpumode| match cpumode {
+            CpuMode::Kernel => !kernel.pending.contains(addr),
+            CpuMode::User => !process.pending.contains(addr),
+            // Of a mode that has no maps there is nothing to hit; guests are looked up.
+            CpuMode::Unknown | CpuMode::Hypervisor => true,
+            CpuMode::GuestKernel | CpuMode::GuestUser => false,
+        };
+        let frames = frames_of(sample.chain.iter().map(|word| sample.endian.u64(*word)), sample.cpumode);
+        let is_skipped = sample.ip.is_none_or(|ip| is_clear(ip, sample.cpumode))
+            && frames.into_iter().all(|frame| is_clear(frame.ip, frame.cpumode));
+        if is_skipped {
+            self.log.add_sample(sample, &mut process.list, true, |_| false);
+        }
+        is_skipped
+    }
+
+    fn sample(
         &mut self,
         record: &RawRecord<'_>,
         format: &SampleFormat,
         session: &Session,
-        hit: &mut impl FnMut(Hit),
     ) -> Result<(), perf_format::Error> {
-        let chain = format.callchain(record)?;
-        let pid = format.tid(record).map_or(0, |tid| tid.pid);
-        let mut look = Look { pages: &mut self.pages, record, pid, time: format.time(record), session };
-        let cpumode = record.misc().cpumode();
-        if let Some(ip) = format.ip(record) {
-            look.up::<ONCE>(ip, cpumode, Via::Ip, hit);
+        let Some(asker) = Asker::of(record, format) else { return Ok(()) };
+        let addresses = format.addresses(record)?;
+        let as_host = asker.as_host_sample(format)?;
+        for address in addresses {
+            let query = asker.query(address.addr, address.cpumode, via(address.kind), session);
+            let Some(query) = query else { continue };
+            let is_in_log = as_host.is_some() && query.machine == HOST;
+            let is_pending = is_in_log && !self.every;
+            if is_pending && !self.is_pending(&query) {
+                continue;
+            }
+            let dso = look_up(&query, session);
+            match dso {
+                Some(dso) if self.every || !*self.is_hit.of(dso) => self.found(query.hit(dso)),
+                _ if is_pending => self.looked_up_in_vain(&query, session),
+                _ => {}
+            }
+            // Where there are no times, what is explained is explained.
+            if !is_in_log && (query.time.is_some() || dso.is_none()) {
+                self.log.add_query(query);
+            }
         }
-        for frame in chain.into_iter().flat_map(|chain| frames(chain, cpumode)) {
-            look.up::<ONCE>(frame.ip, frame.cpumode, Via::Callchain, hit);
+        if let Some(sample) = as_host {
+            let (_, process) = self.spaces.of_sample(sample.pid, &mut self.log);
+            self.log.add_sample(sample, &mut process.list, true, |_| false);
         }
         Ok(())
     }
 
-    /// The user part of a chain, which comes after its sample. It is looked up as of its own, later time.
-    fn deferred(
+    fn found(&mut self, hit: Hit) {
+        *self.is_hit.of(hit.dso) = true;
+        self.found.push(hit);
+    }
+
+    /// Whether something that was not hit yet may stand where a query of the host asks.
+    fn is_pending(&mut self, query: &Query) -> bool {
+        match query.space {
+            AddressSpace::Kernel => self.spaces.kernel.pending.contains(query.addr),
+            AddressSpace::Process(pid) => {
+                let (_, process) = self.spaces.of_sample(pid.cast_unsigned(), &mut self.log);
+                process.pending.contains(query.addr)
+            }
+        }
+    }
+
+    fn looked_up_in_vain(&mut self, query: &Query, session: &Session) {
+        let Self { spaces, log, is_hit, .. } = self;
+        let pending = match query.space {
+            AddressSpace::Kernel => &mut spaces.kernel.pending,
+            AddressSpace::Process(pid) => &mut spaces.of_sample(pid.cast_unsigned(), log).1.pending,
+        };
+        let maps = session.machines.host().maps(query.space);
+        if pending.is_worth_refilling(|| maps.map_or(0, |maps| maps.len_with_past())) {
+            let maps = maps.into_iter().flat_map(|maps| maps.iter_with_past());
+            let not_hit = maps.filter(|map| !*is_hit.of(map.dso));
+            pending.refill(not_hit.map(|map| (map.start, map.end.saturating_sub(1))));
+        }
+    }
+
+    /// Something changed in an address space: earlier samples may hit what is there now.
+    fn changed(&mut self, change: &MapChange, session: &Session) {
+        let MapChange { machine, space, what } = *change;
+        match what {
+            Change::Mapped { start, last, dso, since } => {
+                if !self.every && *self.is_hit.of(dso) || start > last {
+                    return;
+                }
+                self.add_pending(machine, space, start, last, session);
+                if self.assume_all {
+                    let (via, time) = (Via::Ip, Some(since));
+                    return self.found(Hit { dso, via, machine, space, addr: start, time });
+                }
+                self.explain(dso, &Wanted { machine, space, addrs: start..=last, since }, session);
+            }
+            Change::Forked { since } => {
+                if machine == HOST
+                    && let AddressSpace::Process(pid) = space
+                    && let Some(process) = self.spaces.process(pid.cast_unsigned())
+                {
+                    process.pending.forget();
+                }
+                let since = since.unwrap_or(0);
+                self.explain_all(&Wanted { machine, space, addrs: 0..=u64::MAX, since }, session);
+            }
+            // It ends maps, and what it leaves was there: no query has another answer than before, or none.
+            Change::Executed => {}
+        }
+    }
+
+    fn add_pending(
         &mut self,
-        record: &RawRecord<'_>,
-        format: &SampleFormat,
+        machine: MachinePid,
+        space: AddressSpace,
+        start: u64,
+        last: u64,
         session: &Session,
-        hit: &mut impl FnMut(Hit),
-    ) -> Result<(), perf_format::Error> {
-        let chain: CallchainDeferred<'_> = record.parse_as()?;
-        let Some(Tid { pid, .. }) = format.trailer_tid(record) else { return Ok(()) };
-        let time = format.trailer_time(record);
-        let mut look = Look { pages: &mut self.pages, record, pid, time, session };
-        for frame in frames(chain.ips, CpuMode::User) {
-            look.up::<false>(frame.ip, frame.cpumode, Via::Callchain, hit);
+    ) {
+        let known = match space {
+            _ if machine != HOST => None,
+            AddressSpace::Kernel => Some(&mut self.spaces.kernel),
+            AddressSpace::Process(pid) => self.spaces.process(pid.cast_unsigned()),
+        };
+        let Some(known) = known else { return };
+        known.pending.add(start, last);
+        // Of maps that are gone the ranges are left.
+        let maps = || session.machines.host().maps(space).map_or(0, |maps| maps.len_with_past());
+        if known.pending.len() > RANGES_AT_LEAST && known.pending.len() > 2 * maps() {
+            known.pending.forget();
         }
-        Ok(())
     }
-}
 
-/// What the addresses of one sample have in common.
-struct Look<'l, 'r> {
-    pages: &'l mut Pages,
-    record: &'l RawRecord<'r>,
-    pid: u32,
-    time: Option<u64>,
-    session: &'l Session,
-}
+    fn list(&mut self, wanted: &Wanted) -> Option<log::ListHead> {
+        match wanted.space {
+            AddressSpace::Process(pid) if wanted.machine == HOST => {
+                self.spaces.process(pid.cast_unsigned()).map(|space| space.list)
+            }
+            AddressSpace::Process(_) | AddressSpace::Kernel => None,
+        }
+    }
 
-impl Look<'_, '_> {
-    #[inline(always)]
-    fn up<const ONCE: bool>(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
-        if ONCE && self.is_told(addr, cpumode, via) {
+    /// A DSO was mapped: earlier queries may hit it.
+    fn explain(&mut self, dso: DsoId, wanted: &Wanted, session: &Session) {
+        if !self.log.has_any_since(wanted.since) {
             return;
         }
-        self.look_up(addr, cpumode, via, hit);
-    }
-
-    /// Whether it was told in this round what is there.
-    #[inline]
-    fn is_told(&mut self, addr: u64, cpumode: CpuMode, via: Via) -> bool {
-        let space = match cpumode {
-            CpuMode::Kernel => Space::Kernel,
-            CpuMode::User => Space::Process(self.pid.cast_signed()),
-            CpuMode::Unknown | CpuMode::Hypervisor | CpuMode::GuestKernel | CpuMode::GuestUser => {
-                return false;
+        let (list, every) = (self.list(wanted), self.every);
+        let mut first: Option<Hit> = None;
+        self.log.search(wanted, list, |query| {
+            let is_earlier = first.is_none_or(|first| query.time < first.time);
+            if is_earlier && look_up(&query, session) == Some(dso) {
+                first = Some(query.hit(dso));
             }
-        };
-        self.time.is_some_and(|time| self.pages.is_told(space, addr, time, via))
+            if first.is_some() && !every { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match first {
+            Some(hit) => self.found(hit),
+            None => self.explain_digest(dso, wanted),
+        }
     }
 
-    fn look_up(&mut self, addr: u64, cpumode: CpuMode, via: Via, hit: &mut impl FnMut(Hit)) {
-        let Some(whose) = self.session.space(self.record, cpumode, self.pid) else { return };
-        if let Some(dso) = self.pages.dso_at(whose, addr, self.time, via, self.session) {
-            let ((machine, space), time) = (whose, self.time);
-            hit(Hit { dso, via, machine, space, addr, time });
+    /// A DSO was mapped: queries of which only a digest is left may hit it.
+    fn explain_digest(&mut self, dso: DsoId, wanted: &Wanted) {
+        if self.log.has_digest() && self.log.digest_may_have(wanted) {
+            let Wanted { machine, space, ref addrs, since } = *wanted;
+            let (addr, time) = (*addrs.start(), Some(since));
+            self.found(Hit { dso, via: Via::Callchain, machine, space, addr, time });
         }
+    }
+
+    /// A space began with its parent's maps: earlier queries may hit any of them.
+    fn explain_all(&mut self, wanted: &Wanted, session: &Session) {
+        if !self.log.has_any_since(wanted.since) {
+            return;
+        }
+        let list = self.list(wanted);
+        let Self { log, is_hit, every, found, .. } = self;
+        log.search(wanted, list, |query| {
+            if let Some(dso) = look_up(&query, session)
+                && (*every || !*is_hit.of(dso))
+            {
+                *is_hit.of(dso) = true;
+                found.push(query.hit(dso));
+            }
+            ControlFlow::Continue(())
+        });
+        let maps = session.machines.get(wanted.machine).and_then(|machine| machine.maps(wanted.space));
+        let Some(maps) = maps.filter(|_| self.log.has_digest()) else { return };
+        if !self.log.pay_for(maps.len_with_past() as u64) {
+            return self.assume_all_hit(session);
+        }
+        for map in maps.iter() {
+            if self.every || !*self.is_hit.of(map.dso) {
+                let addrs = map.start..=map.end.saturating_sub(1);
+                self.explain_digest(map.dso, &Wanted { addrs, ..wanted.clone() });
+            }
+        }
+    }
+
+    /// Not all maps or queries are known: everything that is mapped counts as hit from here on, so that nothing that is
+    /// hit is missing.
+    fn assume_all_hit(&mut self, session: &Session) {
+        if std::mem::replace(&mut self.assume_all, true) {
+            return;
+        }
+        for (dso, of) in session.dsos.iter() {
+            if !std::mem::replace(self.is_hit.of(dso), true) {
+                let (machine, space) = (of.machine, AddressSpace::Kernel);
+                self.found.push(Hit { dso, via: Via::Callchain, machine, space, addr: 0, time: None });
+            }
+        }
+    }
+}
+
+/// How many ranges of a space are kept however few maps it has.
+const RANGES_AT_LEAST: usize = 64;
+
+/// Who asks: what the addresses of one record have in common.
+#[derive(Debug, Clone, Copy)]
+struct Asker<'a, 'r> {
+    record: &'a RawRecord<'r>,
+    pid: u32,
+    /// In ns.
+    time: Option<u64>,
+}
+
+impl<'a, 'r> Asker<'a, 'r> {
+    /// `None` where it is not known whose the later part of a chain is.
+    fn of(record: &'a RawRecord<'r>, format: &SampleFormat) -> Option<Self> {
+        let (pid, time) = match record.record_type() {
+            RecordType::SAMPLE => (format.tid(record).map_or(0, |tid| tid.pid), format.time(record)),
+            // It is looked up as of its own, later time.
+            _ => (format.trailer_tid(record).map(|Tid { pid, .. }| pid)?, format.trailer_time(record)),
+        };
+        Some(Self { record, pid, time })
+    }
+
+    fn query(&self, addr: u64, cpumode: CpuMode, via: Via, session: &Session) -> Option<Query> {
+        let (machine, space) = session.space(self.record, cpumode, self.pid)?;
+        Some(Query { machine, space, addr, time: self.time, via })
+    }
+
+    /// The sample, if it is one of the host that has a time: then it goes into the log as it is.
+    fn as_host_sample(&self, format: &SampleFormat) -> Result<Option<HostSample<'r>>, perf_format::Error> {
+        let Self { record, pid, time } = *self;
+        let cpumode = record.misc().cpumode();
+        let (RecordType::SAMPLE, Some(time), true) = (record.record_type(), time, is_of_host(cpumode)) else {
+            return Ok(None);
+        };
+        let endian = record.endian;
+        let chain = format.callchain(record)?.unwrap_or(Array::new(&[], endian));
+        Ok(Some(HostSample { pid, cpumode, time, ip: format.ip(record), chain: words(&chain), endian }))
+    }
+}
+
+/// The sample that stands in a record at the places where all of its event have it, if it is one of the host.
+#[inline]
+fn host_sample<'r>(record: &RawRecord<'r>, places: Places) -> Option<HostSample<'r>> {
+    let RawRecord { bytes, endian, .. } = *record;
+    let cpumode = record.misc().cpumode();
+    if !is_of_host(cpumode) {
+        return None;
+    }
+    let pid = endian.u32_at(bytes, places.tid)?;
+    let time = endian.u64_at(bytes, places.time)?;
+    let ip = Some(endian.u64_at(bytes, places.ip)?);
+    let chain = match places.callchain {
+        None => &[][..],
+        Some(at) => {
+            let count = usize::try_from(endian.u64_at(bytes, at)?).ok()?;
+            bytes.get(at + 8..)?.as_chunks().0.get(..count)?
+        }
+    };
+    Some(HostSample { pid, cpumode, time, ip, chain, endian })
+}
+
+#[inline]
+fn is_of_host(cpumode: CpuMode) -> bool {
+    !matches!(cpumode, CpuMode::GuestKernel | CpuMode::GuestUser)
+}
+
+/// Whether a word of a chain is a marker that a guest's addresses follow: `PERF_CONTEXT_GUEST` to
+/// `PERF_CONTEXT_GUEST_USER`, and what lies between.
+#[inline(always)]
+fn is_guest_marker(word: u64) -> bool {
+    word.wrapping_sub(2560_u64.wrapping_neg()) <= 2560 - 2048
+}
+
+fn look_up(query: &Query, session: &Session) -> Option<DsoId> {
+    session.dso_at(query.machine, query.space, query.addr, query.time)
+}
+
+fn via(kind: AddressKind) -> Via {
+    match kind {
+        AddressKind::Ip => Via::Ip,
+        AddressKind::Callchain => Via::Callchain,
     }
 }

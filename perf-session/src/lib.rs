@@ -1,10 +1,10 @@
-//! What a stream of perf records adds up to, and the one loop that repipes it.
+//! What a stream of perf records adds up to, and the drivers that lead it past tools.
 //!
-//! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](thread), their
-//! [maps](map) with the time from which they hold, the [DSOs](dso) in them, the [events](evlist).
-//! [`Session::process_events`] reads batches of records, shows them to the session and to [tools](tool), and
-//! repipes them; [`Session::process_in_order`] is for tools that repipe nothing. A [file](mod@file) and a
-//! pipe have the same [frame] round their records, each in its way. [Hits](hits) tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](process), what is mapped in
+//! their [address spaces](address_space) and from when, the [DSOs](dso) there, the [events](evlist). A [`Pipeline`] reads
+//! batches of records, shows them to the session and to [tools](tool), and repipes them; [`InOrder`] shows them in the
+//! order of time, for tools that repipe nothing. A [file](mod@file) and a pipe have the same [frame] round their records,
+//! each in its way. [`hits`] tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
 //!
 //! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
 //! may want to know goes to the `log` facade.
@@ -13,32 +13,42 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod address_space;
+mod anomalies;
 pub mod build_id;
+mod change;
+mod delay_queue;
+mod dispatch;
 pub mod dso;
 mod error;
 pub mod evlist;
 pub mod file;
 pub mod frame;
 pub mod hits;
+mod in_order;
 mod limits;
 pub mod machine;
 pub mod map;
-mod odd;
-mod ordered;
-mod pages;
-mod process_events;
-mod recent;
+mod pipeline;
+pub mod process;
+mod recording;
 pub mod round;
 mod session;
+mod shared_ids;
+mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod thread;
-mod told;
 pub mod tool;
+mod work;
 
+pub use address_space::AddressSpace;
+pub use anomalies::{Anomalies, Anomaly};
+pub use change::{Change, MapChange, MapChanges};
 pub use error::Error;
-pub use hits::{Hit, Hits, Via};
-pub use odd::{Odd, Oddities};
-pub use process_events::{Pass, Passed, Repipe};
-pub use session::{Recording, Session};
-pub use tool::{Injection, PassedOver, RecordSet, Tool, Verdict};
+pub use hits::{Hit, Hits, Via, hits_of};
+pub use in_order::InOrder;
+pub use pipeline::Pipeline;
+pub use recording::Recording;
+pub use session::Session;
+pub use sink::{Pass, Passed, Repipe};
+pub use tool::{Event, Injection, RecordSet, Tool, Verdict};

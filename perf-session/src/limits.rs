@@ -17,9 +17,14 @@ pub(crate) const SECTION_AT_LEAST: u64 = 1 << 16;
 /// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
 pub(crate) const SECTION_AT_MOST: u64 = 1 << 28;
 
-/// How many things are kept for some rounds at the most, where no rounds come, or enormous ones. The largest of them is what is left
-/// of a process, some 4 KiB.
-pub(crate) const KEPT_AT_MOST: usize = 1024;
+/// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them
+/// is what is left of a process, some 4 KiB.
+pub(crate) const DELAYED_AT_MOST: usize = 4096;
+
+/// How many steps of work a record that changes maps earns, and how many are saved at the most. A step is a map that is
+/// cut or passed on: some 0.3 us and at most 2 KiB. Recordings of builds, JITs and containers use less than one a record.
+pub(crate) const STEPS_A_RECORD: u64 = 64;
+pub(crate) const STEPS_AT_MOST: u64 = 1 << 18;
 
 /// How many children of a process are remembered whose first records are still to come.
 pub(crate) const FORKS_AT_MOST: usize = 1024;
@@ -30,9 +35,6 @@ pub(crate) const GUESTS_AT_MOST: usize = 256;
 /// How many pasts of maps are remembered in one address space at the most, and how many maps in all of them.
 pub(crate) const PAST_AT_MOST: usize = 256;
 pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;
-
-/// How many pages that samples hit are remembered at the most, where no rounds come or enormous ones (about 6 MiB).
-pub(crate) const PAGES_AT_MOST: usize = 1 << 15;
 
 /// How many bytes of records wait at the most to be put in order; beyond that the earlier half goes, round or not.
 pub(crate) const WAITING_AT_MOST: usize = 1 << 26;
@@ -52,3 +54,16 @@ pub(crate) const HEADERS_AT_MOST: u64 = 1 << 17;
 
 /// The most bytes that a vdso has; it has two pages.
 pub(crate) const VDSO_AT_MOST: usize = 1 << 20;
+
+/// How many words of samples are remembered of one round. Beyond that a digest of them is: it costs some ids that are
+/// not needed, and no more memory. Rounds have some hundred thousand words where a machine is busy and much is recorded.
+pub(crate) const LOG_AT_MOST: usize = 1 << 18;
+
+/// How many queries of one round are remembered that stand in no sample of the host with a time.
+pub(crate) const QUERIES_AT_MOST: usize = 1 << 13;
+
+/// How many pages a digest has.
+pub(crate) const DIGEST_AT_MOST: usize = 1 << 14;
+
+/// Of how many processes it is remembered where something pending stands, and of how many ranges in all.
+pub(crate) const SPACES_AT_MOST: usize = 1 << 13;

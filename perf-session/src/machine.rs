@@ -4,11 +4,15 @@ use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::dso::{DsoId, MachinePid};
+use crate::address_space::{AddressSpace, AddressSpaceMaps};
+use crate::change::{Change, MapChange, MapChanges};
+use crate::delay_queue::{DelayQueue, Expired};
+use crate::dso::MachinePid;
 use crate::limits::GUESTS_AT_MOST;
-use crate::map::{Map, Maps};
-use crate::round::{Due, Later, Round};
-use crate::thread::{Fork, Process};
+use crate::map::Map;
+use crate::process::{Fork, Process};
+use crate::round::Round;
+use crate::work::Work;
 
 /// The host's pid, as BUILD_ID records have it.
 pub const HOST: MachinePid = perf_format::record::HOST_PID;
@@ -16,57 +20,19 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 /// The pid of a guest that nobody named.
 pub const DEFAULT_GUEST: MachinePid = 0;
 
-/// Whose addresses: the kernel's, or a process's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Space {
-    /// The kernel's.
-    Kernel,
-    /// A process's, by its pid.
-    Process(i32),
-}
-
-/// Addresses of a space at which a record changed what is mapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Touched {
-    /// The machine.
-    pub machine: MachinePid,
-    /// Whose.
-    pub space: Space,
-    /// The first of them.
-    pub start: u64,
-    /// The last of them.
-    pub last: u64,
-    /// What was mapped there, and when, in ns; `None` where it is more than one thing.
-    pub map: Option<(DsoId, u64)>,
-}
-
-impl Touched {
-    /// The addresses of a map.
-    #[must_use]
-    pub fn by(machine: MachinePid, space: Space, map: &Map) -> Self {
-        let (start, last) = (map.start, map.end.saturating_sub(1));
-        Self { machine, space, start, last, map: Some((map.dso, map.since)) }
-    }
-
-    /// All addresses of a process.
-    #[must_use]
-    pub fn all(machine: MachinePid, pid: i32) -> Self {
-        Self { machine, space: Space::Process(pid), start: 0, last: u64::MAX, map: None }
-    }
-}
-
 /// A machine.
 #[derive(Debug)]
 pub struct Machine {
     /// -1 for the host.
     pub pid: MachinePid,
-    kernel: Maps,
+    kernel: AddressSpaceMaps,
     processes: HashMap<i32, Process>,
     /// Threads that are known, and whose they are.
     threads: HashMap<i32, i32>,
     incarnations: u64,
-    to_forget: Later<i32>,
-    exited: Later<(i32, u64)>,
+    /// Processes that remember something.
+    to_forget: DelayQueue<i32>,
+    exited: DelayQueue<(i32, u64)>,
 }
 
 impl Machine {
@@ -75,41 +41,46 @@ impl Machine {
     pub fn new(pid: MachinePid) -> Self {
         Self {
             pid,
-            kernel: Maps::default(),
+            kernel: AddressSpaceMaps::default(),
             processes: HashMap::new(),
             threads: HashMap::new(),
             incarnations: 0,
-            to_forget: Later::default(),
-            exited: Later::default(),
+            to_forget: DelayQueue::default(),
+            exited: DelayQueue::default(),
+        }
+    }
+
+    /// What is mapped in an address space; `None` where nothing is known of its process.
+    #[must_use]
+    #[inline]
+    pub fn maps(&self, space: AddressSpace) -> Option<&AddressSpaceMaps> {
+        match space {
+            AddressSpace::Kernel => Some(&self.kernel),
+            AddressSpace::Process(pid) => self.processes.get(&pid).map(|process| &process.maps),
         }
     }
 
     /// The map at an address as of a time in ns; without one, as of now.
     #[must_use]
     #[inline]
-    pub fn find_map(&self, space: Space, addr: u64, time: Option<u64>) -> Option<&Map> {
-        match space {
-            Space::Kernel => self.kernel.find(addr, time),
-            Space::Process(pid) => self.processes.get(&pid)?.maps.find(addr, time),
-        }
+    pub fn find_map(&self, space: AddressSpace, addr: u64, time: Option<u64>) -> Option<&Map> {
+        self.maps(space)?.find(addr, time)
     }
 
     /// Whether nothing is known to stand between two addresses, the second included, now or before.
     #[must_use]
-    pub fn is_empty_between(&self, space: Space, first: u64, last: u64) -> bool {
-        let maps = match space {
-            Space::Kernel => Some(&self.kernel),
-            Space::Process(pid) => self.processes.get(&pid).map(|process| &process.maps),
-        };
-        maps.is_none_or(|maps| maps.is_empty_between(first, last))
+    pub fn is_empty_between(&self, space: AddressSpace, first: u64, last: u64) -> bool {
+        self.maps(space).is_none_or(|maps| maps.is_empty_between(first, last))
     }
 
     /// When what was mapped in a space at a time had begun, in ns: with a fork or an exec. 0 where that is not known.
     #[must_use]
-    pub fn began(&self, space: Space, time: u64) -> u64 {
+    pub fn began(&self, space: AddressSpace, time: u64) -> u64 {
         match space {
-            Space::Kernel => 0,
-            Space::Process(pid) => self.processes.get(&pid).map_or(0, |process| process.maps.began(time)),
+            AddressSpace::Kernel => 0,
+            AddressSpace::Process(pid) => {
+                self.processes.get(&pid).map_or(0, |process| process.maps.began(time))
+            }
         }
     }
 
@@ -128,35 +99,48 @@ impl Machine {
     }
 
     /// Maps something in the kernel.
-    pub fn map_kernel(&mut self, map: Map, now: Round) {
-        self.kernel.insert(map, now);
+    pub(crate) fn map_kernel(&mut self, map: Map, update: &mut Update<'_>) {
+        self.kernel.insert(map, update.now, update.work);
+        self.changed(AddressSpace::Kernel, Change::mapped(&map), update);
     }
 
-    /// Maps something in a process, and in those that forked from it after that. All their spaces are added to
-    /// `touched`.
-    pub fn map_process(&mut self, pid: i32, map: Map, now: Round, touched: &mut Vec<Touched>) {
-        let held = self.process(pid).maps.insert(map, now);
-        touched.push(Touched::by(self.pid, Space::Process(pid), &map));
-        self.note_past(pid, now);
-        self.pass_on(pid, map, held, now, touched);
+    /// Maps something in a process, and in those that forked from it after that.
+    pub(crate) fn map_process(&mut self, pid: i32, map: Map, update: &mut Update<'_>) {
+        let held = self.process(pid).maps.insert(map, update.now, update.work);
+        self.changed(AddressSpace::Process(pid), Change::mapped(&map), update);
+        self.note_past(pid, update.now);
+        self.pass_on(pid, map, held, update);
+    }
+
+    fn changed(&self, space: AddressSpace, what: Change, update: &mut Update<'_>) {
+        update.changes.push(MapChange { machine: self.pid, space, what });
     }
 
     /// Maps what a process held from when until when in those that forked from it in that time, and so on: the
-    /// forks came first, out of another CPU's buffer.
-    fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, now: Round, touched: &mut Vec<Touched>) {
-        let mut work = vec![(pid, held)];
+    /// forks came first, out of another CPU's buffer. It costs a step for each of them.
+    fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, update: &mut Update<'_>) {
+        let has_children = |process: &Process| process.forks.iter().any(|fork| held.contains(&fork.time));
+        if !self.processes.get(&pid).is_some_and(has_children) {
+            return;
+        }
+        let mut parents = vec![(pid, held)];
         let mut reached = HashSet::new();
-        while let Some((pid, held)) = work.pop() {
+        while let Some((pid, held)) = parents.pop() {
             let Some(process) = self.processes.get(&pid) else { continue };
             let children: Vec<Fork> =
                 process.forks.iter().filter(|fork| held.contains(&fork.time)).copied().collect();
             for fork in children {
                 // Forks that go round in a circle are of a forged stream.
-                if reached.insert(fork.pid) {
-                    touched.push(Touched::by(self.pid, Space::Process(fork.pid), &map));
-                    work.push((fork.pid, self.process(fork.pid).maps.inherit(map, fork.time, now)));
-                    self.note_past(fork.pid, now);
+                if !reached.insert(fork.pid) {
+                    continue;
                 }
+                if !update.work.spend(1) {
+                    return;
+                }
+                self.changed(AddressSpace::Process(fork.pid), Change::mapped(&map), update);
+                let maps = &mut self.process(fork.pid).maps;
+                parents.push((fork.pid, maps.inherit(map, fork.time, update.now, update.work)));
+                self.note_past(fork.pid, update.now);
             }
         }
     }
@@ -172,44 +156,45 @@ impl Machine {
     }
 
     /// A thread begins: in its parent's process, or as the first of a new one with the parent's maps (`clone_maps`
-    /// unless a tool made the record up). `time` is `None` where the records have none. The spaces that got maps are
-    /// added to `touched`.
-    pub fn fork(
-        &mut self,
-        task: Task,
-        clone_maps: bool,
-        time: Option<u64>,
-        now: Round,
-        touched: &mut Vec<Touched>,
-    ) {
+    /// unless a tool made the record up). `time` is `None` where the records have none.
+    pub(crate) fn fork(&mut self, task: Task, clone_maps: bool, time: Option<u64>, update: &mut Update<'_>) {
         let Task { pid, ppid, tid, .. } = task;
         if pid == ppid {
             self.begin(pid, tid);
             return;
         }
-        let mut maps = Maps::default();
+        if time.is_some_and(|time| self.processes.get(&pid).is_some_and(|process| process.born > time)) {
+            // It is the fork of an earlier process of that pid.
+            return;
+        }
+        let now = update.now;
+        let mut maps = AddressSpaceMaps::default();
         if clone_maps {
             // A parent of whom nothing is known yet may be one whose maps are still to come.
             let parent = self.process(ppid);
             if let Some(time) = time {
                 parent.note_fork(Fork { pid, time, round: now });
             }
-            maps = parent.maps.fork(time);
+            maps = parent.maps.fork(time, update.work);
         }
-        touched.push(Touched::all(self.pid, pid));
+        self.changed(AddressSpace::Process(pid), Change::Forked { since: time }, update);
         let old = self.processes.remove(&pid).unwrap_or_default();
         let process = self.process(pid);
         if let Some(time) = time {
-            maps.succeed(old.maps, time, now);
+            maps.succeed(old.maps, time, now, update.work);
             process.forks = old.forks;
+            process.born = time;
         }
         process.maps = maps;
         // Its own children may have come first.
         let last_child = process.forks.iter().map(|fork| fork.time).max();
         if let Some(time) = time.filter(|time| last_child.is_some_and(|child| child >= *time)) {
-            let held: Vec<Map> = process.maps.iter().copied().collect();
-            for map in held {
-                self.pass_on(pid, map, time.max(map.since)..u64::MAX, now, touched);
+            let maps = process.maps.clone();
+            for map in maps.iter() {
+                if !update.work.spend(1) {
+                    break;
+                }
+                self.pass_on(pid, *map, time.max(map.since)..u64::MAX, update);
             }
         }
         self.begin(pid, tid);
@@ -224,7 +209,11 @@ impl Machine {
     }
 
     /// A thread ends. With the last of its process the process is forgotten, two rounds later.
-    pub fn exit(&mut self, pid: i32, tid: i32, now: Round) {
+    pub(crate) fn exit(&mut self, pid: i32, tid: i32, time: Option<u64>, now: Round) {
+        if time.is_some_and(|time| self.processes.get(&pid).is_some_and(|process| process.born > time)) {
+            // It is the end of an earlier process of that pid.
+            return;
+        }
         let known = self.threads.remove(&tid).is_some();
         let Some(process) = self.processes.get_mut(&pid) else { return };
         process.threads = process.threads.saturating_sub(u32::from(known));
@@ -234,34 +223,34 @@ impl Machine {
         self.forget(now);
     }
 
-    /// A process executes another program. Its space is added to `touched`.
-    pub fn exec(&mut self, pid: i32, time: Option<u64>, now: Round, touched: &mut Vec<Touched>) {
-        self.process(pid).maps.exec(time.unwrap_or(0), now);
-        touched.push(Touched::all(self.pid, pid));
-        self.note_past(pid, now);
+    /// A process executes another program.
+    pub(crate) fn exec(&mut self, pid: i32, time: Option<u64>, update: &mut Update<'_>) {
+        self.process(pid).maps.exec(time.unwrap_or(0), update.now, update.work);
+        self.changed(AddressSpace::Process(pid), Change::Executed, update);
+        self.note_past(pid, update.now);
     }
 
-    /// Puts a process that remembers something on the list of those that have to forget it.
+    /// Puts a process that remembers something into the queue of those that have to forget it.
     fn note_past(&mut self, pid: i32, now: Round) {
         if let Some(process) = self.processes.get_mut(&pid)
             && process.has_past()
-            && !process.noted
+            && !process.is_queued
         {
-            process.noted = true;
+            process.is_queued = true;
             self.to_forget.push(now, pid);
         }
     }
 
     /// Lets go of what no record can ask for any more.
-    pub fn forget(&mut self, now: Round) {
-        while let Some(Due { what: pid, crowded }) = self.to_forget.pop_due(now) {
+    pub(crate) fn forget(&mut self, now: Round) {
+        while let Some(Expired { what: pid, evicted }) = self.to_forget.pop_expired(now) {
             if let Some(process) = self.processes.get_mut(&pid) {
-                process.noted = false;
-                if crowded { process.forget_all() } else { process.forget(now) }
+                process.is_queued = false;
+                if evicted { process.forget_all() } else { process.forget(now) }
             }
             self.note_past(pid, now);
         }
-        while let Some(Due { what: (pid, incarnation), .. }) = self.exited.pop_due(now) {
+        while let Some(Expired { what: (pid, incarnation), .. }) = self.exited.pop_expired(now) {
             let gone = self
                 .processes
                 .get(&pid)
@@ -272,6 +261,14 @@ impl Machine {
         }
         self.kernel.forget_past(now);
     }
+}
+
+/// What the records of one moment have in common: when they are, what work they may make, and what they change.
+#[derive(Debug)]
+pub(crate) struct Update<'u> {
+    pub(crate) now: Round,
+    pub(crate) work: &'u mut Work,
+    pub(crate) changes: &'u mut MapChanges,
 }
 
 /// Who begins, and of whom.

@@ -1,23 +1,29 @@
-//! The session: what the records so far add up to. It reads nothing and writes nothing.
+//! The session: what the records so far add up to. It reads nothing and writes nothing; a
+//! [pipeline](crate::pipeline) gives it one record after the other.
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
     BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap2, Task as TaskRecord,
 };
-use perf_format::{BuildId, CpuMode, Endian, Feature, Inflater, Misc, RawRecord, RecordType};
+use perf_format::{CpuMode, Feature, Misc, RawRecord, RecordType};
 
-use crate::build_id::module_name;
+use crate::address_space::AddressSpace;
+use crate::anomalies::Anomalies;
+use crate::change::MapChanges;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
-use crate::machine::{HOST, Machines, Space, Task, Touched};
+use crate::limits::{STEPS_A_RECORD, STEPS_AT_MOST};
+use crate::machine::{HOST, Machines, Task, Update};
 use crate::map::Map;
-use crate::odd::Oddities;
+use crate::recording::Recording;
 use crate::round::Round;
+use crate::shared_ids::SharedIds;
 use crate::tool::RecordSet;
+use crate::work::Work;
 
 /// What the records so far add up to: machines, threads, maps, DSOs, events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Session {
     /// The events.
     pub evlist: Evlist,
@@ -26,41 +32,34 @@ pub struct Session {
     /// The files and images that maps are of.
     pub dsos: Dsos,
     /// Records that were whole but odd; they passed all the same.
-    pub odd: Oddities,
+    pub anomalies: Anomalies,
     /// What the recording says of itself.
     pub recording: Recording,
     /// Whether executable memory of no file is told apart by its process, under the name of the file in which its
     /// writer may leave symbols (`/tmp/perf-PID.map`), as perf names it.
     pub jit_names: bool,
-    /// Whether compressed records go on as the records that are inside them.
-    pub decompress: bool,
     /// The processes whose root directories are known: what they and their descendants map is noted to be theirs.
     pub roots: HashSet<i32>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
-    module_of_id: HashMap<BuildId, DsoId>,
-    touched: Vec<Touched>,
-    pub(crate) inflater: Option<Inflater>,
+    shared_ids: SharedIds,
+    work: Work,
 }
 
-/// What a recording says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recording {
-    /// The release of the kernel that it was made on (`uname -r`).
-    pub release: Option<BString>,
-    /// The machine that it was made on (`uname -m`).
-    pub arch: Option<BString>,
-    /// Where its kernel's reference symbol was; `None` where that was hidden.
-    pub kernel_reference: Option<u64>,
-}
-
-impl Recording {
-    /// Takes in a feature.
-    pub(crate) fn feature(&mut self, feature: Feature, data: &[u8], endian: Endian) {
-        match feature {
-            Feature::OSRELEASE => self.release = text(data, endian).map(BString::from),
-            Feature::ARCH => self.arch = text(data, endian).map(BString::from),
-            _ => {}
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            evlist: Evlist::default(),
+            machines: Machines::default(),
+            dsos: Dsos::default(),
+            anomalies: Anomalies::default(),
+            recording: Recording::default(),
+            jit_names: false,
+            roots: HashSet::new(),
+            round: Round::default(),
+            guest_of_id: HashMap::new(),
+            shared_ids: SharedIds::default(),
+            work: Work::new(STEPS_AT_MOST),
         }
     }
 }
@@ -78,8 +77,6 @@ impl Session {
         RecordType::BUILD_ID,
         RecordType::ID_INDEX,
         RecordType::FINISHED_ROUND,
-        RecordType::COMPRESSED,
-        RecordType::COMPRESSED2,
     ]);
 
     /// A session of which nothing is known.
@@ -94,19 +91,44 @@ impl Session {
         self.round
     }
 
-    /// At which addresses of whom the last record changed what is mapped.
+    /// Whether a record asked for so much that it was not followed to its end: maps of some processes are then missing
+    /// from the picture. No recording of a real machine is known to do that.
     #[must_use]
-    pub fn touched(&self) -> &[Touched] {
-        &self.touched
+    pub fn is_incomplete(&self) -> bool {
+        self.work.is_exhausted()
     }
 
-    /// Takes a record in. One that cannot be what its type says changes nothing.
+    /// Takes a record in, and tells what it changed of what is mapped. One that cannot be what its type says changes
+    /// nothing.
     ///
     /// # Errors
     /// [`perf_format::Error::Malformed`].
-    pub fn update(&mut self, record: &RawRecord<'_>) -> Result<(), perf_format::Error> {
-        self.touched.clear();
+    pub fn update(&mut self, record: &RawRecord<'_>) -> Result<MapChanges, perf_format::Error> {
+        let mut changes = MapChanges::default();
         match record.record_type() {
+            RecordType::MMAP | RecordType::MMAP2 => {
+                self.map(record, &Mmap2::of_record(record)?, &mut changes);
+            }
+            RecordType::COMM => {
+                let comm: Comm<'_> = record.parse_as()?;
+                if record.misc().has(Misc::COMM_EXEC) {
+                    let time = self.evlist.time(record);
+                    let (machines, mut update) = self.updating(&mut changes);
+                    machines.find_or_create(HOST).exec(signed(comm.pid), time, &mut update);
+                }
+            }
+            RecordType::FORK => self.fork(record, record.parse_as()?, &mut changes),
+            RecordType::EXIT => {
+                let task: TaskRecord = record.parse_as()?;
+                let time = self.evlist.time(record);
+                self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), time, self.round);
+            }
+            RecordType::BUILD_ID => _ = self.add_build_id(record.misc(), &record.parse_as()?),
+            RecordType::ID_INDEX => self.id_index(&record.parse_as()?),
+            RecordType::FINISHED_ROUND => {
+                self.round.0 += 1;
+                self.machines.forget(self.round);
+            }
             RecordType::HEADER_ATTR => {
                 let event: HeaderAttr<'_> = record.parse_as()?;
                 self.evlist.add(event.attr, event.ids.0.iter());
@@ -116,108 +138,82 @@ impl Session {
                 let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
                 self.recording.feature(feature, data, record.endian);
             }
-            RecordType::MMAP | RecordType::MMAP2 => self.map(record, &Mmap2::of_record(record)?),
-            RecordType::COMM => {
-                let comm: Comm<'_> = record.parse_as()?;
-                if record.misc().has(Misc::COMM_EXEC) {
-                    let time = self.evlist.time(record);
-                    self.machines.find_or_create(HOST).exec(
-                        signed(comm.pid),
-                        time,
-                        self.round,
-                        &mut self.touched,
-                    );
-                }
-            }
-            RecordType::FORK => {
-                let task: TaskRecord = record.parse_as()?;
-                let TaskRecord { pid, ppid, tid, ptid, .. } = task;
-                let task =
-                    Task { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
-                let time = self.evlist.time(record);
-                let clone_maps = !record.misc().has(Misc::FORK_EXEC);
-                let root = self.root(HOST, task.ppid);
-                let host = self.machines.find_or_create(HOST);
-                host.fork(task, clone_maps, time, self.round, &mut self.touched);
-                if root.is_some() {
-                    host.set_root(task.pid, root);
-                }
-            }
-            RecordType::EXIT => {
-                let task: TaskRecord = record.parse_as()?;
-                self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), self.round);
-            }
-            RecordType::BUILD_ID => _ = self.add_build_id(record.misc(), &record.parse_as()?),
-            RecordType::ID_INDEX => self.id_index(&record.parse_as()?),
-            RecordType::FINISHED_ROUND => {
-                self.round.0 += 1;
-                self.machines.forget(self.round);
-            }
             _ => {}
         }
-        Ok(())
+        Ok(changes)
     }
 
-    fn map(&mut self, record: &RawRecord<'_>, map: &Mmap2<'_>) {
-        let Mmap2 { pid, start, len, pgoff, file, prot, flags, filename: name, .. } = *map;
-        // Huge pages are of no file, whatever name they have.
-        let name = if flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { name };
+    /// The machines, and what goes with a change of them.
+    fn updating<'u>(&'u mut self, changes: &'u mut MapChanges) -> (&'u mut Machines, Update<'u>) {
+        self.work.earn(STEPS_A_RECORD);
+        (&mut self.machines, Update { now: self.round, work: &mut self.work, changes })
+    }
+
+    fn fork(&mut self, record: &RawRecord<'_>, task: TaskRecord, changes: &mut MapChanges) {
+        let TaskRecord { pid, ppid, tid, ptid, .. } = task;
+        let task = Task { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
+        let time = self.evlist.time(record);
+        let clone_maps = !record.misc().has(Misc::FORK_EXEC);
+        let root = self.root(HOST, task.ppid);
+        let (machines, mut update) = self.updating(changes);
+        let host = machines.find_or_create(HOST);
+        host.fork(task, clone_maps, time, &mut update);
+        if root.is_some() {
+            host.set_root(task.pid, root);
+        }
+    }
+
+    fn map(&mut self, record: &RawRecord<'_>, mmap: &Mmap2<'_>, changes: &mut MapChanges) {
         let cpumode = record.misc().cpumode();
-        let machine = match cpumode {
-            // A guest's kernel names its machine itself.
-            CpuMode::GuestKernel if signed(pid) > 0 => signed(pid),
-            CpuMode::GuestKernel | CpuMode::GuestUser => self.machines.guest_pid(signed(pid)),
-            _ => HOST,
-        };
-        let (kind, name) = if cpumode.is_kernel() {
-            match (kernel_name(name), name.first()) {
-                (Some(kernel), _) => (DsoKind::Kernel, kernel),
-                (None, Some(b'/' | b'[')) => (DsoKind::Module, name),
-                _ => return,
-            }
-        } else {
-            (DsoKind::of_user_map(name), name)
-        };
+        let pid = signed(mmap.pid);
+        let Some((kind, name)) = mapped_dso(cpumode, mmap) else { return };
         let jit_name;
-        let name = if self.jit_names && kind == DsoKind::NoDso && prot & Mmap2::PROT_EXEC != 0 {
-            jit_name = BString::from(format!("/tmp/perf-{}.map", signed(pid)));
+        let name = if self.jit_names && kind == DsoKind::Anonymous && mmap.prot & Mmap2::PROT_EXEC != 0 {
+            jit_name = BString::from(format!("/tmp/perf-{pid}.map"));
             jit_name.as_bstr()
         } else {
             name
         };
+        let machine = match cpumode {
+            // A guest's kernel names its machine itself.
+            CpuMode::GuestKernel if pid > 0 => pid,
+            CpuMode::GuestKernel | CpuMode::GuestUser => self.machines.guest_pid(pid),
+            _ => HOST,
+        };
         let time = self.evlist.time(record);
-        if kind == DsoKind::Kernel && machine == HOST && pgoff != 0 {
-            self.recording.kernel_reference.get_or_insert(pgoff);
+        if kind == DsoKind::Kernel && machine == HOST && mmap.pgoff != 0 {
+            self.recording.kernel_reference.get_or_insert(mmap.pgoff);
         }
-        let dso = self.dsos.find_or_create_file(machine, kind, name, file);
-        let root = self.root(machine, signed(pid));
-        if let Some(dso) = self.dsos.get_mut(dso) {
-            // A tool that lists what was there before the recording has no time for it.
-            dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
-            if !cpumode.is_kernel() {
-                let by = MappedBy { pid: signed(pid), start, end: start.saturating_add(len), root };
-                dso.mapped_by.get_or_insert(by);
-            }
-            match file {
-                MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
-                MapFile::BuildId(Some(id)) => {
-                    dso.mapped_id.get_or_insert(id);
-                    dso.build_id = Some(id);
-                }
-                MapFile::Inode(_) | MapFile::BuildId(None) => {}
-            }
-        }
-        if let MapFile::BuildId(Some(id)) = file {
-            self.check_shared(dso, id);
-        }
-        let since = time.unwrap_or(0);
-        let map = Map { start, end: start.saturating_add(len), pgoff, since, dso, prot, flags };
-        let machine = self.machines.find_or_create(machine);
+        let dso = self.dsos.find_or_create_file(machine, kind, name, mmap.file);
+        let end = mmap.start.saturating_add(mmap.len);
+        let root = self.root(machine, pid);
+        let by = MappedBy { pid, start: mmap.start, end, root };
+        self.note_mapped(dso, mmap.file, time, (!cpumode.is_kernel()).then_some(by));
+        let Mmap2 { start, pgoff, prot, flags, .. } = *mmap;
+        let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
+        let (machines, mut update) = self.updating(changes);
+        let machine = machines.find_or_create(machine);
         if cpumode.is_kernel() {
-            machine.map_kernel(map, self.round);
-            self.touched.push(Touched::by(machine.pid, Space::Kernel, &map));
+            machine.map_kernel(map, &mut update);
         } else {
-            machine.map_process(signed(pid), map, self.round, &mut self.touched);
+            machine.map_process(pid, map, &mut update);
+        }
+    }
+
+    /// Notes what a map tells of its DSO: of several maps the first one's word counts.
+    fn note_mapped(&mut self, id: DsoId, file: MapFile, time: Option<u64>, by: Option<MappedBy>) {
+        let Some(dso) = self.dsos.get_mut(id) else { return };
+        // A tool that lists what was there before the recording has no time for it.
+        dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
+        dso.mapped_by = dso.mapped_by.or(by);
+        match file {
+            MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
+            MapFile::BuildId(Some(build_id)) => {
+                dso.mapped_id.get_or_insert(build_id);
+                dso.build_id = Some(build_id);
+                self.shared_ids.check(id, build_id, &mut self.dsos);
+            }
+            MapFile::Inode(_) | MapFile::BuildId(None) => {}
         }
     }
 
@@ -241,30 +237,8 @@ impl Session {
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
         let dso = self.dso_of_build_id(misc, record)?;
         self.dsos.get_mut(dso)?.build_id = Some(record.build_id.0);
-        self.check_shared(dso, record.build_id.0);
+        self.shared_ids.check(dso, record.build_id.0, &mut self.dsos);
         Some(dso)
-    }
-
-    /// Notes modules that the recording gives one id: there are perfs that give the first module's to all.
-    fn check_shared(&mut self, id: DsoId, build_id: BuildId) {
-        let named = |dso: &Dso| module_name(dso.name.as_bstr());
-        let Some(dso) = self.dsos.get(id).filter(|dso| dso.kind == DsoKind::Module && !dso.shares_id) else {
-            return;
-        };
-        let other = *self.module_of_id.entry(build_id).or_insert(id);
-        let Some(other_dso) = self.dsos.get(other).filter(|other| named(other) != named(dso)) else { return };
-        if !other_dso.shares_id {
-            log::warn!(
-                "the recording gives several modules one build-id, {} and {} among them: at most one is right",
-                other_dso.name,
-                dso.name
-            );
-        }
-        for id in [id, other] {
-            if let Some(dso) = self.dsos.get_mut(id) {
-                dso.shares_id = true;
-            }
-        }
     }
 
     /// Which of the processes whose roots are known a process is, or descends from.
@@ -285,16 +259,21 @@ impl Session {
         );
     }
 
-    /// The machine and the space that an address of a record is of; `None` in modes that have no maps.
+    /// The machine and the address space that an address of a record is of; `None` in modes that have no maps.
     #[must_use]
     #[inline]
-    pub fn space(&self, record: &RawRecord<'_>, cpumode: CpuMode, pid: u32) -> Option<(MachinePid, Space)> {
+    pub fn space(
+        &self,
+        record: &RawRecord<'_>,
+        cpumode: CpuMode,
+        pid: u32,
+    ) -> Option<(MachinePid, AddressSpace)> {
         let pid = signed(pid);
         match cpumode {
-            CpuMode::Kernel => Some((HOST, Space::Kernel)),
-            CpuMode::User => Some((HOST, Space::Process(pid))),
-            CpuMode::GuestKernel => Some((self.guest(record, pid), Space::Kernel)),
-            CpuMode::GuestUser => Some((self.guest(record, pid), Space::Process(pid))),
+            CpuMode::Kernel => Some((HOST, AddressSpace::Kernel)),
+            CpuMode::User => Some((HOST, AddressSpace::Process(pid))),
+            CpuMode::GuestKernel => Some((self.guest(record, pid), AddressSpace::Kernel)),
+            CpuMode::GuestUser => Some((self.guest(record, pid), AddressSpace::Process(pid))),
             CpuMode::Unknown | CpuMode::Hypervisor => None,
         }
     }
@@ -310,13 +289,26 @@ impl Session {
     /// The DSO at an address as of a time in ns; without one, as of now.
     #[must_use]
     #[inline]
-    pub fn dso_at(&self, machine: MachinePid, space: Space, addr: u64, time: Option<u64>) -> Option<DsoId> {
-        Some(self.machines.get(machine)?.find_map(space, addr, time)?.dso)
+    pub fn dso_at(
+        &self,
+        machine: MachinePid,
+        space: AddressSpace,
+        addr: u64,
+        time: Option<u64>,
+    ) -> Option<DsoId> {
+        Some(self.map_at(machine, space, addr, time)?.dso)
     }
 
     /// The map at an address as of a time in ns; without one, as of now.
     #[must_use]
-    pub fn map_at(&self, machine: MachinePid, space: Space, addr: u64, time: Option<u64>) -> Option<&Map> {
+    #[inline]
+    pub fn map_at(
+        &self,
+        machine: MachinePid,
+        space: AddressSpace,
+        addr: u64,
+        time: Option<u64>,
+    ) -> Option<&Map> {
         self.machines.get(machine)?.find_map(space, addr, time)
     }
 
@@ -327,11 +319,18 @@ impl Session {
     }
 }
 
-/// A feature that is one text: a length, and the text up to a NUL.
-fn text(data: &[u8], endian: Endian) -> Option<&[u8]> {
-    let len = usize::try_from(endian.u32_at(data, 0)?).ok()?;
-    let text = data.get(4..)?.get(..len)?;
-    text.get(..text.find_byte(0).unwrap_or(text.len()))
+/// What a map is of, and its name. `None` for a map of the kernel's that is neither its image nor a module's.
+fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BStr)> {
+    // Huge pages are of no file, whatever name they have.
+    let name = if mmap.flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { mmap.filename };
+    if !cpumode.is_kernel() {
+        return Some((DsoKind::of_user_map(name), name));
+    }
+    match (kernel_name(name), name.first()) {
+        (Some(kernel), _) => Some((DsoKind::Kernel, kernel)),
+        (None, Some(b'/' | b'[')) => Some((DsoKind::Module, name)),
+        _ => None,
+    }
 }
 
 /// Records store pids as words; -1 stands for none.

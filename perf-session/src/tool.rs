@@ -1,8 +1,10 @@
 //! Tools: what looks at the records as they pass, and may put others in front of them.
 
-use perf_format::{Endian, Misc, RawRecord, Record, RecordType};
+use perf_format::{Batch, Endian, Misc, RawRecord, Record, RecordType};
 
-use crate::{Error, Session};
+use crate::change::MapChanges;
+use crate::error::Error;
+use crate::session::Session;
 
 /// A set of record types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +33,7 @@ impl RecordSet {
 
     /// The types of both.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -49,16 +51,27 @@ impl RecordSet {
     }
 }
 
+/// A record as it passes, which the session has taken in.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'e> {
+    /// The record.
+    pub record: &'e RawRecord<'e>,
+    /// What it changed of what is mapped.
+    pub changes: &'e MapChanges,
+}
+
 /// What becomes of a record that a tool has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on as it is.
+    /// It goes on as it is, behind what the tool injects.
     Repipe,
-    /// It ends here.
+    /// It goes on as it is, in front of what the tool injects.
+    RepipeFirst,
+    /// It ends here; what the tool injects takes its place.
     Drop,
 }
 
-/// Where a tool puts records that shall stand in front of the one it sees.
+/// Where a tool puts records round the one it sees: in front of it, unless its [`Verdict`] says behind.
 #[derive(Debug)]
 pub struct Injection<'i> {
     endian: Endian,
@@ -87,28 +100,17 @@ impl<'i> Injection<'i> {
         Ok(record.encode(misc, trailer, self.endian, self.bytes)?)
     }
 
-    /// Puts the record itself here, for a tool that drops it where it stood: what is injected next stands behind it.
-    pub fn repipe(&mut self, record: &RawRecord<'_>) {
-        self.bytes.extend_from_slice(record.bytes);
-    }
-
-    /// The bytes injected so far, in front of this record.
+    /// The bytes injected so far for this record.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes
     }
 }
 
-/// Samples that a tool passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PassedOver {
-    /// How many.
-    pub samples: u64,
-    /// How many bytes.
-    pub bytes: usize,
-}
-
 /// Looks at records as they pass.
+///
+/// Tools are shown records, and do not ask for them: what nobody wants is never parsed, and whole runs of it are passed
+/// on with one write.
 pub trait Tool {
     /// The types it wants to see. The session takes a record in before any tool sees it.
     fn wants(&self) -> RecordSet;
@@ -116,19 +118,19 @@ pub trait Tool {
     /// Sees a record of a type that it wants.
     ///
     /// # Errors
-    /// What ends the whole run; a record that is merely odd is told to [`Session::odd`] instead.
+    /// What ends the whole run; a record that is merely odd is noted in [`Session::anomalies`] instead.
     fn event(
         &mut self,
-        record: &RawRecord<'_>,
+        event: &Event<'_>,
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error>;
 
-    /// Records from here on that it need not see, though it wants their type: how many, and how many bytes they have.
-    /// They pass as they are. `records` begins with a whole record.
-    fn pass_over(&mut self, records: &[u8], endian: Endian, session: &Session) -> PassedOver {
-        let _ = (records, endian, session);
-        PassedOver::default()
+    /// Takes samples off the front of a batch, as long as it has nothing to say to them, and tells how many. They pass
+    /// as they are. It is asked only where no other tool wants to see samples.
+    fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
+        let _ = (batch, session);
+        0
     }
 
     /// The stream is over; records injected here stand at its end.

@@ -184,7 +184,7 @@ fn the_chain_asks_in_order_and_says_the_first_reason() {
     // This machine's files say nothing of a guest's, nor of memory that is of no file.
     let guest = Dso { machine: 1234, ..dso(DsoKind::File, name) };
     assert!(matches!(ask(&mut chain, &guest), Err(NoBuildId::OtherMachine)));
-    assert!(matches!(ask(&mut chain, &dso(DsoKind::NoDso, "//anon")), Err(NoBuildId::NoDso)));
+    assert!(matches!(ask(&mut chain, &dso(DsoKind::Anonymous, "//anon")), Err(NoBuildId::Anonymous)));
     assert!(matches!(ask(&mut chain, &dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
     // A module that is not loaded here may still have its file.
     let module = file(&Elf { segments: false, ..Elf::with_build_id(&[8; 20]) }.bytes());

@@ -102,9 +102,11 @@ impl Args {
     fn list(&self, mut input: Input) -> anyhow::Result<()> {
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
+        let counts = self.json || self.sort == Some(Key::Hits);
         let question = match self {
+            Self { with_hits: true, .. } if counts => Question::HitsCounted,
             Self { with_hits: true, .. } => Question::WithHits,
-            Self { json: true, .. } | Self { sort: Some(Key::Hits), .. } => Question::Everything,
+            _ if counts => Question::Everything,
             _ => Question::Table,
         };
         let head = Head::read(&mut input).with_context(unreadable)?;

@@ -243,7 +243,7 @@ impl Args {
             Format::File(_) => file(&mut run, input, &mut output, &watch),
         };
         let ended = run.ended();
-        report::odd(&ended.session.odd);
+        report::odd(&ended.session.anomalies);
         report::lost(ended.lost);
         let passed = ended.passed;
         log::debug!(

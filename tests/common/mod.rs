@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 
 use perf_format::record::Record;
 use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
-use perf_inject::{BuildIds, IdsTo, Which};
+use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
-use perf_session::{Error, Passed, Recording, Repipe, Session, Tool};
+use perf_session::{Error, Passed, Pipeline, Recording, Repipe, Session, Tool};
 
 pub mod oracle;
 pub mod running;
@@ -87,6 +87,17 @@ impl BuildIdSource for Named {
 /// Where ids go in a pipe.
 pub const EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 
+/// `-b`.
+pub const HIT: Plan = Plan {
+    build_ids: Some(Which::Hit),
+    drop_unused_maps: false,
+    ids_to: None,
+    live: false,
+    decompress: false,
+    recover: false,
+    jit: false,
+};
+
 /// The chain of a live pipeline, with [`Named`] in the place of this machine's files.
 pub fn named() -> Chain {
     Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)])
@@ -132,14 +143,14 @@ pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
     let mut source = source;
     let result = Head::read(&mut source).map_err(Error::from).and_then(|head| {
         let mut records = RecordReader::pipe(source, head);
-        Session::new().process_events(&mut records, tools, Repipe::To(&mut out), &mut passed)
+        Pipeline::new(tools).run(&mut records, &mut Session::new(), Repipe::To(&mut out), &mut passed)
     });
     Ran { out, error: result.err().map(|error| format!("{error}")), passed }
 }
 
 /// Runs `-b` over a stream, with [`named`] ids.
 pub fn inject(source: impl Read) -> Ran {
-    process(source, &mut [&mut BuildIds::new(Which::Hit, named(), EVENTS)])
+    process(source, &mut HIT.tools(named(), EVENTS).as_tools())
 }
 
 /// One record of a stream, by its bytes, with the payload behind it.

@@ -6,8 +6,8 @@ use bstr::BStr;
 use gimli::RunTimeEndian;
 use gimli::write::{Address, CallFrameInstruction, EhFrame, EndianVec, FrameDescriptionEntry, FrameTable};
 use gimli::{DwEhPe, Register};
-use perf_format::Endian;
 use jit_image::{Function, ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindInfo, Written};
+use perf_format::Endian;
 
 pub(crate) const X86_64: Target = Target { machine: 62, endian: Endian::Little };
 pub(crate) const I386: Target = Target { machine: 3, endian: Endian::Little };

@@ -5,8 +5,8 @@ use std::ops::Range;
 use gimli::{
     BaseAddresses, CallFrameInstruction, CieOrFde, EhFrame, EndianSlice, UnwindSection as _, Vendor,
 };
-use object::{File, Object as _, ObjectSection as _};
 use jit_image::Target;
+use object::{File, Object as _, ObjectSection as _};
 
 use crate::made::{ARM64, address_size, gimli_endian};
 

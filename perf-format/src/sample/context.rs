@@ -57,8 +57,14 @@ impl Context {
 /// The addresses of a chain, innermost first. `cpumode` is the sample's own, which holds until the first marker
 /// (`enum perf_callchain_context`).
 pub fn frames(chain: Array<'_, u64>, cpumode: CpuMode) -> impl Iterator<Item = Frame> {
+    frames_of(chain.iter(), cpumode)
+}
+
+/// The same of a chain's words.
+#[inline]
+pub fn frames_of(words: impl Iterator<Item = u64>, cpumode: CpuMode) -> impl Iterator<Item = Frame> {
     let mut context = Context::new(cpumode);
-    chain.iter().filter_map(move |word| context.frame(word))
+    words.filter_map(move |word| context.frame(word))
 }
 
 #[cfg(test)]

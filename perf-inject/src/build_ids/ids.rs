@@ -1,4 +1,4 @@
-//! The ids of a session's DSOs: each is asked for once, and what is to be said of it is said once.
+//! The ids of a session's DSOs: each is looked for once, and what came of it is reported once.
 
 use perf_format::BuildId;
 use perf_session::Session;
@@ -7,7 +7,7 @@ use perf_session::dso::{DsoId, PerDso};
 
 /// The sources, and what they answered.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub struct Ids {
     sources: Chain,
     answers: PerDso<Option<Answer>>,
 }
@@ -16,7 +16,8 @@ pub(super) struct Ids {
 #[derive(Debug)]
 struct Answer {
     found: Result<Found, NoBuildId>,
-    said: bool,
+    /// Whether it was reported.
+    is_reported: bool,
     /// Whether its name is another file's, so that the id is of no use where records go by names.
     is_namesake: bool,
 }
@@ -32,15 +33,15 @@ impl Ids {
         found.as_ref().ok().map(|found| found.build_id)
     }
 
-    /// The id of a DSO that is to be injected: it is told, or why there is none.
+    /// The id of a DSO that is to be injected: it is reported, or why there is none.
     pub(super) fn take(&mut self, id: DsoId, session: &Session) -> Option<BuildId> {
         let name = &session.dso(id)?.name;
-        let Answer { found, said, .. } = self.answer(id, session)?;
-        let before = std::mem::replace(said, true);
+        let Answer { found, is_reported, .. } = self.answer(id, session)?;
+        let before = std::mem::replace(is_reported, true);
         match found {
             Ok(found) if !before => log::debug!("build id found for {name}: {}", found.build_id),
             // Memory of no file was never going to have one.
-            Ok(_) | Err(NoBuildId::NoDso) => {}
+            Ok(_) | Err(NoBuildId::Anonymous) => {}
             Err(_) if before => {}
             Err(reason @ (NoBuildId::Changed(_) | NoBuildId::Shared(_))) => {
                 log::warn!("no build-id for {name}: {reason}");
@@ -68,7 +69,7 @@ impl Ids {
     }
 
     /// What was answered, by DSO; `by_name` where that must do for records that go by names.
-    pub(super) fn answers(&self, by_name: bool) -> impl Iterator<Item = (DsoId, Result<&Found, &NoBuildId>)> {
+    pub(crate) fn answers(&self, by_name: bool) -> impl Iterator<Item = (DsoId, Result<&Found, &NoBuildId>)> {
         self.answers.iter().filter_map(move |(id, answer)| {
             let answer = answer.as_ref()?;
             let namesake = by_name && answer.is_namesake;
@@ -82,7 +83,7 @@ impl Ids {
             let found = sources.build_id(dso, &session.recording);
             Answer {
                 found: found.and_then(|found| found.ok_or(NoBuildId::Unknown)),
-                said: false,
+                is_reported: false,
                 is_namesake: false,
             }
         };

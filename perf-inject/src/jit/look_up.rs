@@ -4,8 +4,8 @@ use perf_format::attr::SampleType;
 use perf_format::record::CallchainDeferred;
 use perf_format::sample::{Tid, frames};
 use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
-use perf_session::machine::{HOST, Space};
-use perf_session::{Error, Injection, Session};
+use perf_session::machine::HOST;
+use perf_session::{AddressSpace, Error, Injection, Session};
 
 use super::code::Place;
 use super::perf_map::PerfMap;
@@ -143,7 +143,7 @@ impl Jit {
         if found.is_none() && !is_address {
             return Ok(Named::default());
         }
-        let map = session.map_at(HOST, Space::Process(pid), addr, time);
+        let map = session.map_at(HOST, AddressSpace::Process(pid), addr, time);
         let in_file = map.and_then(|map| session.dso(map.dso)).is_some_and(|dso| !is_anonymous(dso));
         let named = Named { before: in_file, after: in_file };
         if found.is_none() && !in_file {

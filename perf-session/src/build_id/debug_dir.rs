@@ -9,7 +9,7 @@ use perf_format::BuildId;
 
 use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Looks for what is kept of a DSO: `DIR/PATH/ID/elf` as perf's cache has it, `DIR/PATH.debug` and `DIR/PATH` as
 /// debug packages do. Of several builds none is taken.

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::{BuildIdSource, Files, Found, NoBuildId, Origin, Trust};
 use crate::dso::{Dso, DsoKind};
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads the id out of the file that the DSO is named after.
 #[derive(Debug, Default, Clone)]

@@ -8,7 +8,7 @@ use perf_format::BuildId;
 use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust, gnu_build_id};
 use crate::dso::{Dso, DsoKind};
 use crate::limits::SYS_NOTES_AT_MOST;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads `/sys/kernel/notes`, if the recording is of this boot.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use perf_format::BuildId;
 use super::{BuildIdSource as _, KernelSource, ModuleSource, module::module_name};
 use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// An image of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

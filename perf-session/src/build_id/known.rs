@@ -7,7 +7,7 @@ use perf_format::{BuildId, BuildIdError};
 use super::{BuildIdSource, Found, NoBuildId, Origin};
 use crate::dso::Dso;
 use crate::machine::HOST;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Ids by the name of their DSO.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

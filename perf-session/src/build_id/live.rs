@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::file::open_regular;
 use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind, MappedBy};
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads `/proc/PID/map_files/START-END` and `/proc/PID/root/PATH`. No namespace is entered. A pid may be somebody
 /// else's by now: only the recorded inode counts.

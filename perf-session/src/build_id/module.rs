@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
-use crate::session::Recording;
+use crate::recording::Recording;
 use bstr::{BStr, BString, ByteSlice as _};
 
 /// Reads `/sys/module/NAME/notes/.note.gnu.build-id`, if the recording is of this boot.

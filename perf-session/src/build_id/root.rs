@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below the directory that stands for its process's root.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bstr::BString;
 
 use super::Change;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// What tells one boot of one kernel from another; asked for once, and shared by those that ask.
 #[derive(Debug, Clone, Default)]

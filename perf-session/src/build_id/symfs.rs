@@ -8,7 +8,7 @@ use bstr::ByteSlice as _;
 
 use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below a directory, and the kernel's image where systems keep it.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::elf::find_build_id;
 use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::limits::VDSO_AT_MOST;
-use crate::session::Recording;
+use crate::recording::Recording;
 
 /// Reads this process's own `[vdso]`, if the recording is of this kernel: its image is built with it.
 #[derive(Debug, Clone, Default)]

@@ -1,54 +1,33 @@
-//! Ids in MMAP2 records: a map's own record written again with its id, or a map told when it is first hit.
+//! Maps that wait until something hits them: they are announced then, with their ids, unless whoever reads the output
+//! knows them.
 
 use bstr::ByteSlice as _;
 use perf_format::record::{MapFile, Mmap2};
-use perf_format::{BuildId, RawRecord, Record};
+use perf_format::{BuildId, RawRecord};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::HOST;
 use perf_session::map::Map;
-use perf_session::{Error, Hit, Injection, RecordSet, Session, Verdict};
+use perf_session::{Error, Hit, Injection, RecordSet, Session};
 
 use crate::announce::{Announcement, Announcer};
 use crate::watermark::ReorderWatermark;
 
-/// Tells maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
+/// Announces maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
 /// output knows.
 #[derive(Debug, Default)]
-pub(super) struct ToldMaps {
+pub(super) struct LazyMaps {
     reader: Session,
     watermark: ReorderWatermark,
 }
 
 /// Whether a map waits until it is hit: executable code of the host, outside the kernel's own image. What a sample's
 /// address cannot hit stays where it is.
-pub(super) fn waits(dso: &Dso, map: &Mmap2<'_>) -> bool {
+pub(super) fn is_deferrable(dso: &Dso, map: &Mmap2<'_>) -> bool {
     let is_code = matches!(dso.kind, DsoKind::File | DsoKind::Module | DsoKind::Vdso);
     is_code && dso.machine == HOST && map.prot & Mmap2::PROT_EXEC != 0
 }
 
-/// Writes a map's record again, with its id. One that has it, or of which it cannot be said where it ends, stays
-/// as it is.
-pub(super) fn rewrite(
-    record: &RawRecord<'_>,
-    map: &Mmap2<'_>,
-    id: BuildId,
-    session: &Session,
-    inject: &mut Injection<'_>,
-) -> Result<Verdict, Error> {
-    let trailer = session.evlist.evsel(record).and_then(|evsel| evsel.format.sample_id(record));
-    let file = MapFile::BuildId(Some(id));
-    let Some(trailer) = trailer.filter(|_| map.file != file) else { return Ok(Verdict::Repipe) };
-    match inject.inject_traced(record.misc(), &Record::Mmap2(Mmap2 { file, ..map.clone() }), &trailer) {
-        // A name that only just fits in an MMAP is no reason to end the run.
-        Err(Error::Format(error @ perf_format::Error::RecordTooLarge { .. })) => {
-            log::warn!("{error}; left as it is");
-            Ok(Verdict::Repipe)
-        }
-        written => written.map(|()| Verdict::Drop),
-    }
-}
-
-impl ToldMaps {
+impl LazyMaps {
     pub(super) const WANTS: RecordSet = ReorderWatermark::WANTS;
 
     /// Notes the time of a record.
@@ -61,13 +40,13 @@ impl ToldMaps {
         if self.reader.evlist.evsels().len() != session.evlist.evsels().len() {
             self.reader.evlist = session.evlist.clone();
         }
-        // What is odd was told by the session that saw it first.
+        // What is odd is noted by the session that saw it first.
         self.reader.update(record).ok();
     }
 
-    /// Tells a map that was hit, unless the reader has it with its id. `record` is the one that made the hit known; the
+    /// Announces a map that was hit, unless the reader has it with its id. `record` is the one that made the hit known; the
     /// map's gets its `sample_id`, and the map's own time, as far as the reader still takes that.
-    pub(super) fn tell(
+    pub(super) fn announce(
         &mut self,
         hit: &Hit,
         id: BuildId,
@@ -105,8 +84,8 @@ impl ToldMaps {
             announced => announced?,
         }
         let bytes = inject.bytes().get(before..).unwrap_or_default();
-        if let Some(told) = RawRecord::first(bytes, record.offset, record.endian) {
-            self.show(&told, session);
+        if let Some(announced) = RawRecord::first(bytes, record.offset, record.endian) {
+            self.show(&announced, session);
         }
         Ok(())
     }
@@ -117,7 +96,7 @@ impl ToldMaps {
         known.is_some_and(|known| {
             let of = self.reader.dso(known.dso);
             let is_it = of.is_some_and(|of| of.name == dso.name && of.build_id == Some(id));
-            // What lies over a part of it is told when that is hit.
+            // What lies over a part of it is announced when that is hit.
             let holds = known.start <= map.start && map.end <= known.end;
             is_it && holds && known.start.wrapping_sub(known.pgoff) == map.start.wrapping_sub(map.pgoff)
         })

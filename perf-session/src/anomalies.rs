@@ -6,20 +6,20 @@ use perf_format::{Error, RawRecord, RecordType};
 
 /// How many odd records there were of each type, and what was wrong with the first.
 #[derive(Debug, Default)]
-pub struct Oddities {
-    by_type: BTreeMap<RecordType, Odd>,
+pub struct Anomalies {
+    by_type: BTreeMap<RecordType, Anomaly>,
 }
 
 /// The odd records of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Odd {
+pub struct Anomaly {
     /// How many there were.
     pub count: u64,
     /// What was wrong with the first.
     pub first: String,
 }
 
-impl Oddities {
+impl Anomalies {
     /// Notes a record that cannot be read.
     pub fn malformed(&mut self, record: &RawRecord<'_>, error: &Error) {
         self.note(record, || error.to_string());
@@ -36,7 +36,7 @@ impl Oddities {
         let odd = self.by_type.entry(record.record_type()).or_insert_with(|| {
             let first = what();
             log::warn!("{first}");
-            Odd { count: 0, first }
+            Anomaly { count: 0, first }
         });
         odd.count += 1;
     }
@@ -48,7 +48,7 @@ impl Oddities {
     }
 
     /// The odd records by type.
-    pub fn iter(&self) -> impl Iterator<Item = (RecordType, &Odd)> {
+    pub fn iter(&self) -> impl Iterator<Item = (RecordType, &Anomaly)> {
         self.by_type.iter().map(|(record_type, odd)| (*record_type, odd))
     }
 }

@@ -2,23 +2,25 @@
 
 use std::collections::VecDeque;
 
+use crate::address_space::AddressSpaceMaps;
 use crate::limits::FORKS_AT_MOST;
-use crate::map::Maps;
 use crate::round::Round;
 
 /// A thread group: one address space and the threads in it.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// The address space.
-    pub maps: Maps,
+    /// What is mapped in its address space.
+    pub maps: AddressSpaceMaps,
     /// Threads that have begun and not ended, as far as the stream told.
     pub(crate) threads: u32,
+    /// When it was forked, in ns; 0 where that is not known.
+    pub(crate) born: u64,
     /// Which of the processes that had this pid it is: ids are used again.
     pub(crate) incarnation: u64,
     /// Children of the last rounds. A map of before the fork that comes after it is theirs too.
     pub(crate) forks: VecDeque<Fork>,
-    /// Whether it is on the list of those that have something to forget.
-    pub(crate) noted: bool,
+    /// Whether it waits in the queue of those that have something to forget.
+    pub(crate) is_queued: bool,
     /// Which of the processes whose roots are known it descends from.
     pub(crate) root: Option<i32>,
 }
@@ -27,6 +29,7 @@ pub struct Process {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fork {
     pub(crate) pid: i32,
+    /// In ns.
     pub(crate) time: u64,
     pub(crate) round: Round,
 }

@@ -1,0 +1,80 @@
+//! What a record changed in address spaces: the answer of [`Session::update`](crate::Session::update).
+
+use crate::address_space::AddressSpace;
+use crate::dso::{DsoId, MachinePid};
+use crate::map::Map;
+
+/// A change of what is mapped in one address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapChange {
+    /// The machine.
+    pub machine: MachinePid,
+    /// Whose addresses.
+    pub space: AddressSpace,
+    /// What changed.
+    pub what: Change,
+}
+
+/// What changed in an address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A map came.
+    Mapped {
+        /// The first address.
+        start: u64,
+        /// The last address.
+        last: u64,
+        /// What is mapped.
+        dso: DsoId,
+        /// From when on, in ns.
+        since: u64,
+    },
+    /// It begins, with its parent's maps.
+    Forked {
+        /// When, in ns; `None` where the records have no times.
+        since: Option<u64>,
+    },
+    /// It begins anew, with nothing. Maps that come with it are changes of their own.
+    Executed,
+}
+
+impl Change {
+    /// That a map came.
+    #[must_use]
+    pub fn mapped(map: &Map) -> Self {
+        let last = map.end.saturating_sub(1);
+        Self::Mapped { start: map.start, last, dso: map.dso, since: map.since }
+    }
+}
+
+/// What one record changed: mostly nothing, or one space. A map of a process that its children inherited changes theirs
+/// as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MapChanges {
+    first: Option<MapChange>,
+    others: Vec<MapChange>,
+}
+
+impl MapChanges {
+    pub(crate) fn push(&mut self, change: MapChange) {
+        if self.first.is_none() {
+            self.first = Some(change);
+        } else {
+            self.others.push(change);
+        }
+    }
+
+    /// All of them; that of the record's own space is the first.
+    pub fn iter(&self) -> impl Iterator<Item = &MapChange> {
+        self.first.iter().chain(&self.others)
+    }
+
+    /// The DSO that the record maps, if it is a map.
+    #[must_use]
+    pub fn mapped_dso(&self) -> Option<DsoId> {
+        match self.first?.what {
+            Change::Mapped { dso, .. } => Some(dso),
+            Change::Forked { .. } | Change::Executed => None,
+        }
+    }
+}

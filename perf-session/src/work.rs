@@ -1,0 +1,72 @@
+//! How much work a stream has a right to: what one record makes the session do beyond a constant is paid for with what
+//! the records before it have earned.
+//!
+//! A map that lies over thousands of others, or goes on to thousands of children, is rare and its work is done. A stream
+//! of nothing else would take time that grows with its square. So each record earns some steps, steps that are not used
+//! are saved up to a bound, and a record whose work costs more than is there is left undone. [`Work::is_exhausted`] says
+//! so for good: from then on whoever asks which DSOs are hit takes all of them for hit, so that no id is ever lost.
+
+/// A purse of steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    steps: u64,
+    at_most: u64,
+    exhausted: bool,
+}
+
+impl Work {
+    /// A purse that is full.
+    pub(crate) fn new(at_most: u64) -> Self {
+        Self { steps: at_most, at_most, exhausted: false }
+    }
+
+    /// Puts steps in, as far as there is room.
+    #[inline]
+    pub(crate) fn earn(&mut self, steps: u64) {
+        self.steps = self.steps.saturating_add(steps).min(self.at_most);
+    }
+
+    /// Takes steps out; `false` where there are not as many, and then none are taken and the purse is exhausted for
+    /// good.
+    #[inline]
+    pub(crate) fn spend(&mut self, steps: u64) -> bool {
+        match self.steps.checked_sub(steps) {
+            Some(left) => {
+                self.steps = left;
+                true
+            }
+            None => {
+                if !std::mem::replace(&mut self.exhausted, true) {
+                    log::warn!(
+                        "the maps of this recording change more than those of any machine: not all are followed, and \
+                         from here on every file that is mapped gets its build-id, hit or not"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether something had to be left undone.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_earned_can_be_spent_and_no_more() {
+        let mut work = Work::new(10);
+        assert!(work.spend(10));
+        work.earn(3);
+        assert!(work.spend(3) && !work.is_exhausted());
+        work.earn(4);
+        assert!(!work.spend(5) && work.is_exhausted());
+        assert!(work.spend(4), "what is there can still be spent");
+        work.earn(100);
+        assert!(work.spend(10) && !work.spend(1), "no more than there is room for is saved");
+    }
+}
