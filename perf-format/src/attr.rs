@@ -5,7 +5,7 @@ use bitflags::bitflags;
 
 use crate::Endian;
 use crate::codec::{Codec, Decoder, Encoder, Fixed as _, Problem, layout};
-use crate::record::Misc;
+use crate::misc::Misc;
 
 layout! {
     /// The fields of `struct perf_event_attr` (include/uapi/linux/perf_event.h) known here. Those past the size

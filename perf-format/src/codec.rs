@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::Endian;
-use crate::record::Misc;
+use crate::misc::Misc;
 
 /// Why a field could not be read. The caller knows the record and its offset and adds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::codec::{FieldError, Problem};
-use crate::record::RecordType;
+use crate::limits::JIT_RECORD_AT_MOST;
+use crate::record_type::RecordType;
 
 /// An error of reading perf data. Offsets are bytes from the start of the input.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum Error {
     #[error(
         "a jitdump record with id {id} at offset {offset:#x} has size {size}; a record has 16 bytes at least and \
          {} at most",
-        crate::jitdump::RECORD_AT_MOST
+        JIT_RECORD_AT_MOST
     )]
     JitRecordSize {
         /// Where the record starts.

@@ -1,10 +1,10 @@
-//! The frame round the records: the sixteen bytes before a pipe's stream, and the header of a file.
+//! What an input begins with: the sixteen bytes before a pipe's records, or the header of a file.
 
 use std::io::Read;
 
 use crate::codec::{Decoder, Encoder, Fixed as _, layout};
-use crate::reader::read_full;
-use crate::record::Misc;
+use crate::misc::Misc;
+use crate::read::read_full;
 use crate::{Endian, Error, Feature};
 
 /// `PERFILE2`, as a machine stores it in its own order: read as a little-endian word, this is the magic.

@@ -28,7 +28,8 @@ use std::io::{Read, Seek};
 
 use crate::Error;
 use crate::codec::{Decoder, Fixed as _};
-use crate::record::Misc;
+use crate::limits::JIT_RECORD_AT_MOST;
+use crate::misc::Misc;
 
 mod header;
 mod lines;
@@ -45,10 +46,8 @@ pub use record::{
 };
 use window::Window;
 
-/// The most bytes that a record is believed to have, 64 MiB. JITs keep all of their code in a cache of a few hundred
-/// MiB at most, and no function takes such a part of it; to believe more would be to wait, behind a damaged size, for
-/// bytes that never come.
-pub const RECORD_AT_MOST: u32 = 1 << 26;
+/// The most bytes that a record is believed to have.
+pub const RECORD_AT_MOST: u32 = JIT_RECORD_AT_MOST;
 
 /// Reads a dump, a record at a time, from a source that may be growing: a file, `&File`, or a
 /// [`Cursor`](std::io::Cursor).

@@ -1,9 +1,11 @@
 //! From bytes to batches of raw records: one read brings a batch, nothing waits for the next.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use crate::header::{Head, PIPE_HEADER_SIZE};
-use crate::record::{RawRecord, RecordHeader, RecordType};
+use crate::raw::{RawRecord, RecordHeader};
+use crate::read::read_once;
+use crate::record_type::RecordType;
 use crate::{Endian, Error};
 
 /// Bytes of the rolling buffer. A pipe brings 64 KiB at a time, or 1 MiB where it was enlarged; a record has at
@@ -303,30 +305,4 @@ impl<'r> Batch<'r> {
         }
         self.cursor.advance(record.bytes.len());
     }
-}
-
-/// One read, begun again where a signal cut it short.
-fn read_once(source: &mut impl Read, room: &mut [u8], offset: u64) -> Result<usize, Error> {
-    loop {
-        match source.read(room) {
-            Ok(read) => return Ok(read),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(Error::Io { offset, source }),
-        }
-    }
-}
-
-/// Reads until the place is full or the input ends; the number of bytes read.
-///
-/// # Errors
-/// [`Error::Io`] with the offset at which reading failed; `offset` is where the first byte stands.
-pub fn read_full(source: &mut impl Read, place: &mut [u8], offset: u64) -> Result<usize, Error> {
-    let mut have = 0;
-    while let Some(room) = place.get_mut(have..).filter(|room| !room.is_empty()) {
-        match read_once(source, room, offset + have as u64)? {
-            0 => break,
-            read => have += read,
-        }
-    }
-    Ok(have)
 }

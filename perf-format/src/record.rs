@@ -1,47 +1,12 @@
 //! Records: the header, the types, and the raw record, which is the currency of the whole program. The typed
 //! views are one file each below this one, and one row each in the table at the end.
 
-use std::fmt;
-
 use crate::codec::{Decoder, Encoder, FieldError, Layout};
 use crate::{Endian, Error};
 
-mod misc;
-mod raw;
-
-pub use misc::{CpuMode, Misc};
-pub use raw::{RawRecord, RecordHeader};
-
-/// The type of a record: `enum perf_event_type` of include/uapi/linux/perf_event.h below 64, perf's own
-/// `enum perf_user_event_type` from there. Any number is a type; those unknown here pass untouched.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordType(pub u32);
-
-impl RecordType {
-    /// The first type that a tool writes and not the kernel (`PERF_RECORD_USER_TYPE_START`).
-    pub const USER_START: Self = Self(64);
-
-    /// Whether the kernel writes it, so that a `sample_id` trailer may follow it.
-    #[must_use]
-    pub fn is_kernel(self) -> bool {
-        self < Self::USER_START
-    }
-}
-
-impl fmt::Display for RecordType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.pad(name),
-            None => f.pad(&format!("unknown ({})", self.0)),
-        }
-    }
-}
-
-impl fmt::Debug for RecordType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
+pub use crate::misc::{CpuMode, Misc};
+pub use crate::raw::{RawRecord, RecordHeader};
+pub use crate::record_type::RecordType;
 
 /// One row a record type: its number, its name, the variant and layout, the C structure.
 macro_rules! records {
@@ -108,6 +73,32 @@ impl<'a> Layout<'a> for &'a [u8] {
 
     fn write(&self, e: &mut Encoder<'_>) {
         e.bytes(self);
+    }
+}
+
+impl<'a> RawRecord<'a> {
+    /// The typed view. A `sample_id` trailer, if there is one, is left unread.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a record.
+    pub fn parse(&self) -> Result<Record<'a>, Error> {
+        self.parse_body(self.bytes.len())
+    }
+
+    /// The typed view of a record that ends with `trailer_len` bytes of `sample_id`; only layouts that reach to
+    /// the record's end (READ) need to know.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a record.
+    pub fn parse_before(&self, trailer_len: usize) -> Result<Record<'a>, Error> {
+        self.parse_body(self.bytes.len().saturating_sub(trailer_len))
+    }
+
+    fn parse_body(&self, end: usize) -> Result<Record<'a>, Error> {
+        let body = self.bytes.get(..end).unwrap_or_default();
+        let mut d = Decoder::new(body, RecordHeader::SIZE, self.endian, self.header.misc);
+        Record::read(self.header.record_type, &mut d)
+            .map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
     }
 }
 

@@ -6,7 +6,7 @@
 use bstr::{BStr, ByteSlice as _};
 
 use crate::codec::{Decoder, FieldError, Problem};
-use crate::record::Misc;
+use crate::misc::Misc;
 use crate::{Endian, Error};
 
 /// The bytes that tracing data starts with: three that are no text, and a word.

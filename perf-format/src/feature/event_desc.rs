@@ -4,7 +4,7 @@ use bstr::{BStr, ByteSlice as _};
 
 use crate::Endian;
 use crate::codec::{Array, Decoder, Problem};
-use crate::record::Misc;
+use crate::misc::Misc;
 
 /// The first id and the name of each event; events without ids are left out, and so is what cannot be read.
 #[must_use]

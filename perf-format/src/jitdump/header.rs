@@ -1,7 +1,7 @@
 //! What stands before the records of a dump.
 
 use crate::codec::{Decoder, FieldError, Fixed as _, Layout as _, Problem, layout};
-use crate::record::Misc;
+use crate::misc::Misc;
 use crate::{Endian, Error};
 
 /// The word that a dump starts with, in the order of the machine that made it: as characters, `JiTD` where the most

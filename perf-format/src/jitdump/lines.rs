@@ -5,7 +5,7 @@ use bstr::{BStr, ByteSlice as _};
 use super::record::DebugInfo;
 use crate::Error;
 use crate::codec::{Decoder, FieldError, Problem};
-use crate::record::Misc;
+use crate::misc::Misc;
 
 /// The fewest bytes of an entry: three numbers, and the NUL behind an empty name.
 pub(super) const ENTRY_AT_LEAST: usize = 8 + 4 + 4 + 1;

@@ -10,7 +10,7 @@ use super::record::{
 };
 use super::window::Window;
 use crate::codec::{Decoder, FieldError, Fixed, Layout, Problem};
-use crate::record::Misc;
+use crate::misc::Misc;
 use crate::{Endian, Error};
 
 /// Bytes in which a name's end is looked for first.

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::Extent;
 use crate::Error;
-use crate::reader::read_full;
+use crate::read::read_full;
 
 /// Bytes that the window has: many small functions, and little of a large one whose code nobody wants.
 const WINDOW: usize = 1 << 16;

@@ -4,7 +4,7 @@ use bstr::BStr;
 
 use crate::BuildId;
 use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
-use crate::record::Misc;
+use crate::misc::Misc;
 
 layout! {
     /// `PERF_RECORD_HEADER_BUILD_ID`, `struct perf_record_header_build_id`.

@@ -4,7 +4,7 @@ use super::At;
 use crate::Endian;
 use crate::codec::{Codec, Encoder, Fixed as _};
 use crate::jitdump::{DebugInfoWords, HeaderWords, Id, Line, LoadWords, MAGIC, Move, Prefix, UnwindingWords};
-use crate::record::Misc;
+use crate::misc::Misc;
 
 /// A dump under construction.
 #[derive(Debug, Clone)]

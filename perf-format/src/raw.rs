@@ -1,7 +1,8 @@
-//! The raw record: its very bytes, where they stood, and their byte order. A typed view is asked of it.
+//! The raw record: its very bytes, where they stood, and their byte order. The typed views of it are in `record.rs`.
 
 use crate::codec::{Decoder, FieldError, Layout, Problem};
-use crate::record::{Misc, Record, RecordType};
+use crate::misc::Misc;
+use crate::record_type::RecordType;
 use crate::{Endian, Error};
 
 /// `struct perf_event_header`: eight bytes before every record.
@@ -76,23 +77,6 @@ impl<'a> RawRecord<'a> {
         self.header.misc
     }
 
-    /// The typed view. A `sample_id` trailer, if there is one, is left unread.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where the bytes cannot be such a record.
-    pub fn parse(&self) -> Result<Record<'a>, Error> {
-        self.parse_body(self.bytes.len())
-    }
-
-    /// The typed view of a record that ends with `trailer_len` bytes of `sample_id`; only layouts that reach to
-    /// the record's end (READ) need to know.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where the bytes cannot be such a record.
-    pub fn parse_before(&self, trailer_len: usize) -> Result<Record<'a>, Error> {
-        self.parse_body(self.bytes.len().saturating_sub(trailer_len))
-    }
-
     /// The body read as one given layout, whatever the header's type.
     ///
     /// # Errors
@@ -100,13 +84,6 @@ impl<'a> RawRecord<'a> {
     pub fn parse_as<T: Layout<'a>>(&self) -> Result<T, Error> {
         let mut d = Decoder::new(self.bytes, RecordHeader::SIZE, self.endian, self.header.misc);
         T::read(&mut d).map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
-    }
-
-    fn parse_body(&self, end: usize) -> Result<Record<'a>, Error> {
-        let body = self.bytes.get(..end).unwrap_or_default();
-        let mut d = Decoder::new(body, RecordHeader::SIZE, self.endian, self.header.misc);
-        Record::read(self.header.record_type, &mut d)
-            .map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
     }
 
     /// The number of payload bytes that follow the record and are not counted in its size, for the two types
