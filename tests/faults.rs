@@ -17,8 +17,7 @@ use common::running::{
 use common::{ids_in, injected, perftool, records};
 use perf_format::record::{CpuMode, Inode, MapFile};
 use perf_format::testing::{At, StreamBuilder};
-use perf_format::{Endian, Section};
-use perf_session::file::PerfFile;
+use perf_format::{Endian, PerfFile, Section};
 use perf_session::testing::Elf;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::io::ioctl_fionread;

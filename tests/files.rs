@@ -14,9 +14,7 @@ use insta::assert_snapshot;
 use perf_format::attr::{Attr, SampleType};
 use perf_format::record::CpuMode;
 use perf_format::testing::{At, StreamBuilder, attr, swapped};
-use perf_format::{Endian, Feature, Section};
-use perf_session::file::PerfFile;
-use perf_session::frame::Frame;
+use perf_format::{Endian, Feature, PerfFile, Preamble, Section};
 
 fn inject(args: &[&str], input: &Path, output: &Path) -> Output {
     let mut command = perftool(&["inject"]);
@@ -98,12 +96,12 @@ fn ids(input: &Path) -> Vec<String> {
     lines
 }
 
-fn frame(path: &Path) -> (Frame, Vec<u8>) {
+fn preamble(path: &Path) -> (Preamble, Vec<u8>) {
     let bytes = fs::read(path).expect("a file");
     let mut file = PerfFile::open(Cursor::new(&bytes[..])).expect("a file's header");
     let Section { offset, size } = file.header.words.data;
     let at = |offset: u64| usize::try_from(offset).expect("small");
-    (file.frame().expect("a frame"), bytes[at(offset)..at(offset + size)].to_vec())
+    (file.preamble().expect("a preamble"), bytes[at(offset)..at(offset + size)].to_vec())
 }
 
 #[test]
@@ -153,9 +151,9 @@ fn from_file_to_file_nothing_changes_but_the_table_of_ids() {
         injected(&["-b"], &input, &once);
         injected(&["-b"], &once, &twice);
         assert!(fs::read(&once).expect("there") == fs::read(&twice).expect("there"), "{}", input.display());
-        let ((mut before, records), (mut after, same_records)) = (frame(&input), frame(&once));
+        let ((mut before, records), (mut after, same_records)) = (preamble(&input), preamble(&once));
         assert!(records == same_records, "{}", input.display());
-        let table = |frame: &mut Frame| frame.features.remove(&Feature::BUILD_ID).expect("a table");
+        let table = |preamble: &mut Preamble| preamble.features.remove(&Feature::BUILD_ID).expect("a table");
         let (old, new) = (table(&mut before), table(&mut after));
         assert!(new.starts_with(&old), "the table is extended");
         assert_eq!(before, after, "{}", input.display());
@@ -167,10 +165,10 @@ fn a_table_gains_what_the_samples_hit() {
     let dir = tempfile::tempdir().expect("a directory");
     let (bare, full) = (dir.path().join("bare"), dir.path().join("full"));
     injected(&[], &kept("callchain.pipe"), &bare);
-    assert!(!frame(&bare).0.features.contains_key(&Feature::BUILD_ID), "nothing was asked for");
+    assert!(!preamble(&bare).0.features.contains_key(&Feature::BUILD_ID), "nothing was asked for");
     injected(&["-b"], &bare, &full);
     let names: Vec<String> =
-        frame(&full).0.build_ids().map(|entry| entry.expect("an entry").1.filename.to_string()).collect();
+        preamble(&full).0.build_ids().map(|entry| entry.expect("an entry").1.filename.to_string()).collect();
     assert!(names.contains(&"[kernel.kallsyms]".to_owned()) && names.len() >= 4, "{names:?}");
 }
 
@@ -181,9 +179,9 @@ fn ids_go_where_they_are_asked_to() {
     let mut seen = BTreeMap::new();
     for places in ["header", "events", "header,events"] {
         injected(&["-b", "--buildid-to", places], &kept("callchain.pipe"), &file);
-        let (frame, records) = frame(&file);
-        let before = frame_of_input().1.len();
-        seen.insert(places, (frame.features.contains_key(&Feature::BUILD_ID), records.len() > before));
+        let (preamble, records) = preamble(&file);
+        let before = preamble_of_input().1.len();
+        seen.insert(places, (preamble.features.contains_key(&Feature::BUILD_ID), records.len() > before));
         assert!(ids(&file).iter().all(|line| !line.starts_with(' ')), "{places}");
     }
     let expected = [("events", (false, true)), ("header", (true, false)), ("header,events", (true, true))];
@@ -195,11 +193,11 @@ fn ids_go_where_they_are_asked_to() {
 }
 
 /// What the file of a recording without ids has in it.
-fn frame_of_input() -> (Frame, Vec<u8>) {
+fn preamble_of_input() -> (Preamble, Vec<u8>) {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("file");
     injected(&[], &kept("callchain.pipe"), &file);
-    frame(&file)
+    preamble(&file)
 }
 
 #[test]
@@ -211,8 +209,8 @@ fn compressed_records_are_looked_into_and_pass_or_come_out_plain() {
     injected(&["-b", "--decompress"], &kept("compressed.pipe"), &plain);
     fs::write(&pipe, injected(&["-b", "--decompress"], &kept("compressed.pipe"), Path::new("-")))
         .expect("written");
-    assert!(frame(&packed).0.features.contains_key(&Feature::COMPRESSED));
-    assert!(!frame(&plain).0.features.contains_key(&Feature::COMPRESSED));
+    assert!(preamble(&packed).0.features.contains_key(&Feature::COMPRESSED));
+    assert!(!preamble(&plain).0.features.contains_key(&Feature::COMPRESSED));
     let types: Vec<u32> =
         common::records(&fs::read(&pipe).expect("there")).iter().map(|record| record.record_type.0).collect();
     assert!(!types.contains(&81) && types.contains(&9) && types.contains(&67), "{types:?}");
@@ -252,7 +250,7 @@ fn a_piece_that_does_not_inflate_is_a_warning_and_passes() {
         format!("{said}(exit {})", refused.status.code().expect("a code"))
     );
     // A stream may be all that there is of a recording: what was whole is kept.
-    assert!(!frame(&output).1.is_empty());
+    assert!(!preamble(&output).1.is_empty());
 }
 
 #[test]
@@ -394,11 +392,11 @@ fn a_recording_that_was_never_closed_is_kept_as_far_as_it_goes() {
         fs::write(&input, killed).expect("written");
         let done = inject(&["-b"], &input, &output);
         all += &format!("{}(exit {})\n", stderr(&done), done.status.code().expect("a code"));
-        let (frame, records) = frame(&output);
+        let (preamble, records) = preamble(&output);
         assert!(
             whole[data..].starts_with(&records) && size - records.len() <= if torn == 0 { 0 } else { 64 }
         );
-        assert!(frame.features.contains_key(&Feature::BUILD_ID));
+        assert!(preamble.features.contains_key(&Feature::BUILD_ID));
         assert!(!injected(&["-b"], &input, Path::new("-")).is_empty());
     }
     assert_snapshot!(all);
@@ -451,12 +449,12 @@ fn attrs_of_every_size_go_from_pipe_to_file_and_back_in_either_order() {
             let stream = stream.bytes();
             fs::write(&pipe, &stream).expect("written");
             injected(&["-b"], &pipe, &file);
-            let (frame, records) = frame(&file);
-            assert_eq!(frame.endian, endian);
-            assert_eq!(frame.events.len(), 1);
-            assert_eq!(frame.events[0].ids, [5, 6]);
+            let (preamble, records) = preamble(&file);
+            assert_eq!(preamble.endian, endian);
+            assert_eq!(preamble.events.len(), 1);
+            assert_eq!(preamble.events[0].ids, [5, 6]);
             assert!(stream.ends_with(&records), "size {size}");
-            assert_eq!(frame.build_ids().count(), 1, "size {size}");
+            assert_eq!(preamble.build_ids().count(), 1, "size {size}");
             // Back again: the attr, the records, and the id as a record.
             let back = run(perftool(&["inject", "-i", file.to_str().expect("text")]), b"").stdout;
             let of = |stream: &[u8], kind: u32| -> Vec<Vec<u8>> {
@@ -481,7 +479,7 @@ fn a_file_in_the_other_byte_order_comes_out_in_it() {
         let stream = fs::read(kept(name)).expect("a recording");
         fs::write(&pipe, swapped(&stream)).expect("written");
         injected(&["-b"], &pipe, &file);
-        assert_eq!(frame(&file).0.endian, Endian::NATIVE.other());
+        assert_eq!(preamble(&file).0.endian, Endian::NATIVE.other());
         injected(&["-b"], &file, &again);
         assert!(fs::read(&file).expect("there") == fs::read(&again).expect("there"), "{name}");
         fs::write(&back, injected(&[], &file, Path::new("-"))).expect("written");
@@ -516,12 +514,12 @@ fn the_old_magic_is_read() {
 fn a_feature_too_large_for_a_record_is_left_out_of_a_pipe_with_a_warning() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("large");
-    let (mut frame, records) = frame(&kept("plain.data"));
-    frame.features.insert(Feature::BPF_BTF, vec![1; 70_000]);
+    let (mut preamble, records) = preamble(&kept("plain.data"));
+    preamble.features.insert(Feature::BPF_BTF, vec![1; 70_000]);
     let mut out = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
-    let before = frame.write_before(&mut out).expect("written");
+    let before = preamble.write_before(&mut out).expect("written");
     std::io::Write::write_all(&mut out, &records).expect("written");
-    frame.write_behind(&mut out, before, records.len() as u64).expect("written");
+    preamble.write_behind(&mut out, before, records.len() as u64).expect("written");
     let done = inject(&[], &path, Path::new("-"));
     assert!(done.status.success());
     assert_eq!(stderr(&done), "perftool: warning: the BPF_BTF feature does not fit in a record; left out\n");
@@ -539,9 +537,9 @@ fn of_a_stream_that_is_cut_a_file_holds_what_was_whole() {
     let done = inject(&["-b"], &cut, &output);
     assert_eq!(done.status.code(), Some(1));
     assert!(stderr(&done).contains("the input ends inside a record at offset 0x2308"), "{}", stderr(&done));
-    let (frame, records) = frame(&output);
+    let (preamble, records) = preamble(&output);
     assert!(stream[..0x2308].ends_with(&records) && records.len() > 2000);
-    assert!(frame.features.contains_key(&Feature::HOSTNAME));
+    assert!(preamble.features.contains_key(&Feature::HOSTNAME));
     // And of a file that is cut, a pipe does.
     let whole = fs::read(kept("plain.data")).expect("a recording");
     fs::write(&cut, &whole[..5003]).expect("written");
@@ -559,13 +557,13 @@ fn attrs_that_share_their_ids_cannot_multiply_them() {
     // A thousand attrs, each with the same 64 KiB of ids: 64 MiB out of a file of 200 KiB.
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("shared");
-    let (mut frame, _) = frame(&kept("plain.data"));
-    let event = frame.events[0].clone();
-    frame.events = (0..1000).map(|_| event.clone()).collect();
-    frame.events[0].ids = vec![1; 8192];
+    let (mut preamble, _) = preamble(&kept("plain.data"));
+    let event = preamble.events[0].clone();
+    preamble.events = (0..1000).map(|_| event.clone()).collect();
+    preamble.events[0].ids = vec![1; 8192];
     let mut out = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
-    let before = frame.write_before(&mut out).expect("written");
-    frame.write_behind(&mut out, before, 0).expect("written");
+    let before = preamble.write_before(&mut out).expect("written");
+    preamble.write_behind(&mut out, before, 0).expect("written");
     let mut bytes = fs::read(&path).expect("there");
     let attrs =
         usize::try_from(u64::from_le_bytes(bytes[24..32].try_into().expect("8 bytes"))).expect("small");
@@ -581,7 +579,7 @@ fn attrs_that_share_their_ids_cannot_multiply_them() {
 }
 
 #[test]
-fn a_stream_whose_frame_is_damaged_ends_in_a_file_too() {
+fn a_stream_whose_preamble_is_damaged_ends_in_a_file_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let (bad, output) = (dir.path().join("bad"), dir.path().join("out"));
     let stream = fs::read(kept("one-event.pipe")).expect("a recording");
@@ -594,6 +592,6 @@ fn a_stream_whose_frame_is_damaged_ends_in_a_file_too() {
         let done = inject(&["-b"], &bad, &output);
         assert_eq!(done.status.code(), Some(1));
         assert!(stderr(&done).contains(said), "{}", stderr(&done));
-        assert_eq!(frame(&output).0.events.len(), 1, "the attr was whole");
+        assert_eq!(preamble(&output).0.events.len(), 1, "the attr was whole");
     }
 }

@@ -364,7 +364,7 @@ fn maps_inside_compressed_records_get_their_ids_too() {
             let done = inject.arg(&input).arg("-o").arg(&out).output().expect("it runs");
             assert!(done.status.success(), "{recording}: {}", stderr(&done));
             let bytes = fs::read(&out).expect("written");
-            let mut file = perf_session::file::PerfFile::open(Cursor::new(bytes)).expect("a file");
+            let mut file = perf_format::PerfFile::open(Cursor::new(bytes)).expect("a file");
             assert!(!file.has(perf_format::Feature::COMPRESSED), "its records are plain");
             let mut reader = file.records().expect("records");
             let mut with_id = 0;

@@ -3,10 +3,10 @@
 use std::io::{Read, Seek};
 
 use perf_format::record::{BuildIdRecord, MapFile, Mmap2};
-use perf_format::{BuildId, Endian, Feature, Misc, RecordReader, RecordType, build_id_table};
+use perf_format::{
+    BuildId, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, build_id_table,
+};
 use perf_session::dso::{Dso, PerDso};
-use perf_session::file::PerfFile;
-use perf_session::frame::Frame;
 use perf_session::hits::{Hits as SampleHits, Via, hits_of};
 use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
@@ -54,7 +54,7 @@ pub fn from_files<S: Read + Seek>(
 ) -> Result<Collected, Error> {
     let mut file = PerfFile::open(first)?;
     let mut collector = Collector::new(question);
-    let mut damage = file.whole().err();
+    let mut damage = file.check_complete().err();
     let table = match file.feature_bytes(Feature::BUILD_ID) {
         Ok(None) => false,
         Ok(Some((offset, table))) => {
@@ -76,11 +76,9 @@ pub fn from_files<S: Read + Seek>(
     if question == Question::Table {
         return Ok(collector.collected(question, damage.map(Error::from)));
     }
-    let events = file.events().map(|events| Frame::new(file.header.endian, events));
-    match events.map_err(Error::from).and_then(|events| events.introduce(&mut collector.session)) {
-        Ok(()) => {}
-        Err(Error::Format(error)) => _ = damage.get_or_insert(error),
-        Err(error) => return Err(error),
+    let events = file.events().map(|events| Preamble::new(file.header.endian, events));
+    if let Err(error) = events.and_then(|events| collector.session.load_preamble(&events)) {
+        damage.get_or_insert(error);
     }
     let endian = file.header.endian;
     let mut readers = vec![file.records()?];

@@ -1,7 +1,6 @@
-//! `features`: the table of build-ids, the events' names, and the frame as a pipe has it.
+//! `features`: the table of build-ids, the events' names, and the preamble as a pipe has it.
 
-use perf_format::{Endian, RecordReader, build_id_table, event_names, push_build_id};
-use perf_session::frame::Frame;
+use perf_format::{Endian, Preamble, RecordReader, build_id_table, event_names, push_build_id};
 
 use crate::file::survives_a_pipe;
 
@@ -12,7 +11,7 @@ pub fn features(data: &[u8]) {
     match what >> 1 & 3 {
         0 => table(data, endian),
         1 => names(data, endian),
-        _ => frame(data, endian),
+        _ => preamble(data, endian),
     }
 }
 
@@ -47,10 +46,10 @@ fn names(data: &[u8], endian: Endian) {
     assert!(names.iter().map(|(_, name)| 16 + name.len()).sum::<usize>() <= data.len());
 }
 
-/// Records, of which the first may be a frame.
-fn frame(data: &[u8], endian: Endian) {
+/// Records, of which the first may be a preamble.
+fn preamble(data: &[u8], endian: Endian) {
     let mut reader = RecordReader::records(data, endian, 0);
-    if let Ok(frame) = Frame::read_from_pipe(&mut reader) {
-        survives_a_pipe(&frame);
+    if let Ok(preamble) = Preamble::read_from_pipe(&mut reader) {
+        survives_a_pipe(&preamble);
     }
 }

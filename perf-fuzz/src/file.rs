@@ -5,15 +5,15 @@ use std::io::Cursor;
 use perf_format::codec::Decoder;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::tracing_data::TracingData;
-use perf_format::{Attr, Error, Feature, Misc, RecordReader, build_id_table, event_names};
+use perf_format::{
+    Attr, Error, Feature, Misc, PerfFile, Preamble, RecordReader, build_id_table, event_names,
+};
 use perf_session::Session;
-use perf_session::file::PerfFile;
-use perf_session::frame::Frame;
 
 use crate::cut;
 use crate::laws::offset_of;
 
-/// Header, events, features, records and frame; what cannot be had is an error with its place.
+/// Header, events, features, records and preamble; what cannot be had is an error with its place.
 pub fn file(data: &[u8]) {
     let Ok(mut file) = PerfFile::open(Cursor::new(data)) else { return };
     let endian = file.header.endian;
@@ -32,8 +32,8 @@ pub fn file(data: &[u8]) {
         }
     }
     records(&mut file, data);
-    match file.frame() {
-        Ok(frame) => survives_a_pipe(&frame),
+    match file.preamble() {
+        Ok(preamble) => survives_a_pipe(&preamble),
         Err(error) => has_place(&error),
     }
 }
@@ -72,21 +72,21 @@ fn records(file: &mut PerfFile<Cursor<&[u8]>>, data: &[u8]) {
     assert_eq!(result.is_ok(), cut.is_whole());
 }
 
-/// What a pipe says of a frame is what it was, but for what a pipe has no place for.
-pub(crate) fn survives_a_pipe(frame: &Frame) {
-    if frame.introduce(&mut Session::new()).is_err() {
+/// What a pipe says of a preamble is what it was, but for what a pipe has no place for.
+pub(crate) fn survives_a_pipe(preamble: &Preamble) {
+    if Session::new().load_preamble(preamble).is_err() {
         return;
     }
     let mut left_out = Vec::new();
-    let Ok(pipe) = frame.to_pipe(|feature| left_out.push(feature)) else { return };
-    let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], frame.endian, 0);
-    let again = Frame::read_from_pipe(&mut reader).expect("what is written can be read");
-    let attrs = |frame: &Frame| -> Vec<(Option<Attr>, Vec<u64>)> {
-        let attr = |bytes: &[u8]| Decoder::new(bytes, 0, frame.endian, Misc::default()).get().ok();
-        frame.events.iter().map(|event| (attr(&event.attr), event.ids.clone())).collect()
+    let Ok(pipe) = preamble.to_pipe(|feature| left_out.push(feature)) else { return };
+    let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], preamble.endian, 0);
+    let again = Preamble::read_from_pipe(&mut reader).expect("what is written can be read");
+    let attrs = |preamble: &Preamble| -> Vec<(Option<Attr>, Vec<u64>)> {
+        let attr = |bytes: &[u8]| Decoder::new(bytes, 0, preamble.endian, Misc::default()).get().ok();
+        preamble.events.iter().map(|event| (attr(&event.attr), event.ids.clone())).collect()
     };
-    assert_eq!(attrs(&again), attrs(frame));
-    for (feature, data) in &frame.features {
+    assert_eq!(attrs(&again), attrs(preamble));
+    for (feature, data) in &preamble.features {
         if *feature == Feature::TRACING_DATA && !data.is_empty() {
             // A pipe pads it, and only data that can be read tells its end.
             let read = again.features.get(feature).expect("the data passed");

@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use perf_format::header::Format;
-use perf_format::{FileHeader, Head};
-use perf_session::file::PerfFile;
+use perf_format::{FileHeader, Head, PerfFile};
 
 use crate::Pieces;
 use crate::laws::said;
@@ -23,11 +22,11 @@ pub fn header(data: &[u8]) {
     match PerfFile::open(Cursor::new(data)) {
         Ok(file) => {
             assert_eq!(Some(&file.header), parsed.ok().as_ref());
-            let whole = file.whole();
+            let whole = file.check_complete();
             assert!(whole.is_err() || file.is_closed());
-            assert_eq!(file.whole_or_unclosed().is_ok(), whole.is_ok() || !file.is_closed());
+            assert_eq!(file.check_complete_or_unclosed().is_ok(), whole.is_ok() || !file.is_closed());
             // That its parts lie over each other is no matter of the header.
-            let _ = file.apart();
+            let _ = file.check_overlaps();
         }
         Err(error) => assert_eq!(Some(error.to_string()), parsed.err().map(|error| error.to_string())),
     }

@@ -8,10 +8,9 @@ use arbitrary::Unstructured;
 use bstr::{BString, ByteSlice as _};
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{BuildIdRecord, Mmap2};
-use perf_format::{Endian, Head, RawRecord, RecordReader, RecordType};
+use perf_format::{Endian, Head, PerfFile, RawRecord, RecordReader, RecordType};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{Ended, Jit, Plan, Run};
-use perf_session::file::PerfFile;
 use perf_session::{Error, Repipe};
 use tempfile::TempDir;
 
@@ -115,7 +114,7 @@ fn to_a_file(made: &Made, dir: &Path) {
     out.set_position(0);
     let mut file = PerfFile::open(out).expect("it can be read");
     assert_eq!(file.header.words.data.size, passed.written);
-    let table = file.frame().expect("its frame").build_ids().filter_map(Result::ok).count();
+    let table = file.preamble().expect("its preamble").build_ids().filter_map(Result::ok).count();
     assert!(ended.is_some() || table >= images.images().len(), "the images' ids stand in the table");
 }
 

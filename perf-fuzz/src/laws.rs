@@ -5,10 +5,8 @@ use std::fmt::Display;
 use std::io::{self, Cursor, Read, Seek, Write};
 
 use perf_format::header::{Format, PIPE_HEADER_SIZE};
-use perf_format::{Endian, Feature, Head, RecordReader, RecordType};
+use perf_format::{Endian, Feature, Head, PerfFile, Preamble, RecordReader, RecordType};
 use perf_inject::{Ended, Plan, Run};
-use perf_session::file::PerfFile;
-use perf_session::frame::Frame;
 use perf_session::{Error, Repipe};
 
 use crate::sources::{self, sources};
@@ -218,7 +216,7 @@ fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
     added
 }
 
-/// A file made of a stream has its records, in a frame that can be read.
+/// A file made of a stream has its records, and a preamble that can be read.
 pub fn becomes_a_file(stream: &[u8]) {
     let ran = pipe_to_file(sources::PLAIN, stream);
     has_its_place(&ran, stream);
@@ -244,14 +242,14 @@ pub fn becomes_a_file(stream: &[u8]) {
 /// The bytes of a written file's records.
 fn data_of(file: &[u8]) -> &[u8] {
     let open = PerfFile::open(Cursor::new(file)).expect("what is written can be read");
-    open.apart().expect("its parts are apart");
-    open.whole_or_unclosed().expect("its records are in it");
+    open.check_overlaps().expect("its parts are apart");
+    open.check_complete_or_unclosed().expect("its records are in it");
     let section = open.header.words.data;
     let at = |offset: u64| usize::try_from(offset).expect("an offset in memory");
     &file[at(section.offset)..at(section.offset + section.size)]
 }
 
-/// A file that is copied keeps its records and its frame; one that is turned into a stream keeps its records; ids
+/// A file that is copied keeps its records and its preamble; one that is turned into a stream keeps its records; ids
 /// are all that is ever added, and only once.
 pub fn file_keeps_its_records(file: &[u8]) {
     let copied = file_to_file(sources::PLAIN, file, &[]);
@@ -279,17 +277,17 @@ pub fn file_keeps_its_records(file: &[u8]) {
     }
 }
 
-/// The frame is the same, but for what tells where in the file something is.
+/// The preamble is the same, but for what tells where in the file something is.
 fn is_a_copy(file: &[u8], copy: &[u8]) {
-    let frame = |bytes| -> Option<Frame> {
+    let preamble = |bytes| -> Option<Preamble> {
         let mut file = PerfFile::open(Cursor::new(bytes)).expect("a file");
         // What was never closed is closed in the copy, and then has a table of no features.
         let closed = file.is_closed();
-        let mut frame = file.frame().expect("its frame");
-        frame.features.remove(&Feature::AUXTRACE);
-        closed.then_some(frame)
+        let mut preamble = file.preamble().expect("its preamble");
+        preamble.features.remove(&Feature::AUXTRACE);
+        closed.then_some(preamble)
     };
-    if let (Some(before), Some(after)) = (frame(file), frame(copy)) {
+    if let (Some(before), Some(after)) = (preamble(file), preamble(copy)) {
         assert_eq!(after, before);
     }
     let from = PerfFile::open(Cursor::new(file)).expect("a file");

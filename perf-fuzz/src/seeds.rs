@@ -11,9 +11,8 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::jitdump::{HeaderWords, Id, Line, Move};
 use perf_format::testing::{At, JitDumpBuilder, jit_header, swapped};
 use perf_format::tracing_data::TracingData;
-use perf_format::{Endian, Feature, Misc, RawRecord, Record, RecordType};
+use perf_format::{Endian, Feature, Misc, PerfFile, RawRecord, Record, RecordType};
 use perf_session::evlist::Evlist;
-use perf_session::file::PerfFile;
 use perf_session::testing::{BUILD_ID, Elf};
 
 use crate::{cut, jit, laws, sources};
@@ -86,12 +85,12 @@ pub fn miniature_file(bytes: &[u8]) -> Vec<u8> {
     let section = file.header.words.data;
     let at = |offset: u64| usize::try_from(offset).expect("in memory");
     let records = few(&bytes[at(section.offset)..at(section.offset + section.size)], 2000);
-    let mut frame = file.frame().expect("whole");
-    frame.features.retain(|_, data| data.len() <= 400);
+    let mut preamble = file.preamble().expect("whole");
+    preamble.features.retain(|_, data| data.len() <= 400);
     let mut out = Cursor::new(Vec::new());
-    let before = frame.write_before(&mut out).expect("memory");
+    let before = preamble.write_before(&mut out).expect("memory");
     io::Write::write_all(&mut out, &records).expect("memory");
-    frame.write_behind(&mut out, before, records.len() as u64).expect("memory");
+    preamble.write_behind(&mut out, before, records.len() as u64).expect("memory");
     out.into_inner()
 }
 
@@ -227,10 +226,10 @@ impl Seeds {
     }
 
     fn features(&mut self, file: &[u8]) {
-        let frame = PerfFile::open(Cursor::new(file)).and_then(|mut file| file.frame()).expect("whole");
-        self.add("features", "table", [&[0], &frame.features[&Feature::BUILD_ID][..]].concat());
-        self.add("features", "events", [&[2], &frame.features[&Feature::EVENT_DESC][..]].concat());
-        let pipe = miniature(&frame.to_pipe(|_| ()).expect("it fits"));
+        let preamble = PerfFile::open(Cursor::new(file)).and_then(|mut file| file.preamble()).expect("whole");
+        self.add("features", "table", [&[0], &preamble.features[&Feature::BUILD_ID][..]].concat());
+        self.add("features", "events", [&[2], &preamble.features[&Feature::EVENT_DESC][..]].concat());
+        let pipe = miniature(&preamble.to_pipe(|_| ()).expect("it fits"));
         self.add("features", "frame", [&[4], &pipe[PIPE_HEADER_SIZE..]].concat());
         let twin = swapped(&pipe);
         self.add("features", "twins-frame", [&[5], &twin[PIPE_HEADER_SIZE..]].concat());

@@ -1,4 +1,4 @@
-//! One run, in each pairing of input and output. The frame round the records is turned from a pipe's into a file's
+//! One run, in each pairing of input and output. The preamble of the records is turned from a pipe's into a file's
 //! and back; the records pass as they are.
 
 use std::cell::Cell;
@@ -7,10 +7,10 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::thread;
 
-use perf_format::{Endian, Feature, Lost, RecordReader, Recovering, Section};
+use perf_format::{
+    DataPlacement, Endian, Feature, Lost, PerfFile, Preamble, RecordReader, Recovering, Section,
+};
 use perf_session::build_id::Chain;
-use perf_session::file::PerfFile;
-use perf_session::frame::Frame;
 use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
@@ -108,7 +108,7 @@ impl Run {
         self.pass(records, repipe, TO_EVENTS, None)
     }
 
-    /// From a file to a pipe: the frame becomes records.
+    /// From a file to a pipe: the preamble becomes records.
     ///
     /// # Errors
     /// Where the file cannot be read, or the output cannot be written.
@@ -117,23 +117,23 @@ impl Run {
         file: &mut PerfFile<S>,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        file.apart()?;
-        let (frame, cut) = frame_as_far(file)?;
-        let frame = self.frame(frame)?;
-        let front = frame
+        file.check_overlaps()?;
+        let (preamble, cut) = preamble_as_far(file)?;
+        let preamble = self.load(preamble)?;
+        let front = preamble
             .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
-        out.write_all(&front).map_err(|source| Error::Write { written: 0, source })?;
+        out.write_all(&front).map_err(unwritten(0))?;
         self.ended.passed.written = front.len() as u64;
         let closed = file.is_closed();
         let passed = self
             .records(file)
             .and_then(|mut records| self.pass(&mut records, Repipe::To(out), TO_EVENTS, None));
-        self.to_the_last_whole(closed, passed)?;
+        self.tolerate_unclosed(closed, passed)?;
         self.without_features(cut)?;
         self.all_was_read(file)
     }
 
-    /// From a pipe to a file: the records of the frame become a header and a table. Of a stream that cannot be read on
+    /// From a pipe to a file: the records of the preamble become a header and a table. Of a stream that cannot be read on
     /// the file holds what was whole: it may be all that there is.
     ///
     /// # Errors
@@ -143,14 +143,14 @@ impl Run {
         records: &mut RecordReader<R>,
         out: &mut W,
     ) -> Result<(), Error> {
-        let mut frame = self.frame(Frame::read_from_pipe(records)?)?;
-        let before = frame.write_before(out)?;
-        let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut frame));
+        let mut preamble = self.load(Preamble::read_from_pipe(records)?)?;
+        let before = preamble.write_before(out).map_err(unwritten(0))?;
+        let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut preamble));
         // Nothing is kept of an input or output that failed, or of a run that was interrupted.
         let failed =
             matches!(passed, Err(Error::Write { .. } | Error::Format(perf_format::Error::Io { .. })));
         if !failed {
-            frame.write_behind(out, before, self.ended.passed.written)?;
+            write_behind(&preamble, out, before, self.ended.passed.written)?;
             self.ended.framed = true;
         }
         passed
@@ -171,28 +171,28 @@ impl Run {
         out: &mut W,
         copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64> + Send,
     ) -> Result<(), Error> {
-        file.apart()?;
+        file.check_overlaps()?;
         if !self.plan.recover {
-            file.whole_or_unclosed()?;
+            file.check_complete_or_unclosed()?;
         }
-        let (frame, cut) = frame_as_far(file)?;
+        let (preamble, cut) = preamble_as_far(file)?;
         self.without_features(cut)?;
-        let mut frame = self.frame(frame)?;
-        let before = frame.write_before(out)?;
+        let mut preamble = self.load(preamble)?;
+        let before = preamble.write_before(out).map_err(unwritten(0))?;
         let closed = file.is_closed();
         if self.plan.changes_records() {
-            if frame.features.remove(&Feature::AUXTRACE).is_some() {
+            if preamble.features.remove(&Feature::AUXTRACE).is_some() {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
             let passed = self.records(file).and_then(|mut records| {
-                self.pass(&mut records, Repipe::To(out), TO_HEADER, Some(&mut frame))
+                self.pass(&mut records, Repipe::To(out), TO_HEADER, Some(&mut preamble))
             });
-            self.to_the_last_whole(closed, passed)?;
+            self.tolerate_unclosed(closed, passed)?;
             self.all_was_read(file)?;
-            return frame.write_behind(out, before, self.ended.passed.written);
+            return write_behind(&preamble, out, before, self.ended.passed.written);
         }
         let moved = before.data.wrapping_sub(file.header.words.data.offset);
-        move_auxtrace_index(&mut frame, moved);
+        move_auxtrace_index(&mut preamble, moved);
         let Section { offset, size } = file.header.words.data;
         let mut len = size;
         let looks = self.plan.build_ids.is_some() || !closed;
@@ -202,14 +202,14 @@ impl Run {
                     twin.seek(SeekFrom::Start(offset))?;
                     copy(&mut twin, len, out)
                 });
-                let looked = self.look(file, others, &mut frame);
+                let looked = self.look(file, others, &mut preamble);
                 let copied = copying.join().unwrap_or_else(|panic| resume_unwind(panic));
                 looked.map(|()| copied)
             })?,
             None => {
                 if looks {
-                    let looked = self.look(file, others, &mut frame);
-                    self.to_the_last_whole(closed, looked)?;
+                    let looked = self.look(file, others, &mut preamble);
+                    self.tolerate_unclosed(closed, looked)?;
                     len = if closed { len } else { self.ended.passed.read };
                 }
                 copy(file.at_records()?, len, out)
@@ -218,33 +218,33 @@ impl Run {
         if looks && others.is_empty() {
             self.all_was_read(file)?;
         }
-        let copied = copied.map_err(|source| Error::Write { written: before.data, source })?;
+        let copied = copied.map_err(unwritten(before.data))?;
         self.ended.passed.written = copied;
         if copied != len {
             return Err(shorter(offset + copied));
         }
-        frame.write_behind(out, before, len)
+        write_behind(&preamble, out, before, len)
     }
 
-    /// Makes a frame true of the output, and known to the session.
-    fn frame(&mut self, mut frame: Frame) -> Result<Frame, Error> {
+    /// Makes a preamble true of the output, and known to the session.
+    fn load(&mut self, mut preamble: Preamble) -> Result<Preamble, Error> {
         if self.plan.writes_plain() {
-            frame.features.remove(&Feature::COMPRESSED);
+            preamble.features.remove(&Feature::COMPRESSED);
         }
-        frame.introduce(&mut self.ended.session)?;
-        Ok(frame)
+        self.ended.session.load_preamble(&preamble)?;
+        Ok(preamble)
     }
 
-    /// Shows the records to the tools, and repipes them. The ids that go into the table are in the frame then.
+    /// Shows the records to the tools, and repipes them. The ids that go into the table are in the preamble then.
     fn pass<R: Read>(
         &mut self,
         records: &mut RecordReader<R>,
         repipe: Repipe<'_>,
         ids_to: IdsTo,
-        frame: Option<&mut Frame>,
+        preamble: Option<&mut Preamble>,
     ) -> Result<(), Error> {
         let decompress = self.plan.writes_plain();
-        self.with_tools(ids_to, frame, |ended, tools| {
+        self.with_tools(ids_to, preamble, |ended, tools| {
             let pipeline = Pipeline::new(tools).decompress(decompress);
             pipeline.run(records, &mut ended.session, repipe, &mut ended.passed)
         })
@@ -255,10 +255,10 @@ impl Run {
         &mut self,
         file: &mut PerfFile<S>,
         others: &mut [S],
-        frame: &mut Frame,
+        preamble: &mut Preamble,
     ) -> Result<(), Error> {
-        let endian = frame.endian;
-        self.with_tools(TO_HEADER, Some(frame), |ended, tools| {
+        let endian = preamble.endian;
+        self.with_tools(TO_HEADER, Some(preamble), |ended, tools| {
             let mut records = file.records()?;
             if others.is_empty() {
                 let pipeline = Pipeline::new(tools);
@@ -275,12 +275,12 @@ impl Run {
     fn with_tools(
         &mut self,
         ids_to: IdsTo,
-        mut frame: Option<&mut Frame>,
+        mut preamble: Option<&mut Preamble>,
         process: impl FnOnce(&mut Ended, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
-        if let (Some(frame), Some(by_name)) = (&frame, &mut tools.ids_by_name) {
-            for entry in frame.build_ids() {
+        if let (Some(preamble), Some(by_name)) = (&preamble, &mut tools.ids_by_name) {
+            for entry in preamble.build_ids() {
                 let (misc, entry) = entry?;
                 if let Some(dso) = self.ended.session.dso_of_build_id(misc, &entry) {
                     by_name.stands_in_header(dso);
@@ -292,12 +292,12 @@ impl Run {
         self.ended.ids = tools.id_summary(&self.ended.session);
         if let Some(jit) = &tools.jit {
             self.ended.jit = jit.summary();
-            if let Some(frame) = &mut frame {
-                frame.extend_build_ids(jit.for_table());
+            if let Some(preamble) = &mut preamble {
+                preamble.extend_build_ids(jit.for_table(), left_out);
             }
         }
-        if let (Some(frame), Some(by_name)) = (frame, &tools.ids_by_name) {
-            frame.extend_build_ids(by_name.for_table(&self.ended.session));
+        if let (Some(preamble), Some(by_name)) = (preamble, &tools.ids_by_name) {
+            preamble.extend_build_ids(by_name.for_table(&self.ended.session), left_out);
         }
         processed
     }
@@ -324,7 +324,7 @@ impl Run {
     }
 
     /// A recording that was never closed ends where its last whole record does, and that is no fault of the run.
-    fn to_the_last_whole(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
+    fn tolerate_unclosed(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
         match processed {
             Err(Error::Format(error @ perf_format::Error::Truncated { .. })) if !closed => {
                 log::warn!("the recording was never closed, and {error}");
@@ -339,14 +339,34 @@ impl Run {
     }
 }
 
-/// A file's frame, or, where the file is cut, its events alone and what is wrong: the features stand at its end.
-fn frame_as_far<S: Read + Seek>(
+/// A file's preamble, or, where the file is cut, its events alone and what is wrong: the features stand at its end.
+fn preamble_as_far<S: Read + Seek>(
     file: &mut PerfFile<S>,
-) -> Result<(Frame, Option<perf_format::Error>), Error> {
-    match file.frame() {
-        Ok(frame) => Ok((frame, None)),
-        Err(error) => Ok((Frame::new(file.header.endian, file.events()?), Some(error))),
+) -> Result<(Preamble, Option<perf_format::Error>), Error> {
+    match file.preamble() {
+        Ok(preamble) => Ok((preamble, None)),
+        Err(error) => Ok((Preamble::new(file.header.endian, file.events()?), Some(error))),
     }
+}
+
+/// Writes what stands behind `size` bytes of records, and the header.
+fn write_behind(
+    preamble: &Preamble,
+    out: &mut (impl Write + Seek),
+    before: DataPlacement,
+    size: u64,
+) -> Result<(), Error> {
+    preamble.write_behind(out, before, size).map_err(unwritten(before.data + size))
+}
+
+/// That the output cannot be written on behind so many bytes.
+fn unwritten(written: u64) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Write { written, source }
+}
+
+/// Tells of an entry that the table of build-ids has no room for.
+fn left_out(error: &perf_format::Error) {
+    log::warn!("{error}; left out");
 }
 
 /// That a file ends where it did not when it was opened.
@@ -356,9 +376,9 @@ fn shorter(offset: u64) -> Error {
 }
 
 /// The index says where in the file the pieces of a hardware trace are: a count, then offset and size of each.
-fn move_auxtrace_index(frame: &mut Frame, moved: u64) {
-    let endian = frame.endian;
-    let Some(index) = frame.features.get_mut(&Feature::AUXTRACE) else { return };
+fn move_auxtrace_index(preamble: &mut Preamble, moved: u64) {
+    let endian = preamble.endian;
+    let Some(index) = preamble.features.get_mut(&Feature::AUXTRACE) else { return };
     for entry in index.get_mut(8..).unwrap_or_default().chunks_exact_mut(16) {
         if let Some(offset) = entry.first_chunk_mut() {
             *offset = endian.put_u64(endian.u64(*offset).wrapping_add(moved));

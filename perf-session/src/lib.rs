@@ -3,8 +3,8 @@
 //! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](process), what is mapped in
 //! their [address spaces](address_space) and from when, the [DSOs](dso) there, the [events](evlist). A [`Pipeline`] reads
 //! batches of records, shows them to the session and to [tools](tool), and repipes them; [`InOrder`] shows them in the
-//! order of time, for tools that repipe nothing. A [file](mod@file) and a pipe have the same [frame] round their records,
-//! each in its way. [`hits`] tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//! order of time, for tools that repipe nothing. [`Session::load_preamble`] takes in what a recording says beside its
+//! records. [`hits`] tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
 //!
 //! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
 //! may want to know goes to the `log` facade.
@@ -22,14 +22,13 @@ mod dispatch;
 pub mod dso;
 mod error;
 pub mod evlist;
-pub mod file;
-pub mod frame;
 pub mod hits;
 mod in_order;
 mod limits;
 pub mod machine;
 pub mod map;
 mod pipeline;
+mod preamble;
 pub mod process;
 mod recording;
 pub mod round;

@@ -1,22 +1,6 @@
 //! Limits of what is kept and read, each with its reason: how much a recording, or a file that it names, can make the
 //! program hold.
 
-use perf_format::Section;
-use perf_format::codec::Fixed as _;
-
-/// The most bytes that may stand between the table of features and the first of them: as many places as there are
-/// bits for features.
-pub(crate) const SLACK_AT_MOST: u64 = 256 * Section::SIZE as u64;
-
-/// How often a file's length may be read as sections of it: some are asked for twice.
-pub(crate) const SECTIONS_READ_AT_MOST: u64 = 4;
-
-/// Bytes of sections that may be read however small the file is.
-pub(crate) const SECTION_AT_LEAST: u64 = 1 << 16;
-
-/// The most bytes that one section other than the records may have: a table of a million DSOs is smaller.
-pub(crate) const SECTION_AT_MOST: u64 = 1 << 28;
-
 /// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them
 /// is what is left of a process, some 4 KiB.
 pub(crate) const DELAYED_AT_MOST: usize = 4096;

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Format, Head, RecordReader};
+use perf_format::{Format, Head, PerfFile, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{IdsTo, Jit, Plan, Run, Which};
 use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
-use perf_session::file::PerfFile;
 use perf_session::{Error, Repipe};
 
 use super::Talk;

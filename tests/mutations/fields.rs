@@ -4,10 +4,9 @@
 use std::io::Cursor;
 
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Endian, Feature, Misc, RawRecord, Record, RecordType, Sample, SampleFormat};
+use perf_format::{Endian, Feature, Misc, PerfFile, RawRecord, Record, RecordType, Sample, SampleFormat};
 use perf_fuzz::cut;
 use perf_session::evlist::Evlist;
-use perf_session::file::PerfFile;
 
 /// A count, a length or an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]

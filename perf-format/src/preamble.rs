@@ -1,58 +1,57 @@
-//! The frame round the records: the events with their ids, and the features. In a file it is a header before the
-//! records and a table behind them; in a pipe it is records in front of the others.
+//! The preamble of a recording: the events with their ids, and the features. In a file it is a header before the
+//! records and a table behind them; in a pipe it is records in front of the others. One is turned into the other here.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use perf_format::codec::{Decoder, Encoder, Fixed as _, Words};
-use perf_format::header::{FILE_HEADER_LEN, pipe_header};
-use perf_format::record::{
-    BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Record, TracingData as TracingDataRecord, Update,
+use crate::attr::Attr;
+use crate::codec::{Array, Decoder, Encoder, Fixed as _, Words};
+use crate::feature::{Feature, build_id_table, event_names, push_build_id};
+use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
+use crate::reader::RecordReader;
+use crate::record::{
+    BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Misc, Record, RecordType,
+    TracingData as TracingDataRecord, Update,
 };
-use perf_format::tracing_data::TracingData;
-use perf_format::{
-    Attr, Endian, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, RecordType, Section,
-    build_id_table, event_names, push_build_id,
-};
+use crate::tracing_data::TracingData;
+use crate::{Endian, Error};
 
-use crate::{Error, Session};
-
-/// The frame of a recording.
+/// What is said of a recording beside its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub struct Preamble {
     /// The byte order.
     pub endian: Endian,
     /// The events.
-    pub events: Vec<Event>,
+    pub events: Vec<EventAttr>,
     /// The features, each as a file has it.
     pub features: BTreeMap<Feature, Vec<u8>>,
     /// Bytes between the table of features and the first of them: places of features that were not to be had.
     pub slack: u64,
 }
 
-/// An event of the recording.
+/// An event of the recording, `struct perf_file_attr`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct EventAttr {
     /// The attr's bytes, as they were recorded.
     pub attr: Vec<u8>,
     /// The ids of its instances.
     pub ids: Vec<u64>,
 }
 
-impl Frame {
-    /// A frame with events and no features.
+impl Preamble {
+    /// A preamble with events and no features.
     #[must_use]
-    pub fn new(endian: Endian, events: Vec<Event>) -> Self {
+    pub fn new(endian: Endian, events: Vec<EventAttr>) -> Self {
         Self { endian, events, features: BTreeMap::new(), slack: 0 }
     }
 
-    /// Takes the frame off the front of a pipe's stream: all before the first record that is not of it. What comes
+    /// Takes the preamble off the front of a pipe's stream: all before the first record that is not of it. What comes
     /// later stays where it is.
     ///
     /// # Errors
     /// Where the stream cannot be read on.
     pub fn read_from_pipe<R: Read>(records: &mut RecordReader<R>) -> Result<Self, Error> {
-        let mut frame = Self::new(records.endian(), Vec::new());
+        let mut preamble = Self::new(records.endian(), Vec::new());
         // Where the stream ends inside a record, whoever reads on is told.
         while let Ok(Some(mut batch)) = records.next_batch() {
             let mut tracing = false;
@@ -61,11 +60,11 @@ impl Frame {
                     record.record_type(),
                     RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA
                 );
-                // One that cannot be read is not of the frame, and goes the way of all odd records.
-                let Some(part) = record.parse().ok().filter(|_| is_of_it) else { return Ok(frame) };
+                // One that cannot be read is not of the preamble, and goes the way of all odd records.
+                let Some(part) = record.parse().ok().filter(|_| is_of_it) else { return Ok(preamble) };
                 batch.next().transpose()?;
                 match part {
-                    Record::HeaderAttr(HeaderAttr { attr, ids }) => frame.events.push(Event {
+                    Record::HeaderAttr(HeaderAttr { attr, ids }) => preamble.events.push(EventAttr {
                         attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
                         ids: ids.0.iter().collect(),
                     }),
@@ -74,7 +73,7 @@ impl Frame {
                         if !data.is_empty() && feat_id < FileHeader::FEATURES =>
                     {
                         let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
-                        frame.features.insert(feature, data.to_vec());
+                        preamble.features.insert(feature, data.to_vec());
                     }
                     Record::TracingData(data) => tracing = data.size > 0,
                     _ => {}
@@ -82,13 +81,13 @@ impl Frame {
             }
             // So it is where something cannot be a record.
             if matches!(batch.next(), Some(Err(_))) {
-                return Ok(frame);
+                return Ok(preamble);
             }
             if tracing {
-                frame.read_tracing_data(records)?;
+                preamble.read_tracing_data(records)?;
             }
         }
-        Ok(frame)
+        Ok(preamble)
     }
 
     /// A file has the data without the padding that a pipe puts behind it.
@@ -103,43 +102,23 @@ impl Frame {
         Ok(())
     }
 
-    /// Tells the session which events there are, and what the features say.
-    ///
-    /// # Errors
-    /// [`perf_format::Error::Malformed`] where an attr cannot be read.
-    pub fn introduce(&self, session: &mut Session) -> Result<(), Error> {
-        for Event { attr, ids } in &self.events {
-            let attr: Result<Attr, _> = Decoder::new(attr, 0, self.endian, Misc::default()).get();
-            let attr = attr.map_err(|problem| perf_format::Error::Structure {
-                what: "attr",
-                offset: 0,
-                field: "size",
-                problem,
-            })?;
-            session.evlist.add(attr, ids.iter().copied());
-        }
-        for (feature, data) in &self.features {
-            session.recording.feature(*feature, data, self.endian);
-        }
-        for entry in self.build_ids() {
-            let (misc, entry) = entry?;
-            session.add_build_id(misc, &entry);
-        }
-        Ok(())
-    }
-
     /// The entries of the table of build-ids.
-    pub fn build_ids(&self) -> impl Iterator<Item = Result<(Misc, BuildIdRecord<'_>), perf_format::Error>> {
+    pub fn build_ids(&self) -> impl Iterator<Item = Result<(Misc, BuildIdRecord<'_>), Error>> {
         let table = self.features.get(&Feature::BUILD_ID).map(Vec::as_slice).unwrap_or_default();
         build_id_table(table, 0, self.endian)
     }
 
-    /// Adds entries to the table of build-ids. One that stays empty is not there; what does not fit is left out, and said.
-    pub fn extend_build_ids<'e>(&mut self, entries: impl Iterator<Item = (Misc, BuildIdRecord<'e>)>) {
+    /// Adds entries to the table of build-ids. A table that stays empty is not there. An entry that does not fit is
+    /// left out, and why is told to `left_out`.
+    pub fn extend_build_ids<'e>(
+        &mut self,
+        entries: impl Iterator<Item = (Misc, BuildIdRecord<'e>)>,
+        mut left_out: impl FnMut(&Error),
+    ) {
         let mut table = self.features.remove(&Feature::BUILD_ID).unwrap_or_default();
         for (misc, entry) in entries {
             if let Err(error) = push_build_id(&mut table, misc, entry, self.endian) {
-                log::warn!("{error}; left out");
+                left_out(&error);
             }
         }
         if !table.is_empty() {
@@ -147,7 +126,7 @@ impl Frame {
         }
     }
 
-    /// The records that say in a pipe what this frame says in a file, with the pipe's header before them. Features
+    /// The records that say in a pipe what this preamble says in a file, with the pipe's header before them. Features
     /// that do not fit in a record are left out, and told to `left_out`.
     ///
     /// # Errors
@@ -156,10 +135,10 @@ impl Frame {
         let mut out = pipe_header(self.endian).to_vec();
         let record =
             |record: Record<'_>, out: &mut Vec<u8>| record.encode(Misc::default(), &[], self.endian, out);
-        for Event { attr, ids } in &self.events {
+        for EventAttr { attr, ids } in &self.events {
             let attr: Attr = Decoder::new(attr, 0, self.endian, Misc::default()).get().unwrap_or_default();
             let ids: Vec<u8> = ids.iter().flat_map(|id| self.endian.put_u64(*id)).collect();
-            let ids = Words(perf_format::codec::Array::new(&ids, self.endian));
+            let ids = Words(Array::new(&ids, self.endian));
             record(Record::HeaderAttr(HeaderAttr { attr, ids }), &mut out)?;
         }
         for (feature, data) in self.features.iter().filter(|(feature, _)| !feature.is_of_the_file()) {
@@ -191,13 +170,13 @@ impl Frame {
     /// Writes what stands in a file before its records, the header still empty. Tells where the records start.
     ///
     /// # Errors
-    /// [`Error::Write`].
-    pub fn write_before(&self, out: &mut impl Write) -> Result<Before, Error> {
+    /// Where the output cannot be written.
+    pub fn write_before(&self, out: &mut impl Write) -> io::Result<DataPlacement> {
         let mut bytes = vec![0; FILE_HEADER_LEN];
         let mut entries = Vec::new();
         // Readers find the next entry behind the attr's own size, so that all must have one size.
         let size = self.events.iter().map(|event| event.attr.len()).max().unwrap_or(Attr::MIN_SIZE);
-        for Event { attr, ids } in &self.events {
+        for EventAttr { attr, ids } in &self.events {
             let section = Section { offset: bytes.len() as u64, size: 8 * ids.len() as u64 };
             bytes.extend(ids.iter().flat_map(|id| self.endian.put_u64(*id)));
             let start = entries.len();
@@ -211,20 +190,20 @@ impl Frame {
         }
         let attrs = Section { offset: bytes.len() as u64, size: entries.len() as u64 };
         bytes.extend(entries);
-        out.write_all(&bytes).map_err(|source| Error::Write { written: 0, source })?;
-        Ok(Before { attrs, attr_size: (size + Section::SIZE) as u64, data: bytes.len() as u64 })
+        out.write_all(&bytes)?;
+        Ok(DataPlacement { attrs, attr_size: (size + Section::SIZE) as u64, data: bytes.len() as u64 })
     }
 
     /// Writes what stands behind the records, `size` bytes of them, and then the header.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// Where the output cannot be written, or cannot seek.
     pub fn write_behind(
         &self,
         out: &mut (impl Write + Seek),
-        before: Before,
+        before: DataPlacement,
         size: u64,
-    ) -> Result<(), Error> {
+    ) -> io::Result<()> {
         let table = before.data + size;
         let slack = usize::try_from(self.slack).unwrap_or_default();
         let mut at = table + (self.features.len() * Section::SIZE + slack) as u64;
@@ -242,21 +221,18 @@ impl Frame {
             ..FileHeaderWords::default()
         };
         let header = FileHeader::new(words, self.endian, self.features.keys().copied());
-        let mut write = || {
-            out.seek(SeekFrom::Start(table))?;
-            out.write_all(&bytes)?;
-            self.features.values().try_for_each(|data| out.write_all(data))?;
-            out.rewind()?;
-            out.write_all(&header.to_bytes())?;
-            out.flush()
-        };
-        write().map_err(|source| Error::Write { written: table, source })
+        out.seek(SeekFrom::Start(table))?;
+        out.write_all(&bytes)?;
+        self.features.values().try_for_each(|data| out.write_all(data))?;
+        out.rewind()?;
+        out.write_all(&header.to_bytes())?;
+        out.flush()
     }
 }
 
-/// What stands before the records of a file.
+/// Where the records of a file that is being written stand, and what stands before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Before {
+pub struct DataPlacement {
     attrs: Section,
     attr_size: u64,
     /// Where the records start.

@@ -1,15 +1,17 @@
-//! A perf.data file: its header, its events, its feature sections, and a reader of its records.
+//! A perf.data file: its header, its events, its feature sections, and a reader of its records. The file is whatever
+//! can be read and sought in: nothing here opens one by name.
 
 use std::io::{Read, Seek, SeekFrom, Take};
 
-use perf_format::codec::{Decoder, Fixed as _};
-use perf_format::header::{FILE_HEADER_LEN, Section};
-use perf_format::{
-    Attr, Error, Feature, FileHeader, FileHeaderWords, Misc, RecordReader, SectionProblem, read_full,
-};
-
-use crate::frame::{Event, Frame};
+use crate::attr::Attr;
+use crate::codec::{Decoder, Fixed as _};
+use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section};
 use crate::limits::{SECTION_AT_LEAST, SECTION_AT_MOST, SECTIONS_READ_AT_MOST, SLACK_AT_MOST};
+use crate::misc::Misc;
+use crate::preamble::{EventAttr, Preamble};
+use crate::read::read_full;
+use crate::reader::RecordReader;
+use crate::{Error, Feature, SectionProblem};
 
 /// An open perf.data file whose header has been read.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl<S: Read + Seek> PerfFile<S> {
     ///
     /// # Errors
     /// Where the attrs or their ids lie outside the file.
-    pub fn events(&mut self) -> Result<Vec<Event>, Error> {
+    pub fn events(&mut self) -> Result<Vec<EventAttr>, Error> {
         let section = self.header.words.attrs;
         let bytes = self.section("attrs", section)?;
         let wrong = |problem| Error::Section {
@@ -80,20 +82,20 @@ impl<S: Read + Seek> PerfFile<S> {
             let ids = Decoder::new(ids, 0, self.header.endian, Misc::default()).get();
             let ids = self.section("ids", ids.map_err(|_| wrong(SectionProblem::Entries))?)?;
             let ids = ids.chunks_exact(8).filter_map(|id| self.header.endian.u64_at(id, 0)).collect();
-            events.push(Event { attr: attr.to_vec(), ids });
+            events.push(EventAttr { attr: attr.to_vec(), ids });
         }
         Ok(events)
     }
 
-    /// The frame round the records: the events and all features. Of a file that was never closed, it is the events
+    /// The preamble of the records: the events and all features. Of a file that was never closed, it is the events
     /// alone.
     ///
     /// # Errors
     /// Where a part of it lies outside the file.
-    pub fn frame(&mut self) -> Result<Frame, Error> {
-        let mut frame = Frame::new(self.header.endian, self.events()?);
+    pub fn preamble(&mut self) -> Result<Preamble, Error> {
+        let mut preamble = Preamble::new(self.header.endian, self.events()?);
         if !self.is_closed() {
-            return Ok(frame);
+            return Ok(preamble);
         }
         let features: Vec<_> = self.header.features().collect();
         let table = self.header.feature_table().unwrap_or_default();
@@ -102,10 +104,10 @@ impl<S: Read + Seek> PerfFile<S> {
         for feature in features {
             let Some((offset, bytes)) = self.feature_bytes(feature)? else { continue };
             first = first.min(offset);
-            frame.features.insert(feature, bytes);
+            preamble.features.insert(feature, bytes);
         }
-        frame.slack = first.checked_sub(table_end).filter(|slack| *slack <= SLACK_AT_MOST).unwrap_or(0);
-        Ok(frame)
+        preamble.slack = first.checked_sub(table_end).filter(|slack| *slack <= SLACK_AT_MOST).unwrap_or(0);
+        Ok(preamble)
     }
 
     /// Whether the recording was ended in good order.
@@ -172,19 +174,19 @@ impl<S: Read + Seek> PerfFile<S> {
         Ok(&mut self.source)
     }
 
-    /// Whether the records end where the header says, or the header was never completed.
+    /// Checks that the records end where the header says, or that the header was never completed.
     ///
     /// # Errors
     /// [`Error::Section`] where the file ends before.
-    pub fn whole_or_unclosed(&self) -> Result<(), Error> {
-        if self.is_closed() { self.whole() } else { Ok(()) }
+    pub fn check_complete_or_unclosed(&self) -> Result<(), Error> {
+        if self.is_closed() { self.check_complete() } else { Ok(()) }
     }
 
-    /// Whether the records end where the header says.
+    /// Checks that the records end where the header says.
     ///
     /// # Errors
     /// [`Error::Section`] where the file ends before, or the header was never completed.
-    pub fn whole(&self) -> Result<(), Error> {
+    pub fn check_complete(&self) -> Result<(), Error> {
         let Section { offset, size } = self.header.words.data;
         let wrong = |problem| Err(Error::Section { section: "data", offset, size, problem });
         match offset.checked_add(size) {
@@ -194,11 +196,11 @@ impl<S: Read + Seek> PerfFile<S> {
         }
     }
 
-    /// Whether header, attrs and records each have their own place.
+    /// Checks that header, attrs and records each have their own place.
     ///
     /// # Errors
     /// [`Error::Section`] with the first that lies over another.
-    pub fn apart(&self) -> Result<(), Error> {
+    pub fn check_overlaps(&self) -> Result<(), Error> {
         let FileHeaderWords { size, attrs, data, .. } = self.header.words;
         let header = Section { offset: 0, size };
         let places = [("header", header), ("attrs", attrs), ("data", data)];

@@ -1,0 +1,263 @@
+//! What stands round the records of a file is read as it was written, in both byte orders, and means the same in a
+//! pipe; what lies outside a file or over something else is refused.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write as _};
+
+use perf_format::attr::SampleType;
+use perf_format::codec::Encoder;
+use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
+use perf_format::testing::{At, StreamBuilder, attr};
+use perf_format::{
+    Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, Preamble, RecordReader, Section,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
+
+fn bytes_of(attr: &Attr, endian: Endian) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, endian, Misc::default()).put(attr);
+    bytes
+}
+
+/// What a preamble is made of, but for its byte order.
+#[derive(Debug, Clone)]
+struct Parts {
+    /// Bits of the attr's sample type, and ids.
+    events: Vec<(u64, Vec<u64>)>,
+    features: BTreeMap<u32, Vec<u8>>,
+    /// Places of features that were not to be had.
+    absent: u64,
+}
+
+impl Parts {
+    fn preamble(&self, endian: Endian) -> Preamble {
+        let event = |(bits, ids): &(u64, Vec<u64>)| EventAttr {
+            attr: bytes_of(&attr(SampleType::from_bits_retain(*bits)), endian),
+            ids: ids.clone(),
+        };
+        let mut preamble = Preamble::new(endian, self.events.iter().map(event).collect());
+        preamble.features.extend(self.features.iter().map(|(bit, data)| (Feature(*bit), data.clone())));
+        // By the host's name readers tell how wide the words of the bitmap are.
+        preamble.features.insert(Feature::HOSTNAME, b"host".to_vec());
+        preamble.slack = self.absent * 16;
+        preamble
+    }
+}
+
+fn parts() -> impl Strategy<Value = Parts> {
+    let events = vec((any::<u64>(), vec(any::<u64>(), 0..5)), 0..4);
+    let features = btree_map(1u32..256, vec(any::<u8>(), 0..40), 0..6);
+    (events, features, 0u64..4).prop_map(|(events, features, absent)| Parts { events, features, absent })
+}
+
+fn written(preamble: &Preamble, records: &[u8]) -> Vec<u8> {
+    let mut out = Cursor::new(Vec::new());
+    let placement = preamble.write_before(&mut out).unwrap();
+    assert_eq!(out.position(), placement.data);
+    out.write_all(records).unwrap();
+    preamble.write_behind(&mut out, placement, records.len() as u64).unwrap();
+    out.into_inner()
+}
+
+fn opened(bytes: &[u8]) -> PerfFile<Cursor<&[u8]>> {
+    PerfFile::open(Cursor::new(bytes)).unwrap()
+}
+
+/// Some records, without the pipe's header.
+fn some_records(endian: Endian) -> Vec<u8> {
+    let stream = StreamBuilder::new(endian).unknown(99, b"odd").finished_round().unknown(98, b"").bytes();
+    stream[PIPE_HEADER_SIZE..].to_vec()
+}
+
+/// The offsets of a file's records, and what their reading ends with.
+fn offsets(file: &mut PerfFile<Cursor<&[u8]>>) -> (Vec<u64>, Option<String>) {
+    let mut reader = file.records().unwrap();
+    let mut offsets = Vec::new();
+    loop {
+        match reader.next_batch() {
+            Ok(Some(batch)) => offsets.extend(batch.map(|record| record.unwrap().offset)),
+            Ok(None) => return (offsets, None),
+            Err(error) => return (offsets, Some(error.to_string())),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_file_reads_back_as_it_was_written(parts in parts(), records in vec(any::<u8>(), 1..200)) {
+        for endian in ORDERS {
+            let preamble = parts.preamble(endian);
+            let bytes = written(&preamble, &records);
+            let mut file = opened(&bytes);
+            file.check_overlaps().unwrap();
+            file.check_complete().unwrap();
+            prop_assert_eq!(file.header.endian, endian);
+            prop_assert_eq!(&file.preamble().unwrap(), &preamble);
+            for (feature, data) in &preamble.features {
+                prop_assert!(file.has(*feature));
+                let (offset, read) = file.feature_bytes(*feature).unwrap().unwrap();
+                prop_assert_eq!(&read, data);
+                let at = usize::try_from(offset).unwrap();
+                prop_assert_eq!(&bytes[at..at + data.len()], &data[..]);
+            }
+            let mut read = Vec::new();
+            std::io::Read::read_to_end(&mut file.record_bytes().unwrap(), &mut read).unwrap();
+            prop_assert_eq!(&read, &records);
+            prop_assert_eq!(written(&file.preamble().unwrap(), &records), bytes);
+        }
+    }
+
+    #[test]
+    fn a_pipe_says_of_events_and_features_what_the_file_says(parts in parts()) {
+        for endian in ORDERS {
+            let mut preamble = parts.preamble(endian);
+            preamble.slack = 0;
+            // A pipe says these with records of its own, and has no word for a feature without bytes.
+            preamble.features.retain(|feature, data| !feature.is_of_the_file() && !data.is_empty());
+            let pipe = preamble.to_pipe(|feature| panic!("{feature} is small")).unwrap();
+            let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, PIPE_HEADER_SIZE as u64);
+            prop_assert_eq!(Preamble::read_from_pipe(&mut reader).unwrap(), preamble);
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_no_file_or_has_its_events_or_says_where_it_ends(
+        parts in parts(), endian in prop::sample::select(&ORDERS[..]), at in any::<prop::sample::Index>()
+    ) {
+        let whole = written(&parts.preamble(endian), &some_records(endian));
+        let cut = &whole[..at.index(whole.len())];
+        let Ok(mut file) = PerfFile::open(Cursor::new(cut)) else {
+            prop_assert!(cut.len() < FILE_HEADER_LEN);
+            return Ok(());
+        };
+        let len = cut.len() as u64;
+        let Section { offset, size } = file.header.words.data;
+        prop_assert_eq!(file.check_complete().is_ok(), offset + size <= len);
+        prop_assert_eq!(file.events().is_ok(), offset <= len);
+        // The last feature may have no bytes that could be missing.
+        match file.preamble() {
+            Ok(preamble) => prop_assert_eq!(preamble, parts.preamble(endian)),
+            Err(error) => {
+                let end = format!("lies outside the file, which has {len} bytes");
+                prop_assert!(error.to_string().ends_with(&end), "{}", error);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_behind_the_preamble_of_a_pipe_stays_where_it_is() {
+    for endian in ORDERS {
+        let stream = StreamBuilder::new(endian)
+            .attr(&attr(SampleType::IP), &[5, 6])
+            .tracing_data(&[0x44; 24])
+            .sample(CpuMode::User, At::new(1, 2), 3, &[])
+            .attr(&attr(SampleType::TIME), &[7])
+            .bytes();
+        let mut reader = RecordReader::records(&stream[PIPE_HEADER_SIZE..], endian, 0);
+        let preamble = Preamble::read_from_pipe(&mut reader).unwrap();
+        assert_eq!(preamble.events.iter().map(|event| &event.ids[..]).collect::<Vec<_>>(), [[5, 6]]);
+        assert_eq!(preamble.features[&Feature::TRACING_DATA].len(), 24);
+        let batch = reader.next_batch().unwrap().unwrap();
+        let types: Vec<_> = batch.map(|record| record.unwrap().record_type().to_string()).collect();
+        assert_eq!(types, ["SAMPLE", "HEADER_ATTR"]);
+    }
+}
+
+#[test]
+fn attrs_of_different_sizes_get_the_size_of_the_largest() {
+    for endian in ORDERS {
+        let large = attr(SampleType::IP);
+        let mut small = large.clone();
+        small.fields.size = 64;
+        let event = |attr| EventAttr { attr: bytes_of(attr, endian), ids: vec![] };
+        assert!(event(&small).attr.len() < event(&large).attr.len());
+        let bytes = written(&Preamble::new(endian, vec![event(&small), event(&large)]), &[0]);
+        let events = opened(&bytes).events().unwrap();
+        assert_eq!(events[1], event(&large));
+        assert_eq!(events[0].attr.len(), event(&large).attr.len());
+        assert_eq!(endian.u32_at(&events[0].attr, 4), Some(u32::try_from(events[0].attr.len()).unwrap()));
+    }
+}
+
+#[test]
+fn of_a_recording_that_was_never_closed_the_events_and_all_records_are_read() {
+    for endian in ORDERS {
+        let mut preamble = Preamble::new(endian, Vec::new());
+        preamble.events.push(EventAttr { attr: bytes_of(&attr(SampleType::IP), endian), ids: vec![3] });
+        let events = preamble.clone();
+        preamble.features.insert(Feature::HOSTNAME, b"host".to_vec());
+        let records = some_records(endian);
+        let mut bytes = written(&preamble, &records);
+        let Section { offset, size } = opened(&bytes).header.words.data;
+        bytes.truncate(usize::try_from(offset + size).unwrap());
+        // The header's word of how many bytes the records have.
+        bytes[48..56].fill(0);
+        let mut file = opened(&bytes);
+        assert!(!file.is_closed());
+        file.check_complete_or_unclosed().unwrap();
+        let said = file.check_complete().unwrap_err().to_string();
+        assert!(said.ends_with("was never completed: the recording was not closed"), "{said}");
+        assert_eq!(file.preamble().unwrap(), events);
+        assert_eq!(offsets(&mut file), (vec![offset, offset + 11, offset + 19], None));
+    }
+}
+
+#[test]
+fn a_section_over_another_is_found() {
+    let preamble = Preamble::new(
+        Endian::Little,
+        vec![EventAttr { attr: bytes_of(&attr(SampleType::IP), Endian::Little), ids: vec![] }],
+    );
+    let good = written(&preamble, &some_records(Endian::Little));
+    opened(&good).check_overlaps().unwrap();
+    for (word, offset, expected) in [(24, 100_u64, "attrs section"), (40, 110, "data section")] {
+        let mut bytes = good.clone();
+        bytes[word..word + 8].copy_from_slice(&offset.to_le_bytes());
+        let said = opened(&bytes).check_overlaps().unwrap_err().to_string();
+        assert!(said.contains(expected) && said.contains("overlaps the "), "{said}");
+    }
+}
+
+#[test]
+fn ids_that_events_share_cannot_be_read_more_often_than_the_file_is_long() {
+    let attr = bytes_of(&attr(SampleType::IP), Endian::Little);
+    let mut events = vec![EventAttr { attr: attr.clone(), ids: vec![1; 8192] }];
+    events.resize(1000, EventAttr { attr, ids: vec![] });
+    let mut bytes = written(&Preamble::new(Endian::Little, events), &[0]);
+    let mut file = opened(&bytes);
+    assert_eq!(file.events().unwrap().len(), 1000);
+    let (start, stride) = (file.header.words.attrs.offset, file.header.words.attr_size);
+    let at = |number: u64| usize::try_from(start + (number + 1) * stride).unwrap();
+    let first = bytes[at(0) - 16..at(0)].to_vec();
+    (1..1000).for_each(|number| bytes[at(number) - 16..at(number)].copy_from_slice(&first));
+    let said = opened(&bytes).events().unwrap_err().to_string();
+    assert!(
+        said.starts_with("the ids section at offset ") && said.ends_with("is longer than any such section"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_the_outputs_own_error() {
+    let preamble = Preamble::new(Endian::Little, Vec::new());
+    let mut room = [0; 8];
+    let error = preamble.write_before(&mut &mut room[..]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WriteZero);
+}
+
+#[test]
+fn a_feature_that_is_too_large_for_a_record_is_left_out_of_a_pipe_and_said() {
+    let mut preamble = Preamble::new(Endian::Little, Vec::new());
+    preamble.features.insert(Feature::CMDLINE, vec![1; 70_000]);
+    let mut left_out = Vec::new();
+    preamble.to_pipe(|feature| left_out.push(feature)).unwrap();
+    assert_eq!(left_out, [Feature::CMDLINE]);
+    preamble
+        .events
+        .push(EventAttr { attr: bytes_of(&attr(SampleType::IP), Endian::Little), ids: vec![1; 9000] });
+    assert!(matches!(preamble.to_pipe(|_| ()), Err(Error::RecordTooLarge { .. })));
+}

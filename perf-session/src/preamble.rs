@@ -1,0 +1,29 @@
+//! The session takes in what a recording says beside its records.
+
+use perf_format::codec::Decoder;
+use perf_format::{Attr, Error, EventAttr, Misc, Preamble};
+
+use crate::Session;
+
+impl Session {
+    /// Takes in which events there are, and what the features say.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] where an attr cannot be read, and what is wrong with the table of build-ids.
+    pub fn load_preamble(&mut self, preamble: &Preamble) -> Result<(), Error> {
+        for EventAttr { attr, ids } in &preamble.events {
+            let attr: Result<Attr, _> = Decoder::new(attr, 0, preamble.endian, Misc::default()).get();
+            let attr =
+                attr.map_err(|problem| Error::Structure { what: "attr", offset: 0, field: "size", problem })?;
+            self.evlist.add(attr, ids.iter().copied());
+        }
+        for (feature, data) in &preamble.features {
+            self.recording.feature(*feature, data, preamble.endian);
+        }
+        for entry in preamble.build_ids() {
+            let (misc, entry) = entry?;
+            self.add_build_id(misc, &entry);
+        }
+        Ok(())
+    }
+}
