@@ -134,9 +134,7 @@ fn a_recording_cut_at_any_record_passes_whole_and_cut_inside_one_says_where() {
 fn no_recording_has_a_record_that_seems_odd() {
     let twins = with_twins().map(|(name, stream)| (name, swapped(&stream)));
     for (name, stream) in pipe_recordings().into_iter().chain(twins) {
-        let mut source = &stream[..];
-        let head = perf_format::Head::read(&mut source).expect("a pipe's header");
-        let mut reader = perf_format::RecordReader::pipe(source, head);
+        let mut reader = perf_format::PipeStream::open(&stream[..]).expect("a pipe's header").records();
         let mut session = Session::new();
         let mut tools = common::HIT.tools(common::named(), common::EVENTS);
         Pipeline::new(&mut tools.as_tools())

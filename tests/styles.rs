@@ -11,7 +11,7 @@ use common::scenario::{Happening, scenario};
 use common::{HIT, Owned, id_of, ids_in, named, oracle, perftool, process, records, run, stderr};
 use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2};
 use perf_format::testing::{At, StreamBuilder, swapped};
-use perf_format::{BuildId, Endian, Head, RawRecord, RecordReader, RecordType};
+use perf_format::{BuildId, Endian, PipeStream, RawRecord, RecordType};
 use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
 use perf_session::dso::Dso;
@@ -92,10 +92,9 @@ impl Tool for Reader {
 }
 
 fn reader_of(stream: &[u8]) -> Reader {
-    let mut source = stream;
-    let head = Head::read(&mut source).expect("a header");
+    let records = PipeStream::open(stream).expect("a header").records();
     let mut reader = Reader::default();
-    let mut records = [RecordReader::pipe(source, head)];
+    let mut records = [records];
     let tools: &mut [&mut dyn Tool] = &mut [&mut reader];
     InOrder::new(tools).run(&mut records, &mut Session::new(), &mut Passed::default()).expect("whole");
     reader.sees.sort();

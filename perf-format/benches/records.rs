@@ -7,7 +7,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use perf_format::attr::SampleType;
 use perf_format::sample::Address;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
-use perf_format::{Attr, CpuMode, Endian, Head, RawRecord, RecordReader, RecordType, Sample, SampleFormat};
+use perf_format::{Attr, CpuMode, Endian, PipeStream, RawRecord, RecordType, Sample, SampleFormat};
 
 /// Samples in a stream: some megabytes, several reads.
 const SAMPLES: u64 = 100_000;
@@ -39,9 +39,7 @@ fn stream(attr: &Attr) -> Vec<u8> {
 
 /// Walks a stream, and the records of it.
 fn walk(stream: &[u8], mut each: impl FnMut(&RawRecord<'_>)) {
-    let mut source = stream;
-    let head = Head::read(&mut source).expect("it starts with a header");
-    let mut records = RecordReader::pipe(source, head);
+    let mut records = PipeStream::open(stream).expect("it starts with a header").records();
     while let Some(batch) = records.next_batch().expect("it is whole") {
         for record in batch {
             each(&record.expect("it is whole"));
@@ -115,9 +113,7 @@ fn pass_over_samples(bencher: Bencher<'_, '_>, with_chains: bool) {
             && places.addresses(record).is_some_and(|mut addresses| addresses.all(known))
     };
     bencher.counter(ItemsCount::new(SAMPLES)).bench(|| {
-        let mut source = &stream[..];
-        let head = Head::read(&mut source).expect("it starts with a header");
-        let mut records = RecordReader::pipe(source, head);
+        let mut records = PipeStream::open(&stream[..]).expect("it starts with a header").records();
         let mut samples = 0;
         while let Some(mut batch) = records.next_batch().expect("it is whole") {
             loop {

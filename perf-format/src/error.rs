@@ -36,6 +36,9 @@ pub enum Error {
         /// Its size.
         size: u32,
     },
+    /// The input is a file where a pipe's stream must be.
+    #[error("it is a file in perf's format, and no pipe's stream")]
+    NotPipe,
     /// The input ends inside its header.
     #[error("the input ends inside its header: {have} of {need} bytes")]
     HeaderTruncated {

@@ -1,29 +1,39 @@
 //! perf.data and perf's pipe format: bytes to records and back, in either byte order.
 //!
-//! The raw record ([`RawRecord`]: its very bytes, its offset, its byte order) is the currency; a typed
-//! [`Record`] is a view that one may ask it for. [`RecordReader`] cuts a stream into batches of raw records,
-//! [`SampleFormat`] knows how an event's samples are laid out, [`Attr`] is the event. Each record type is one
-//! file under `record/` that declares its layout once, for reading and for writing.
+//! [`PerfData::open`] tells a file from a pipe's stream by its first bytes. The raw record ([`RawRecord`]: its very
+//! bytes, its offset, its byte order) is the currency; a typed [`Record`] is a view that one may ask it for.
+//! [`RecordReader`] cuts a stream into batches of raw records, [`SampleFormat`] knows how an event's samples are laid
+//! out, [`Attr`] is the event, [`Preamble`] is what a recording says beside its records. Each record type is one file
+//! under `record/` that declares its layout once, for reading and for writing.
 //!
-//! This crate opens no files and prints nothing; what it reads from is given to it.
+//! This crate opens no files by name and prints nothing; what it reads from is given to it.
 //!
 //! ```
-//! use perf_format::{Head, Record, RecordReader, RecordType};
+//! use std::io::Read;
 //!
-//! # let mut stream: &[u8] = &perf_format::testing::StreamBuilder::new(perf_format::Endian::Little).finished_round().bytes();
-//! let head = Head::read(&mut stream)?;
-//! let mut reader = RecordReader::pipe(stream, head);
-//! while let Some(batch) = reader.next_batch()? {
-//!     for record in batch {
-//!         let record = record?;
-//!         if record.record_type() == RecordType::MMAP2 {
-//!             if let Record::Mmap2(map) = record.parse()? {
-//!                 println!("{:#x} {}", map.start, map.filename);
+//! use perf_format::{Error, PerfData, PerfFile, Record, RecordReader, RecordType};
+//!
+//! fn print_maps(mut reader: RecordReader<impl Read>) -> Result<(), Error> {
+//!     while let Some(batch) = reader.next_batch()? {
+//!         for record in batch {
+//!             let record = record?;
+//!             if record.record_type() == RecordType::MMAP2 {
+//!                 if let Record::Mmap2(map) = record.parse()? {
+//!                     println!("{:#x} {}", map.start, map.filename);
+//!                 }
 //!             }
 //!         }
 //!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), perf_format::Error>(())
+//!
+//! # let source = perf_format::testing::StreamBuilder::new(perf_format::Endian::Little).finished_round().bytes();
+//! # let source = std::io::Cursor::new(source);
+//! match PerfData::open(source)? {
+//!     PerfData::Pipe(stream) => print_maps(stream.records())?,
+//!     PerfData::File(source) => print_maps(PerfFile::open(source)?.records()?)?,
+//! }
+//! # Ok::<(), Error>(())
 //! ```
 #![cfg_attr(
     not(any(test, feature = "testing")),
@@ -42,6 +52,7 @@ pub mod header;
 pub mod jitdump;
 mod limits;
 mod misc;
+mod open;
 mod preamble;
 mod raw;
 mod read;
@@ -62,6 +73,7 @@ pub use error::{Error, SectionProblem};
 pub use feature::{Feature, build_id_table, event_names, push_build_id};
 pub use file::PerfFile;
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
+pub use open::{PerfData, PipeStream};
 pub use preamble::{DataPlacement, EventAttr, Preamble};
 pub use read::read_full;
 pub use reader::{Batch, RecordReader, Skipped};

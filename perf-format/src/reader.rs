@@ -49,7 +49,8 @@ impl Payload {
 }
 
 impl<R: Read> RecordReader<R> {
-    /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is behind us.
+    /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is behind us; what
+    /// [`PipeStream::records`](crate::PipeStream::records) does.
     pub fn pipe(source: R, head: Head) -> Self {
         let mut reader = Self::records(source, head.format.endian(), PIPE_HEADER_SIZE as u64);
         reader.header = Some(head.bytes);
@@ -66,6 +67,11 @@ impl<R: Read> RecordReader<R> {
     #[must_use]
     pub fn header(&self) -> Option<[u8; PIPE_HEADER_SIZE]> {
         self.header
+    }
+
+    /// Takes the pipe header away, for an output in which it has no place.
+    pub fn take_header(&mut self) -> Option<[u8; PIPE_HEADER_SIZE]> {
+        self.header.take()
     }
 
     /// The byte order of the records.

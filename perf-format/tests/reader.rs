@@ -7,7 +7,7 @@ use std::rc::Rc;
 use perf_format::record::Auxtrace;
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{
-    CpuMode, Endian, Error, Head, Misc, Record, RecordHeader, RecordReader, RecordType, Skipped,
+    CpuMode, Endian, Error, Misc, PipeStream, Record, RecordHeader, RecordReader, RecordType, Skipped,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -36,9 +36,8 @@ fn drained(source: impl Read) -> (Vec<Item>, Option<Error>) {
     (items, end)
 }
 
-fn drain(mut source: impl Read, see: &mut dyn FnMut(Item)) -> Result<(), Error> {
-    let head = Head::read(&mut source)?;
-    let mut reader = RecordReader::pipe(source, head);
+fn drain(source: impl Read, see: &mut dyn FnMut(Item)) -> Result<(), Error> {
+    let mut reader = PipeStream::open(source)?.records();
     while let Some(mut batch) = reader.next_batch()? {
         let start = batch.offset();
         let mut run = Vec::new();
@@ -225,9 +224,7 @@ fn an_error_stays_when_asked_again() {
     let small = [&good[..], &header(RecordType::COMM, 4, Endian::Little)].concat();
     let silent = [&good[..], &header(RecordType::AUXTRACE, 8, Endian::Little)].concat();
     for stream in [&small[..], &silent, &good[..good.len() - 1]] {
-        let mut source = stream;
-        let head = Head::read(&mut source).unwrap();
-        let mut reader = RecordReader::pipe(source, head);
+        let mut reader = PipeStream::open(stream).unwrap().records();
         let mut next_error = || loop {
             match reader.next_batch() {
                 Ok(batch) => {
@@ -288,8 +285,8 @@ fn what_one_read_brought_is_given_before_the_next_read() {
 fn records_behind_a_payload_in_the_buffer_come_without_a_read_and_an_unread_payload_is_passed_over() {
     let stream = StreamBuilder::new(Endian::Little).tracing_data(b"eightbyt").finished_round().bytes();
     for take_payload in [true, false] {
-        let head = Head::read(&mut &stream[..]).unwrap();
-        let mut reader = RecordReader::pipe(Once(Some(&stream[16..])), head);
+        let (rest, head) = PipeStream::open(&stream[..]).unwrap().into_parts();
+        let mut reader = RecordReader::pipe(Once(Some(rest)), head);
         assert_eq!((reader.header(), reader.endian()), (Some(head.bytes), Endian::Little));
         let mut batch = reader.next_batch().unwrap().unwrap();
         let record = batch.next().unwrap().unwrap();
@@ -326,9 +323,7 @@ fn offsets_by_question(
     skip: impl Fn(RecordType) -> bool,
     take: impl Fn(RecordType) -> bool,
 ) -> (Vec<u64>, Option<String>) {
-    let mut source = Pieces::new(stream, lens);
-    let head = Head::read(&mut source).unwrap();
-    let mut reader = RecordReader::pipe(source, head);
+    let mut reader = PipeStream::open(Pieces::new(stream, lens)).unwrap().records();
     let mut offsets = Vec::new();
     loop {
         let mut batch = match reader.next_batch() {

@@ -3,7 +3,7 @@
 use perf_format::attr::SampleType;
 use perf_format::codec::Array;
 use perf_format::testing::{At, StreamBuilder, attr, swapped};
-use perf_format::{CpuMode, Endian, Head, Misc, RawRecord, Record, RecordReader, RecordType};
+use perf_format::{CpuMode, Endian, Misc, PipeStream, RawRecord, Record, RecordType};
 use perf_format::{Sample, SampleFormat, SampleId};
 use proptest::prelude::*;
 
@@ -18,9 +18,7 @@ const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 
 /// The bytes of the stream's records, with their offsets, without their payloads.
 fn records(stream: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let mut source = stream;
-    let head = Head::read(&mut source).unwrap();
-    let mut reader = RecordReader::pipe(source, head);
+    let mut reader = PipeStream::open(stream).unwrap().records();
     let mut records = Vec::new();
     while let Some(batch) = reader.next_batch().unwrap() {
         records.extend(batch.map(Result::unwrap).map(|record| (record.offset, record.bytes.to_vec())));

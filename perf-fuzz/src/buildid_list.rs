@@ -3,8 +3,8 @@
 use std::io::{Cursor, Read};
 
 use perf_buildid_list::{Collected, Question, from_files, from_pipe, json, print};
+use perf_format::PipeStream;
 use perf_format::header::Format;
-use perf_format::{Head, RecordReader};
 
 use crate::Pieces;
 
@@ -37,9 +37,8 @@ pub fn buildid_list(data: &[u8]) {
     }
 }
 
-fn of_pipe(mut source: impl Read, question: Question) -> Collected {
-    let head = Head::read(&mut source).expect("it starts as a pipe does");
-    from_pipe(RecordReader::pipe(source, head), question)
+fn of_pipe(source: impl Read, question: Question) -> Collected {
+    from_pipe(PipeStream::open(source).expect("it starts as a pipe does").records(), question)
 }
 
 fn said(collected: &Collected) -> Option<String> {

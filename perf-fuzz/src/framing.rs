@@ -2,18 +2,19 @@
 
 use std::io::Read;
 
-use perf_format::header::{Format, PIPE_HEADER_SIZE};
-use perf_format::{Endian, Error, Head, RecordReader};
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_format::{Endian, Error, PerfData, RecordReader};
 
 use crate::laws::offset_of;
 use crate::{Pieces, cut};
 
 /// A pipe's stream; other bytes are records at once, in the order that the first one's lowest bit tells.
 pub fn framing(data: &[u8]) {
-    let mut rest = data;
-    match Head::read(&mut rest) {
-        Ok(head @ Head { format: Format::Pipe(endian), .. }) => {
-            assert_eq!(RecordReader::pipe(rest, head).header(), Some(head.bytes));
+    match PerfData::open(data) {
+        Ok(PerfData::Pipe(stream)) => {
+            let (header, rest) = data.split_at(PIPE_HEADER_SIZE);
+            let endian = stream.endian();
+            assert_eq!(stream.records().header().as_ref().map(|header| &header[..]), Some(header));
             any_split(rest, endian, PIPE_HEADER_SIZE as u64);
         }
         _ => {

@@ -3,17 +3,21 @@
 use std::io::Cursor;
 
 use perf_format::header::Format;
-use perf_format::{FileHeader, Head, PerfFile};
+use perf_format::{FileHeader, PerfData, PerfFile};
 
 use crate::Pieces;
 use crate::laws::said;
 
 /// The first bytes are read alike in any pieces; a file's header that was read is written as one that reads alike.
 pub fn header(data: &[u8]) {
-    let head = Head::read(&mut &data[..]);
-    assert_eq!(said(&Head::read(&mut Pieces::of(data))), said(&head), "in pieces");
+    let open = PerfData::open(data);
+    assert_eq!(said(&PerfData::open(Pieces::of(data))), said(&open), "in pieces");
     let format = Format::detect(data).ok();
-    assert_eq!(head.ok().map(|head| head.format), format, "sixteen bytes are enough");
+    match open {
+        Ok(PerfData::Pipe(stream)) => assert_eq!(format, Some(Format::Pipe(stream.endian()))),
+        Ok(PerfData::File(_)) => assert!(matches!(format, Some(Format::File(_)))),
+        Err(_) => assert_eq!(format, None, "sixteen bytes are enough"),
+    }
     let parsed = FileHeader::parse(data);
     if let Ok(header) = &parsed {
         assert_eq!(format, Some(Format::File(header.endian)));

@@ -8,7 +8,7 @@ use arbitrary::Unstructured;
 use bstr::{BString, ByteSlice as _};
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{BuildIdRecord, Mmap2};
-use perf_format::{Endian, Head, PerfFile, RawRecord, RecordReader, RecordType};
+use perf_format::{Endian, PerfFile, PipeStream, RawRecord, RecordType};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{Ended, Jit, Plan, Run};
 use perf_session::{Error, Repipe};
@@ -89,12 +89,12 @@ impl Made {
     }
 }
 
-fn to_a_pipe(made: &Made, dir: &Path, mut source: impl Read) -> (Ran, Memory) {
+fn to_a_pipe(made: &Made, dir: &Path, source: impl Read) -> (Ran, Memory) {
     let images = Memory::default();
     let mut run = made.run(dir, &images);
     let mut out = Vec::new();
-    let head = Head::read(&mut source).expect("a pipe's header");
-    let error = run.pipe_to_pipe(&mut RecordReader::pipe(source, head), Repipe::To(&mut out)).err();
+    let mut records = PipeStream::open(source).expect("a pipe's header").records();
+    let error = run.pipe_to_pipe(&mut records, Repipe::To(&mut out)).err();
     (Ran { out, ended: run.ended(), error }, images)
 }
 
@@ -103,10 +103,7 @@ fn to_a_file(made: &Made, dir: &Path) {
     let images = Memory::default();
     let mut run = made.run(dir, &images);
     let mut out = Cursor::new(Vec::new());
-    let mut source = &made.stream[..];
-    let head = Head::read(&mut source).expect("a pipe's header");
-    let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
-    let mut records = RecordReader::records(source, endian, offset);
+    let mut records = PipeStream::open(&made.stream[..]).expect("a pipe's header").records();
     let ended = run.pipe_to_file(&mut records, &mut out).err();
     ended_well(made, ended.as_ref());
     let Ended { framed, passed, .. } = run.ended();
@@ -137,7 +134,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The output without maps and ids of images is the input without maps of memory; and what is told is in the images.
 fn only_names_are_added(made: &Made, ran: &Ran, images: &Memory) {
-    let endian = RecordReader::pipe(&[][..], Head::read(&mut &made.stream[..]).expect("a header")).endian();
+    let endian = PipeStream::open(&made.stream[..]).expect("a header").endian();
     let (input, out) = (records(&made.stream), records(&ran.out));
     let (input, out) = (cut(input, endian), cut(out, endian));
     assert!(out.is_whole(), "whole records are written");

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Cursor, Read, Seek, Write};
 
 use perf_format::header::{Format, PIPE_HEADER_SIZE};
-use perf_format::{Endian, Feature, Head, PerfFile, Preamble, RecordReader, RecordType};
+use perf_format::{Endian, Feature, PerfFile, PipeStream, Preamble, RecordType};
 use perf_inject::{Ended, Plan, Run};
 use perf_session::{Error, Repipe};
 
@@ -45,9 +45,11 @@ pub(crate) fn said<T, E: Display>(result: &Result<T, E>) -> Option<String> {
 pub fn offset_of(error: &perf_format::Error) -> Option<u64> {
     use perf_format::Error as E;
     match error {
-        E::NotPerfData { .. } | E::NotJitDump { .. } | E::HeaderTruncated { .. } | E::HeaderSize { .. } => {
-            Some(0)
-        }
+        E::NotPerfData { .. }
+        | E::NotPipe
+        | E::NotJitDump { .. }
+        | E::HeaderTruncated { .. }
+        | E::HeaderSize { .. } => Some(0),
         E::Section { offset, .. }
         | E::RecordTooSmall { offset, .. }
         | E::JitRecordSize { offset, .. }
@@ -91,22 +93,14 @@ fn ran(plan: Plan, run: impl FnOnce(&mut Run, &mut Sink) -> Result<(), Error>) -
 
 /// From a pipe to a pipe.
 #[must_use]
-pub fn pipe_to_pipe(plan: Plan, mut source: impl Read) -> Ran {
-    ran(plan, |run, out| {
-        let head = Head::read(&mut source)?;
-        run.pipe_to_pipe(&mut RecordReader::pipe(source, head), Repipe::To(out))
-    })
+pub fn pipe_to_pipe(plan: Plan, source: impl Read) -> Ran {
+    ran(plan, |run, out| run.pipe_to_pipe(&mut PipeStream::open(source)?.records(), Repipe::To(out)))
 }
 
 /// From a pipe to a file.
 #[must_use]
-pub fn pipe_to_file(plan: Plan, mut source: impl Read) -> Ran {
-    ran(plan, |run, out| {
-        let head = Head::read(&mut source)?;
-        // A pipe's header has no place among a file's records: the reader must not know of it.
-        let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
-        run.pipe_to_file(&mut RecordReader::records(source, endian, offset), out)
-    })
+pub fn pipe_to_file(plan: Plan, source: impl Read) -> Ran {
+    ran(plan, |run, out| run.pipe_to_file(&mut PipeStream::open(source)?.records(), out))
 }
 
 /// From a file to a pipe.

@@ -7,7 +7,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use perf_format::attr::SampleType;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
-use perf_format::{Attr, BuildId, CpuMode, Endian, Head, RecordReader};
+use perf_format::{Attr, BuildId, CpuMode, Endian, PipeStream};
 use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
 use perf_session::dso::Dso;
@@ -68,10 +68,8 @@ fn address(map: u64) -> u64 {
 
 /// Lets the stream pass with these tools.
 fn pass(stream: &[u8], tools: &mut [&mut dyn Tool]) -> Passed {
-    let mut source = stream;
-    let head = Head::read(&mut source).expect("it starts with a header");
+    let mut records = PipeStream::open(stream).expect("it starts with a header").records();
     let mut passed = Passed::default();
-    let mut records = RecordReader::pipe(source, head);
     Pipeline::new(tools)
         .run(&mut records, &mut Session::new(), Repipe::To(&mut io::sink()), &mut passed)
         .expect("it is whole");

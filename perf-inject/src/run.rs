@@ -143,6 +143,8 @@ impl Run {
         records: &mut RecordReader<R>,
         out: &mut W,
     ) -> Result<(), Error> {
+        // A file has a header of its own.
+        records.take_header();
         let mut preamble = self.load(Preamble::read_from_pipe(records)?)?;
         let before = preamble.write_before(out).map_err(unwritten(0))?;
         let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut preamble));

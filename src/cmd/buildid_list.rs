@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use perf_buildid_list::{Collected, Question, Sort, check, from_files, from_pipe, json, print};
-use perf_format::{Format, Head, RecordReader};
+use perf_format::PerfData;
 use perf_session::build_id::{Chain, KernelSource, Trust, build_id_of, kernel_maps};
 
 use super::Talk;
@@ -99,7 +99,7 @@ impl Args {
         self.list(input)
     }
 
-    fn list(&self, mut input: Input) -> anyhow::Result<()> {
+    fn list(&self, input: Input) -> anyhow::Result<()> {
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
         let counts = self.json || self.sort == Some(Key::Hits);
@@ -109,10 +109,9 @@ impl Args {
             _ if counts => Question::Everything,
             _ => Question::Table,
         };
-        let head = Head::read(&mut input).with_context(unreadable)?;
-        let Collected { mut list, damage } = match head.format {
-            Format::Pipe(_) => from_pipe(RecordReader::pipe(input, head), question),
-            Format::File(_) => {
+        let Collected { mut list, damage } = match PerfData::open(input).with_context(unreadable)? {
+            PerfData::Pipe(stream) => from_pipe(stream.records(), question),
+            PerfData::File(input) => {
                 let (first, others) = input.into_files().with_context(unreadable)?;
                 from_files(first, others, question).with_context(unreadable)?
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Format, Head, PerfFile, RecordReader};
+use perf_format::{Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{IdsTo, Jit, Plan, Run, Which};
 use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
@@ -190,7 +190,7 @@ impl FromStr for Places {
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.talk);
-        let mut input = Input::open(&self.input, self.force)?;
+        let input = Input::open(&self.input, self.force)?;
         // From here on there may be something to clear away.
         let stop = interrupt::noted().context("cannot watch for interrupts")?;
         let watch = Watch { quiet: self.talk.quiet, stop };
@@ -210,8 +210,9 @@ impl Args {
             );
         }
         let name = input.to_string();
-        let head = Head::read(&mut input).with_context(|| format!("cannot read {name}"))?;
-        let live = input.is_live();
+        let (live, is_directory) = (input.is_live(), input.is_directory());
+        let trust = input.trust(self.allow_changed);
+        let data = PerfData::open(input).with_context(|| format!("cannot read {name}"))?;
         let plan = Plan {
             build_ids: self.which(),
             drop_unused_maps: self.drops_unused_maps(),
@@ -221,25 +222,25 @@ impl Args {
             recover: self.recover,
             jit: self.jit.is_some() || self.perf_map,
         };
-        let sources = Chain::of_recording(self.places(input.trust(self.allow_changed))?);
+        let sources = Chain::of_recording(self.places(trust)?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         if plan.jit {
             run = run.with_jit(self.jit(&output)?);
         }
-        let done = match head.format {
-            Format::Pipe(_) => pipe(&mut run, input, head, &mut output, watch, self.recover),
-            Format::File(_) if self.recover && input.is_directory() => {
+        let done = match data {
+            PerfData::Pipe(stream) => pipe(&mut run, stream, &mut output, watch, self.recover),
+            PerfData::File(_) if self.recover && is_directory => {
                 bail!("cannot recover the recording in {name}: --recover is for single files")
             }
-            Format::File(_) if plan.jit && input.is_directory() => {
+            PerfData::File(_) if plan.jit && is_directory => {
                 bail!(
                     "cannot name jitted code in the recording in {name}: --jit and --perf-map are for single files"
                 )
             }
-            Format::File(_) if self.decompress && input.is_directory() => {
+            PerfData::File(_) if self.decompress && is_directory => {
                 bail!("cannot write the recording in {name} plain: --decompress is for single files")
             }
-            Format::File(_) => file(&mut run, input, &mut output, &watch),
+            PerfData::File(input) => file(&mut run, input, &mut output, &watch),
         };
         let ended = run.ended();
         report::odd(&ended.session.anomalies);
@@ -347,12 +348,12 @@ impl Args {
 
 fn pipe(
     run: &mut Run,
-    input: Input,
-    head: Head,
+    stream: PipeStream<Input>,
     output: &mut Output,
     mut watch: Watch,
     recover: bool,
 ) -> anyhow::Result<()> {
+    let (input, head) = stream.into_parts();
     if input.is_live() {
         // It is read to its end, come what may; a file need not be.
         watch.stop = Arc::default();
@@ -380,13 +381,10 @@ fn pipe(
 }
 
 fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> anyhow::Result<()> {
+    let mut records = RecordReader::pipe(input, head);
     match output {
-        Output::Stream(out) => run.pipe_to_pipe(&mut RecordReader::pipe(input, head), Repipe::To(out))?,
-        Output::Replacement(out) => {
-            // The pipe's own header has no place in a file.
-            let mut records = RecordReader::records(input, head.format.endian(), PIPE_HEADER_SIZE as u64);
-            run.pipe_to_file(&mut records, &mut out.file)?;
-        }
+        Output::Stream(out) => run.pipe_to_pipe(&mut records, Repipe::To(out))?,
+        Output::Replacement(out) => run.pipe_to_file(&mut records, &mut out.file)?,
         // A directory whose data is in pipe format is none that perf writes.
         Output::Directory(..) => bail!("the recording in the directory is in pipe format"),
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use perf_format::record::Record;
-use perf_format::{BuildId, Head, RawRecord, RecordReader, RecordType};
+use perf_format::{BuildId, PipeStream, RawRecord, RecordType};
 use perf_inject::{IdsTo, Plan, Which};
 use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
@@ -140,9 +140,8 @@ pub struct Ran {
 pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
     let mut out = Vec::new();
     let mut passed = Passed::default();
-    let mut source = source;
-    let result = Head::read(&mut source).map_err(Error::from).and_then(|head| {
-        let mut records = RecordReader::pipe(source, head);
+    let result = PipeStream::open(source).map_err(Error::from).and_then(|stream| {
+        let mut records = stream.records();
         Pipeline::new(tools).run(&mut records, &mut Session::new(), Repipe::To(&mut out), &mut passed)
     });
     Ran { out, error: result.err().map(|error| format!("{error}")), passed }
@@ -163,9 +162,7 @@ pub struct Owned {
 
 /// Cuts a whole stream into its header and records.
 pub fn records(stream: &[u8]) -> Vec<Owned> {
-    let mut source = stream;
-    let head = Head::read(&mut source).expect("a pipe's header");
-    let mut reader = RecordReader::pipe(source, head);
+    let mut reader = PipeStream::open(stream).expect("a pipe's header").records();
     let mut records = Vec::new();
     while let Some(batch) = reader.next_batch().expect("whole records") {
         for record in batch {

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::header::{Format, pipe_header};
+use crate::header::pipe_header;
 use crate::record::{HeaderFeature, RawRecord, Record, RecordType};
 use crate::sample::{Sample, SampleFormat, SampleId};
-use crate::{Endian, Feature, Head, RecordReader};
+use crate::{Endian, Feature, PipeStream};
 
 /// The twin of a pipe's stream. Records that cannot be read keep their bytes behind a swapped header; of the
 /// features only the texts are swapped; payloads, which say their order themselves, stay as they are.
@@ -14,10 +14,8 @@ use crate::{Endian, Feature, Head, RecordReader};
 /// Where the stream is not whole: this is for tests.
 #[must_use]
 pub fn swapped(stream: &[u8]) -> Vec<u8> {
-    let mut source = stream;
-    let head = Head::read(&mut source).expect("a pipe's stream");
-    let Format::Pipe(endian) = head.format else { panic!("a file, not a pipe's stream") };
-    let mut reader = RecordReader::pipe(source, head);
+    let mut reader = PipeStream::open(stream).expect("a pipe's stream").records();
+    let endian = reader.endian();
     let mut out = pipe_header(endian.other()).to_vec();
     let mut formats = Formats::default();
     while let Some(batch) = reader.next_batch().expect("whole records") {

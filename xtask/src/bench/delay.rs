@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Endian, Head, Misc, RecordHeader, RecordReader, RecordType};
+use perf_format::{Endian, Misc, PipeStream, RecordHeader, RecordType};
 
 use super::grow::records;
 use super::programs::{Program, spawn};
@@ -154,10 +154,9 @@ fn write(
 }
 
 /// Reads to the end; the number of each of our records, and when it was read.
-fn read(mut pipe: ChildStdout) -> anyhow::Result<Vec<(usize, Instant)>> {
+fn read(pipe: ChildStdout) -> anyhow::Result<Vec<(usize, Instant)>> {
     let mut left = Vec::new();
-    let head = Head::read(&mut pipe)?;
-    let mut records = RecordReader::pipe(pipe, head);
+    let mut records = PipeStream::open(pipe)?.records();
     while let Some(batch) = records.next_batch()? {
         let now = Instant::now();
         for record in batch {
@@ -182,8 +181,7 @@ fn stamp(number: usize) -> anyhow::Result<[u8; 16]> {
 
 /// Cuts a stream between records into pieces of at least so many bytes; what is not whole at its end is left out.
 fn cut(stream: &[u8], at_least: usize) -> anyhow::Result<Vec<&[u8]>> {
-    let head = Head::read(&mut &*stream)?;
-    ensure!(head.format.endian() == Endian::NATIVE, "it was recorded on another machine");
+    ensure!(PipeStream::open(stream)?.endian() == Endian::NATIVE, "it was recorded on another machine");
     let mut pieces = Vec::new();
     let (mut start, mut end) = (0, PIPE_HEADER_SIZE);
     for record in records(&stream[end..], end as u64, Endian::NATIVE).map_while(Result::ok) {

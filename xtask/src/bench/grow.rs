@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use perf_format::attr::SampleType;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::HeaderAttr;
-use perf_format::{Endian, Head, RawRecord, RecordType, SampleFormat};
+use perf_format::{Endian, PipeStream, RawRecord, RecordType, SampleFormat};
 
 /// Between the last record and its first repetition, in ns.
 const PAUSE: u64 = 1_000_000;
@@ -38,7 +38,7 @@ struct Story {
 
 impl Story {
     fn read(mut stream: &[u8]) -> anyhow::Result<Self> {
-        let endian = Head::read(&mut stream)?.format.endian();
+        let endian = PipeStream::open(&mut stream)?.endian();
         let mut story = Self { records: Vec::new(), endian, times: Vec::new(), span: 0 };
         let (mut format, mut first, mut last) = (None, u64::MAX, 0);
         for record in records(stream, PIPE_HEADER_SIZE as u64, endian) {
