@@ -29,7 +29,7 @@ pub struct Plan {
 /// The tools of a plan; those that are not asked for are not there, and cost nothing.
 #[derive(Debug)]
 pub struct Tools {
-    /// Names functions of jitted code.
+    /// Names jitted code.
     pub jit: Option<Jit>,
     /// Injects build-ids that go by the names of DSOs.
     pub ids_by_name: Option<IdsByName>,

@@ -23,6 +23,6 @@ pub struct JitSummary {
     pub samples: u64,
     /// Of those, in files that have names.
     pub named_before: u64,
-    /// The same, and those in functions that were told.
+    /// The same, and those in functions that were announced.
     pub named_after: u64,
 }

@@ -2,17 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
+use perf_format::{Endian, Error};
 
-use super::code::{Code, Function, Name};
+use super::find::{Finder, NoNames};
+use super::{Body, Source};
+use crate::jit::timeline::{Function, Name, SourceId, Timeline};
 use crate::limits::{NO_CODE_AT_MOST, PERF_MAP_AT_MOST};
 
 /// A perf map that is being read.
 #[derive(Debug)]
-pub(super) struct PerfMap {
-    pub(super) path: PathBuf,
+pub(crate) struct PerfMap {
+    path: PathBuf,
     file: File,
     /// A line that is not whole yet.
     rest: Vec<u8>,
@@ -22,12 +25,30 @@ pub(super) struct PerfMap {
 }
 
 impl PerfMap {
-    pub(super) fn new(file: File, path: PathBuf) -> Self {
-        Self { path, file, rest: Vec::new(), read: 0, lines: 0 }
+    /// Opens the perf map of a process.
+    ///
+    /// # Errors
+    /// Where it is not found, or not to be trusted.
+    pub(crate) fn open(pid: i32, finder: &Finder) -> Result<Self, NoNames> {
+        let (file, path) = finder.perf_map(pid.cast_unsigned())?;
+        Ok(Self { path, file, rest: Vec::new(), read: 0, lines: 0 })
+    }
+}
+
+impl Source for PerfMap {
+    fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Reads on to what is the end now.
-    pub(super) fn read_on(&mut self, source: usize, code: &mut Code) -> io::Result<()> {
+    fn machine(&self) -> Option<u16> {
+        None
+    }
+
+    fn endian(&self) -> Endian {
+        Endian::NATIVE
+    }
+
+    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline) -> io::Result<()> {
         let read = (&self.file).take(PERF_MAP_AT_MOST - self.read).read_to_end(&mut self.rest)?;
         self.read += read as u64;
         let whole = self.rest.rfind_byte(b'\n').map_or(0, |end| end + 1);
@@ -36,20 +57,33 @@ impl PerfMap {
             if let Some((address, size, name)) = parse(line) {
                 let function = Function {
                     name: Name::Is(name),
-                    source,
+                    source: id,
                     index: self.lines,
                     address,
                     size: size.min(NO_CODE_AT_MOST),
                     code: None,
                     lines: None,
                     unwinding: None,
-                    kept: None,
                 };
-                code.load(function, 0);
+                timeline.load(function, 0);
             }
         }
         self.rest.drain(..whole);
         Ok(())
+    }
+
+    fn damage(&self) -> Option<String> {
+        None
+    }
+
+    fn body(&mut self, function: &Function) -> Result<Body, Error> {
+        let mut body = Body::default();
+        if let Name::Is(name) = &function.name {
+            body.name.clone_from(name);
+        }
+        // Nobody kept its code.
+        body.code = vec![0; usize::try_from(function.size).unwrap_or(0)];
+        Ok(body)
     }
 }
 

@@ -83,32 +83,32 @@ pub enum NoNames {
 
 impl NoNames {
     /// Whether it has not even a header: a runtime may still have that in a buffer.
-    pub(super) fn is_yet_to_begin(&self) -> bool {
+    pub(crate) fn is_yet_to_begin(&self) -> bool {
         matches!(self, Self::Damaged { source: perf_format::Error::HeaderTruncated { .. }, .. })
     }
 
     /// Whether there is no such file.
-    pub(super) fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
 /// The map that a process made of its dump, so that its profiler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     /// The process.
-    pub(super) pid: i32,
+    pub(crate) pid: i32,
     /// Its pid in its innermost namespace.
-    pub(super) inner: u32,
-    pub(super) name: BString,
-    pub(super) file: MapFile,
+    pub(crate) inner: u32,
+    pub(crate) name: BString,
+    pub(crate) file: MapFile,
     /// When, in ns.
-    pub(super) time: Option<u64>,
+    pub(crate) time: Option<u64>,
 }
 
 impl Marker {
     /// The dump that a map is of, if it is of one.
-    pub(super) fn of(map: &Mmap2<'_>, time: Option<u64>) -> Option<Self> {
+    pub(crate) fn of(map: &Mmap2<'_>, time: Option<u64>) -> Option<Self> {
         let inner = pid_of_marker(map.filename)?;
         let (pid, name) = (map.pid.cast_signed(), map.filename.to_owned());
         Some(Self { pid, inner, name, file: map.file, time })
@@ -124,7 +124,7 @@ fn pid_of_marker(name: &BStr) -> Option<u32> {
 
 impl Finder {
     /// Opens the dump that a process mapped, where one of the places that it may be in now has it.
-    pub(super) fn dump(&self, marker: &Marker) -> Result<(File, PathBuf), NoNames> {
+    pub(crate) fn dump(&self, marker: &Marker) -> Result<(File, PathBuf), NoNames> {
         let inode = match marker.file {
             MapFile::Inode(inode) if inode.ino != 0 => Some(inode),
             MapFile::Inode(_) | MapFile::BuildId(_) => None,
@@ -143,7 +143,7 @@ impl Finder {
     }
 
     /// Opens the text file in which a process that runs, or ran, leaves the names of its code.
-    pub(super) fn perf_map(&self, pid: u32) -> Result<(File, PathBuf), NoNames> {
+    pub(crate) fn perf_map(&self, pid: u32) -> Result<(File, PathBuf), NoNames> {
         let name = PathBuf::from(format!("/tmp/perf-{pid}.map"));
         let root = Path::new("/proc").join(pid.to_string()).join("root/tmp");
         let inner = inner_pid(pid).unwrap_or(pid);

@@ -1,0 +1,313 @@
+//! Which function a reader of the output is told of, and when: what a record's addresses resolve to is announced by an
+//! MMAP2 record in front of it, unless readers know it already.
+
+use bstr::ByteSlice as _;
+use hashbrown::HashMap;
+use perf_format::attr::SampleType;
+use perf_format::record::{CallchainDeferred, Inode, MapFile, Mmap2};
+use perf_format::sample::{Tid, frames};
+use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
+use perf_session::dso::{Dso, DsoKind};
+use perf_session::machine::HOST;
+use perf_session::{AddressSpace, Error, Injection, RecordSet, Session};
+
+use super::images::output::ImageOutput;
+use super::images::{Placed, Placement, Tables};
+use super::options::JitOptions;
+use super::process::{JitProcess, JitProcesses, Resolved};
+use super::timeline::{LiveRange, Timeline};
+use crate::announce::{Announcement, Announcer};
+use crate::watermark::ReorderWatermark;
+
+mod early;
+mod ledger;
+
+use early::Early;
+use ledger::{Ledger, Naming, SampleCounts};
+
+/// How the names of memory begin that is a file's, but no file that anybody finds.
+const MEMFD: &[u8] = b"/memfd:";
+
+/// Whether what is mapped is memory that jitted code may be in.
+pub(super) fn is_anonymous(dso: &Dso) -> bool {
+    dso.kind == DsoKind::Anonymous || dso.name.starts_with(MEMFD)
+}
+
+/// Announces functions.
+#[derive(Debug)]
+pub(super) struct FunctionAnnouncer {
+    /// Which sources may still be found.
+    dumps: bool,
+    perf_maps: bool,
+    /// Whether each function has an image of its own.
+    per_function: bool,
+    watermark: ReorderWatermark,
+    early: Early,
+    ledgers: HashMap<i32, Ledger>,
+    addresses: Vec<u64>,
+}
+
+/// What the addresses of one record have in common.
+struct Lookup<'a, 'r> {
+    pid: i32,
+    time: Option<u64>,
+    record: &'a RawRecord<'r>,
+    format: &'a SampleFormat,
+    session: &'a Session,
+}
+
+/// What announcing changes: processes, their images, and the output.
+pub(super) struct AnnounceContext<'s, 'i> {
+    pub(super) processes: &'s mut JitProcesses,
+    pub(super) images: &'s mut ImageOutput,
+    pub(super) inject: &'s mut Injection<'i>,
+}
+
+impl FunctionAnnouncer {
+    /// All records that the announcer is shown.
+    pub(super) const WANTS: RecordSet =
+        ReorderWatermark::WANTS.union(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED]));
+
+    pub(super) fn new(options: &JitOptions) -> Self {
+        let &JitOptions { dumps, perf_maps, per_function, .. } = options;
+        Self {
+            dumps,
+            perf_maps,
+            per_function,
+            watermark: ReorderWatermark::default(),
+            early: Early::default(),
+            ledgers: HashMap::new(),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Notes the time of a record, when all that is put in front of it has been.
+    pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
+        self.watermark.pass(record, session);
+    }
+
+    /// A round ends.
+    pub(super) fn finish_round(&mut self) {
+        self.early.finish_round();
+    }
+
+    /// What became of the samples of a process.
+    pub(super) fn samples(&self, pid: i32) -> SampleCounts {
+        self.ledgers.get(&pid).map_or_else(SampleCounts::default, |ledger| ledger.samples)
+    }
+
+    /// How many functions of a process were described only after samples that hit them had passed, of those that were
+    /// noted and not announced since.
+    pub(super) fn take_late(&mut self, pid: i32, timeline: &Timeline) -> usize {
+        self.ledgers.get_mut(&pid).map_or(0, |ledger| ledger.take_late(timeline))
+    }
+
+    /// Announces what samples looked up that came before the mapping of their process's dump, which `record` is.
+    pub(super) fn announce_early(
+        &mut self,
+        pid: i32,
+        record: &RawRecord<'_>,
+        session: &Session,
+        context: &mut AnnounceContext<'_, '_>,
+    ) -> Result<(), Error> {
+        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
+        for (addr, lookups) in self.early.take(pid) {
+            for (time, own) in [(lookups.first, lookups.own), (lookups.last, 0)] {
+                let time = Some(time).filter(|time| *time != 0);
+                let lookup = Lookup { pid, time, record, format: &format, session };
+                let naming = self.hit(addr, true, &lookup, context)?;
+                self.count(pid, naming, own, context.processes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces what the user's addresses hit of a sample, or of the part of its chain that comes later.
+    pub(super) fn hits(
+        &mut self,
+        record: &RawRecord<'_>,
+        session: &Session,
+        context: &mut AnnounceContext<'_, '_>,
+    ) -> Result<(), Error> {
+        let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
+        let is_sample = record.record_type() == RecordType::SAMPLE;
+        let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
+        let Some(Tid { pid, .. }) = tid else { return Ok(()) };
+        let time = session.evlist.time(record);
+        let lookup = Lookup { pid: pid.cast_signed(), time, record, format: &format, session };
+        let mut addresses = std::mem::take(&mut self.addresses);
+        addresses.clear();
+        let done = self.each_hit(&lookup, &mut addresses, is_sample, context);
+        self.addresses = addresses;
+        done
+    }
+
+    fn each_hit(
+        &mut self,
+        lookup: &Lookup<'_, '_>,
+        addresses: &mut Vec<u64>,
+        is_sample: bool,
+        context: &mut AnnounceContext<'_, '_>,
+    ) -> Result<(), Error> {
+        let Lookup { pid, record, format, .. } = *lookup;
+        let mode = record.misc().cpumode();
+        let own = format.ip(record).filter(|_| is_sample && mode == CpuMode::User);
+        let chain = match is_sample {
+            true => format.callchain(record)?,
+            false => Some(record.parse_as::<CallchainDeferred<'_>>()?.ips),
+        };
+        let mode = if is_sample { mode } else { CpuMode::User };
+        let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
+        addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
+        if self.dumps && !context.processes.get(pid).is_some_and(|process| process.sources.is_marked()) {
+            let at = lookup.time.unwrap_or(0);
+            addresses.iter().for_each(|addr| self.early.note(pid, *addr, at, false));
+            own.into_iter().for_each(|addr| self.early.note(pid, addr, at, true));
+        }
+        if !context.processes.may_have_code(pid) && !self.perf_maps {
+            return Ok(());
+        }
+        if let Some(own) = own {
+            let naming = self.hit(own, true, lookup, context)?;
+            self.count(pid, naming, 1, context.processes);
+        }
+        for addr in &*addresses {
+            self.hit(*addr, true, lookup, context)?;
+        }
+        if is_sample && format.sample_type.contains(SampleType::STACK_USER) {
+            // The callers are somewhere in it; a reader that unwinds it will need their names.
+            let sample = Sample::parse(format, record)?;
+            let stack = sample.stack_user.map_or(&[][..], |stack| stack.bytes);
+            for word in stack.chunks_exact(8).filter_map(|word| word.first_chunk()) {
+                self.hit(record.endian.u64(*word), false, lookup, context)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces what stands at an address, if readers do not know. Of what is only perhaps one (`is_address`) nothing
+    /// new is looked for.
+    fn hit(
+        &mut self,
+        addr: u64,
+        is_address: bool,
+        lookup: &Lookup<'_, '_>,
+        context: &mut AnnounceContext<'_, '_>,
+    ) -> Result<Naming, Error> {
+        let Lookup { pid, time, session, .. } = *lookup;
+        let at = time.unwrap_or(u64::MAX - 1);
+        let mut found = context.processes.resolve(pid, addr, at);
+        if let Some(before) = found.and_then(|found| self.announced_in_file(pid, found)) {
+            return Ok(Naming { before, after: true });
+        }
+        if found.is_none() && !is_address {
+            return Ok(Naming::default());
+        }
+        let map = session.map_at(HOST, AddressSpace::Process(pid), addr, time);
+        let in_file = map.and_then(|map| session.dso(map.dso)).is_some_and(|dso| !is_anonymous(dso));
+        let naming = Naming { before: in_file, after: in_file };
+        if found.is_none() && !in_file {
+            if self.perf_maps {
+                context.processes.seek_perf_map(pid);
+            }
+            if context.processes.get(pid).is_none() {
+                return Ok(naming);
+            }
+            context.processes.read_on(pid, session, true)?;
+            found = context.processes.resolve(pid, addr, at);
+            if found.is_none() {
+                self.ledgers.entry(pid).or_default().miss(addr, at);
+            }
+        }
+        let Some(found) = found else { return Ok(naming) };
+        let mapped = map.map_or(0, |map| map.since);
+        // Of a file and a function the later one stands there: a function of before was announced to whoever wrote the map.
+        if in_file && context.processes.live_range(found).is_none_or(|range| range.since <= mapped) {
+            return Ok(naming);
+        }
+        let after = self.announce(found, mapped, lookup, context)?;
+        self.ledgers.entry(found.owner).or_default().note_file(found.range, in_file);
+        Ok(Naming { before: in_file, after: in_file || after })
+    }
+
+    /// Announces a function, in memory that was mapped at a time in ns, as of the time at which it was made, as far as
+    /// readers still take that. Tells whether it could be placed in an image.
+    fn announce(
+        &mut self,
+        found: Resolved,
+        mapped: u64,
+        lookup: &Lookup<'_, '_>,
+        context: &mut AnnounceContext<'_, '_>,
+    ) -> Result<bool, Error> {
+        let Lookup { pid, time, record, format, session } = *lookup;
+        let Resolved { owner, range, inherited } = found;
+        let announcer = Announcer::new(record, session, &self.watermark, AddressSpace::Process(pid), time);
+        let Some(announcer) = announcer else { return Ok(false) };
+        let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
+        let Some(process) = context.processes.get_mut(owner) else { return Ok(false) };
+        let JitProcess { timeline, sources, images } = process;
+        let Some(&LiveRange { start, end, since, .. }) = timeline.live_range(range) else { return Ok(false) };
+        let host = session.machines.host();
+        let how = Placement {
+            pid: owner,
+            machine: jit_image::machine_of_arch(session.recording.arch.as_deref().map_or(&[], Vec::as_slice)),
+            per_function: self.per_function,
+            as_in_memory: !self.per_function && format.sample_type.contains(SampleType::STACK_USER),
+            is_free: &|range| host.is_empty_between(AddressSpace::Process(owner), range.start, range.end - 1),
+            images: context.images.images(),
+        };
+        let Some(placed) = images.place(range, timeline, sources, &how) else { return Ok(false) };
+        let Placed { image, offset, tables } = placed;
+        let mut announce = |since: u64, start, len, pgoff| {
+            let map = Announcement {
+                start,
+                len,
+                pgoff,
+                file: MapFile::Inode(Inode::default()),
+                prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
+                flags: Mmap2::MAP_PRIVATE,
+                filename: image.as_bstr(),
+            };
+            let time = announcer.time(since);
+            announcer.announce(&map, Some(time), context.inject).map(|()| time)
+        };
+        if let Some(Tables { start, len, offset }) = tables {
+            // Of functions that are older, and are announced later, as well.
+            announce(sources.marked_at(), start, len, offset)?;
+        }
+        let announced_at = announce(since.max(mapped), start, end - start, offset)?;
+        if self.per_function {
+            process.close_images(owner, context.images, context.inject)?;
+        }
+        let ledger = self.ledgers.entry(pid).or_default();
+        if owner == pid {
+            ledger.announced(range, announced_at);
+        } else {
+            context.processes.add(pid);
+            ledger.announced_inherited(owner, range);
+        }
+        Ok(true)
+    }
+
+    /// Whether readers know of a live range, as code of a process, and if so whether it is in a file: of another process's
+    /// they know where it was announced before the birth, or has been since.
+    fn announced_in_file(&self, pid: i32, found: Resolved) -> Option<bool> {
+        let Resolved { owner, range, inherited } = found;
+        let of_owner = self.ledgers.get(&owner).and_then(|ledger| ledger.of(range));
+        let at = of_owner.and_then(|announced| announced.at);
+        let is_known = if owner == pid {
+            at.is_some()
+        } else {
+            at.is_some_and(|at| at <= inherited)
+                || self.ledgers.get(&pid).is_some_and(|ledger| ledger.has_inherited(owner, range))
+        };
+        is_known.then(|| of_owner.is_some_and(|announced| announced.in_file))
+    }
+
+    /// Counts so many samples of a process, from when on it is known to have jitted code.
+    fn count(&mut self, pid: i32, naming: Naming, samples: u64, processes: &JitProcesses) {
+        if processes.get(pid).is_some() {
+            self.ledgers.entry(pid).or_default().count(naming, samples);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The images that functions of a process go into: where each function is placed, and how an image is opened and
+//! closed. Functions are noted when they are placed; an image is written when it is closed.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::ops::Range;
+
+use bstr::{BString, ByteSlice as _};
+use hashbrown::HashMap;
+use jit_image::{ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindInfo, Written};
+
+use super::source::Body;
+use super::source::opened::Sources;
+use super::timeline::{Function, FunctionId, LiveRange, LiveRangeId, Timeline};
+use crate::limits::UNWINDING_IMAGES_AT_MOST;
+
+mod arrange;
+pub(super) mod output;
+
+use arrange::{Arrangement, AsInMemory};
+
+/// Where images are put.
+pub trait Images: std::fmt::Debug + Send {
+    /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
+    fn path(&self, name: &str) -> BString;
+
+    /// Whether nothing has that name. What is there may belong to another recording, and stays.
+    fn is_free(&self, name: &str) -> bool;
+
+    /// Makes a new file of that name, which has the name when it is whole.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    fn write(
+        &mut self,
+        name: &str,
+        fill: &mut dyn FnMut(&mut File) -> Result<Written, ImageError>,
+    ) -> Result<Written, ImageError>;
+}
+
+/// An image of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ImageId(usize);
+
+/// A place in an image.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    image: ImageId,
+    /// Bytes from its start.
+    offset: u64,
+}
+
+/// How functions of a process are placed.
+pub(super) struct Placement<'p> {
+    pub(super) pid: i32,
+    /// The machine of functions whose source does not say.
+    pub(super) machine: u16,
+    /// An image for each.
+    pub(super) per_function: bool,
+    /// Those with unwinding tables as far from each other as in memory.
+    pub(super) as_in_memory: bool,
+    /// Whether nothing is known to be mapped there.
+    pub(super) is_free: &'p dyn Fn(&Range<u64>) -> bool,
+    pub(super) images: &'p dyn Images,
+}
+
+/// Where readers find a function.
+pub(super) struct Placed<'i> {
+    pub(super) image: &'i BString,
+    /// Bytes from the image's start.
+    pub(super) offset: u64,
+    /// Where they find the unwinding tables of the image, if it is a new one.
+    pub(super) tables: Option<Tables>,
+}
+
+/// Addresses that an image's unwinding tables get, and their offset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) offset: u64,
+}
+
+/// An image that functions still go into.
+#[derive(Debug)]
+struct OpenImage {
+    id: ImageId,
+    target: Target,
+    arrangement: Arrangement,
+    /// Whether stacks will be unwound with its tables.
+    unwinds: bool,
+    /// Their offsets.
+    functions: Vec<(u64, FunctionId)>,
+}
+
+/// The images of one process.
+#[derive(Debug, Default)]
+pub(super) struct ProcessImages {
+    /// Their names, as readers find them.
+    names: Vec<BString>,
+    open: Vec<OpenImage>,
+    slots: HashMap<LiveRangeId, Slot>,
+    /// Where a function was placed first.
+    first_slots: HashMap<FunctionId, Slot>,
+    /// The addresses that unwinding tables have got.
+    tables: Vec<Range<u64>>,
+}
+
+impl ProcessImages {
+    /// The names of all images so far, as readers find them.
+    pub(super) fn names(&self) -> &[BString] {
+        &self.names
+    }
+
+    /// How many functions are in images.
+    pub(super) fn function_count(&self) -> usize {
+        self.first_slots.len()
+    }
+
+    /// Whether there is an image to be closed.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether unwinding tables have got an address between two, the second not included.
+    pub(super) fn has_tables_between(&self, start: u64, end: u64) -> bool {
+        self.tables.iter().any(|tables| tables.start < end && start < tables.end)
+    }
+
+    /// Places what stands in a live range in an image, if that has no place yet. `None` where there is no room.
+    pub(super) fn place(
+        &mut self,
+        id: LiveRangeId,
+        timeline: &Timeline,
+        sources: &Sources,
+        how: &Placement<'_>,
+    ) -> Option<Placed<'_>> {
+        let mut tables = None;
+        let slot = match self.slots.get(&id) {
+            Some(slot) => *slot,
+            None => {
+                let range = timeline.live_range(id)?;
+                let function = timeline.function(range.function)?;
+                let target = target(function, sources, how)?;
+                let in_memory = how.as_in_memory;
+                let placed =
+                    in_memory.then(|| self.place_as_in_memory(range, function, target, timeline, how));
+                let slot = match placed.flatten() {
+                    Some((slot, new)) => {
+                        tables = new;
+                        slot
+                    }
+                    None => self.place_packed(range.function, function, target, how)?,
+                };
+                self.slots.insert(id, slot);
+                self.first_slots.entry(range.function).or_insert(slot);
+                slot
+            }
+        };
+        Some(Placed { offset: slot.offset, image: self.names.get(slot.image.0)?, tables })
+    }
+
+    fn place_packed(
+        &mut self,
+        id: FunctionId,
+        function: &Function,
+        target: Target,
+        how: &Placement<'_>,
+    ) -> Option<Slot> {
+        // An image for stacks has one distance: what has moved stands in it no more.
+        if let Some(slot) = self.first_slots.get(&id).filter(|_| !how.as_in_memory) {
+            return Some(*slot);
+        }
+        for open in self.open.iter_mut().filter(|open| open.target == target && !how.per_function) {
+            if let Arrangement::Packed(layout) = &mut open.arrangement
+                && let Some(offset) = layout.place(function.size)
+            {
+                open.functions.push((offset, id));
+                return Some(Slot { image: open.id, offset });
+            }
+        }
+        let mut layout = PackedLayout::default();
+        let offset = layout.place(function.size)?;
+        let of_function = how.per_function.then_some(function.index);
+        let open = self.open(target, Arrangement::Packed(layout), of_function, how);
+        open.functions.push((offset, id));
+        Some(Slot { image: open.id, offset })
+    }
+
+    /// The same in an image whose functions are as far from each other as in memory, with the place of its tables if it
+    /// is a new one.
+    fn place_as_in_memory(
+        &mut self,
+        range: &LiveRange,
+        function: &Function,
+        target: Target,
+        timeline: &Timeline,
+        how: &Placement<'_>,
+    ) -> Option<(Slot, Option<Tables>)> {
+        let &LiveRange { start, end, function: id, .. } = range;
+        let its_tables = Some(function.max_tables_size()).filter(|tables| *tables > 0)?;
+        for open in self.open.iter_mut().filter(|open| open.target == target) {
+            if let Arrangement::AsInMemory(image) = &mut open.arrangement
+                && let Some(offset) = image.place(start, end - start, its_tables)
+            {
+                open.functions.push((offset, id));
+                return Some((Slot { image: open.id, offset }, None));
+            }
+        }
+        let of_memory = |open: &&OpenImage| matches!(open.arrangement, Arrangement::AsInMemory(_));
+        if self.open.iter().filter(of_memory).count() >= UNWINDING_IMAGES_AT_MOST {
+            return None;
+        }
+        let is_free = |range: &Range<u64>| {
+            (how.is_free)(range)
+                && !timeline.is_between(range.start, range.end, u64::MAX)
+                && !self.has_tables_between(range.start, range.end)
+        };
+        let functions = timeline.span(start, &arrange::window(start), arrange::GAP)?;
+        let number = self.tables.len() as u64;
+        let mut image = AsInMemory::new(functions, timeline.max_tables_size(), number, is_free)?;
+        let offset = image.place(start, end - start, its_tables)?;
+        let at = image.tables();
+        let tables = Tables { start: at.start, len: at.end - at.start, offset: image.tables_at() };
+        self.tables.push(at);
+        let open = self.open(target, Arrangement::AsInMemory(image), None, how);
+        open.functions.push((offset, id));
+        Some((Slot { image: open.id, offset }, Some(tables)))
+    }
+
+    /// Opens an image.
+    fn open(
+        &mut self,
+        target: Target,
+        arrangement: Arrangement,
+        of_function: Option<u64>,
+        how: &Placement<'_>,
+    ) -> &mut OpenImage {
+        let id = ImageId(self.names.len());
+        let numbers = if of_function.is_some() { 0 } else { id.0 }..;
+        let names = numbers.map(|number| image_name(how.pid, number, of_function));
+        // Those that are open take theirs later.
+        let is_taken = |path: &BString| self.open.iter().any(|open| self.names.get(open.id.0) == Some(path));
+        let mut paths = names.filter(|name| how.images.is_free(name)).map(|name| how.images.path(&name));
+        let path = paths.find(|path| !is_taken(path)).unwrap_or_default();
+        self.names.push(path);
+        let image = OpenImage { id, target, arrangement, unwinds: how.as_in_memory, functions: Vec::new() };
+        self.open.push_mut(image)
+    }
+
+    /// Writes the next image that is open. `None` where there is none.
+    fn close_next(
+        &mut self,
+        timeline: &Timeline,
+        sources: &mut Sources,
+        images: &mut dyn Images,
+    ) -> Option<(&BString, Result<Written, ImageError>)> {
+        let next = (!self.open.is_empty()).then(|| self.open.remove(0));
+        let OpenImage { id, target, arrangement, unwinds, mut functions } = next?;
+        functions.sort_unstable();
+        let path = self.names.get(id.0)?;
+        let name = path.rsplit(|byte| *byte == b'/').next()?.to_str_lossy().into_owned();
+        let written = images.write(&name, &mut |file| {
+            let mut image = ImageWriter::new(BufWriter::new(file), target);
+            let tables_at = match &arrangement {
+                Arrangement::AsInMemory(arrangement) => Some(arrangement.tables_at()),
+                Arrangement::Packed(_) => None,
+            };
+            if unwinds {
+                image = image.with_frames_at(tables_at.unwrap_or(0));
+            }
+            for (offset, id) in &functions {
+                let Some(function) = timeline.function(*id) else { continue };
+                let Some(mut body) = sources.body(function) else { continue };
+                if unwinds && tables_at.is_none() {
+                    // Tables with wrong distances are worse than none.
+                    body.frames.clear();
+                }
+                add(&mut image, function, *offset, &body)?;
+            }
+            image.finish()
+        });
+        Some((path, written))
+    }
+}
+
+/// What a function's code is for.
+fn target(function: &Function, sources: &Sources, how: &Placement<'_>) -> Option<Target> {
+    let (endian, machine) = sources.target(function.source)?;
+    Some(Target { machine: machine.unwrap_or(how.machine), endian })
+}
+
+fn add<W: io::Write + io::Seek>(
+    image: &mut ImageWriter<W>,
+    function: &Function,
+    offset: u64,
+    body: &Body,
+) -> Result<(), ImageError> {
+    let lines = body.lines(function);
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| LineRow {
+            address: line.addr,
+            line: line.line,
+            discriminator: line.discriminator,
+            file: line.file,
+        })
+        .collect();
+    let unwinding = (!body.frames.is_empty())
+        .then_some(UnwindInfo { frames: &body.frames, header_size: body.header_size });
+    image.add(&jit_image::Function {
+        name: body.name.as_bstr(),
+        address: function.address,
+        offset,
+        code: &body.code,
+        lines: &lines,
+        unwinding,
+    })
+}
+
+/// The name of a process's image: of the first, of a later one, or of a function's own, as perf names it. perf with libdw
+/// takes what begins with `/tmp/jitted-` for its own images, which begin where the map does.
+fn image_name(pid: i32, number: usize, of_function: Option<u64>) -> String {
+    let number = if number == 0 { String::new() } else { format!(".{number}") };
+    match of_function {
+        Some(index) => format!("jitted-{pid}-{index}{number}.so"),
+        None => format!("jit-{pid}{number}.so"),
+    }
+}

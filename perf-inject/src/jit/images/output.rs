@@ -1,0 +1,78 @@
+//! Closes images, and keeps the build-ids of those that are written.
+
+use bstr::{BString, ByteSlice as _};
+use jit_image::{ImageError, Written};
+use perf_format::record::{BuildIdRecord, SizedBuildId};
+use perf_format::{BuildId, CpuMode, Misc, Record};
+use perf_session::machine::HOST;
+use perf_session::{Error, Injection};
+
+use super::{Images, ProcessImages};
+use crate::jit::source::opened::Sources;
+use crate::jit::timeline::Timeline;
+
+/// Where the images of all processes go.
+#[derive(Debug)]
+pub(crate) struct ImageOutput {
+    images: Box<dyn Images>,
+    /// Whether a reader may look for an image as soon as a round is over.
+    pub(crate) read_at_once: bool,
+    /// The images that are written, and their ids.
+    ids: Vec<(BString, BuildId)>,
+}
+
+/// An image that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {name}")]
+struct NoImage {
+    name: BString,
+    source: ImageError,
+}
+
+impl ImageOutput {
+    /// An output into these images; where a reader may look for them at once, their ids are injected.
+    pub(crate) fn new(images: Box<dyn Images>, read_at_once: bool) -> Self {
+        Self { images, read_at_once, ids: Vec::new() }
+    }
+
+    /// Which names are free.
+    pub(crate) fn images(&self) -> &dyn Images {
+        &*self.images
+    }
+
+    /// The ids of the images, as entries of a table.
+    pub(crate) fn for_table(&self) -> impl Iterator<Item = (Misc, BuildIdRecord<'_>)> {
+        self.ids.iter().map(|(name, id)| (Misc::of(CpuMode::User), build_id(name, *id)))
+    }
+
+    /// Writes the images of a process that are open.
+    ///
+    /// # Errors
+    /// Where one cannot be written.
+    pub(crate) fn close(
+        &mut self,
+        pid: i32,
+        of_process: &mut ProcessImages,
+        timeline: &Timeline,
+        sources: &mut Sources,
+        inject: &mut Injection<'_>,
+    ) -> Result<(), Error> {
+        while let Some((name, written)) = of_process.close_next(timeline, sources, &mut *self.images) {
+            let Written { build_id: id, without_unwinding, .. } =
+                written.map_err(|source| Error::Tool(Box::new(NoImage { name: name.clone(), source })))?;
+            log::debug!("code of process {pid} written to {name}: {id}");
+            if without_unwinding > 0 {
+                log::debug!("the unwinding tables of {without_unwinding} functions in {name} cannot be read");
+            }
+            if self.read_at_once {
+                inject.inject(Misc::of(CpuMode::User), &Record::BuildId(build_id(name, id)))?;
+            }
+            self.ids.push((name.clone(), id));
+        }
+        Ok(())
+    }
+}
+
+fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
+    BuildIdRecord { pid: HOST, build_id: SizedBuildId(id), filename: name.as_bstr() }
+}

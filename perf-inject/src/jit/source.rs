@@ -1,0 +1,73 @@
+//! What describes the functions of a process while they are made: jitdumps and perf maps, found and read on as they
+//! grow. All that they say goes into the process's [`Timeline`]; what is large is read of a function when it is written
+//! to an image.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use bstr::BString;
+use perf_format::jitdump::Line;
+use perf_format::{Endian, Error};
+
+use super::timeline::{Function, SourceId, Timeline};
+
+mod clock;
+pub(super) mod find;
+pub(super) mod jitdump;
+pub(super) mod opened;
+pub(super) mod perf_map;
+
+/// A file that describes functions of a process.
+pub(super) trait Source: fmt::Debug + Send {
+    /// Where it was found.
+    fn path(&self) -> &Path;
+
+    /// The machine that its code is for, as ELF files number it, if it says.
+    fn machine(&self) -> Option<u16>;
+
+    /// The byte order of that machine.
+    fn endian(&self) -> Endian;
+
+    /// Reads on to what is the end now. The functions in the timeline are of the source with this id.
+    ///
+    /// # Errors
+    /// Where the file cannot be read. What was read before that counts.
+    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline) -> io::Result<()>;
+
+    /// Why not all of its functions have names, as far as that is known by now.
+    fn damage(&self) -> Option<String>;
+
+    /// Reads what an image needs of a function of this source.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn body(&mut self, function: &Function) -> Result<Body, Error>;
+}
+
+/// What an image needs of a function.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) name: BString,
+    pub(super) code: Vec<u8>,
+    /// The table of lines, as its source has it.
+    pub(super) lines: Vec<u8>,
+    /// By how many bytes all lines are later than their code.
+    pub(super) lines_late_by: u64,
+    /// `.eh_frame`, then `.eh_frame_hdr`.
+    pub(super) frames: Vec<u8>,
+    /// Bytes of `.eh_frame_hdr`.
+    pub(super) header_size: u64,
+}
+
+impl Body {
+    /// Its lines. Those of a table that cannot be read are left out.
+    pub(super) fn lines(&self, function: &Function) -> Vec<Line<'_>> {
+        let lines = function.lines.as_ref().and_then(|lines| lines.lines(&self.lines).ok());
+        let mut lines = lines.unwrap_or_default();
+        for line in &mut lines {
+            line.addr = line.addr.saturating_sub(self.lines_late_by);
+        }
+        lines
+    }
+}

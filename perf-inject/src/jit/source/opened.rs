@@ -1,0 +1,97 @@
+//! The sources of one process: those that are open, and what is known of those that are not.
+
+use std::path::Path;
+
+use perf_format::Endian;
+
+use super::find::Marker;
+use super::{Body, Source};
+use crate::jit::timeline::{Function, SourceId, Timeline};
+
+/// The sources of one process.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    open: Vec<Box<dyn Source>>,
+    /// The dumps that the process mapped, whether or not they could be read.
+    markers: Vec<Marker>,
+    /// Of those, one whose dump has not even a header yet.
+    pub(crate) yet_to_begin: Option<Marker>,
+    /// Whether its perf map was looked for.
+    pub(crate) has_sought_perf_map: bool,
+    /// Why there are no names, or fewer.
+    pub(crate) missing: Option<String>,
+}
+
+impl Sources {
+    /// Whether the process mapped this dump before.
+    pub(crate) fn is_marked_by(&self, marker: &Marker) -> bool {
+        self.markers.iter().any(|known| known.name == marker.name && known.file == marker.file)
+    }
+
+    /// Notes that the process mapped a dump.
+    pub(crate) fn mark(&mut self, marker: &Marker) {
+        self.markers.push(marker.clone());
+    }
+
+    /// Whether the process mapped a dump.
+    pub(crate) fn is_marked(&self) -> bool {
+        !self.markers.is_empty()
+    }
+
+    /// When the process mapped its last dump, in ns; 0 where that is not known.
+    pub(crate) fn marked_at(&self) -> u64 {
+        self.markers.last().and_then(|marker| marker.time).unwrap_or(0)
+    }
+
+    /// Whether nothing was found, nor looked for by the process's own word.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.markers.is_empty() && self.open.is_empty() && self.missing.is_none()
+    }
+
+    /// Adds a source that was opened.
+    pub(crate) fn add(&mut self, source: Box<dyn Source>) {
+        self.open.push(source);
+    }
+
+    /// The first source's path.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.open.first().map(|source| source.path())
+    }
+
+    /// The byte order of a source's code, and its machine if it says.
+    pub(crate) fn target(&self, id: SourceId) -> Option<(Endian, Option<u16>)> {
+        self.open.get(id.0).map(|source| (source.endian(), source.machine()))
+    }
+
+    /// Reads on all sources that are open.
+    pub(crate) fn read_on(&mut self, timeline: &mut Timeline) {
+        for (number, source) in self.open.iter_mut().enumerate() {
+            if let Err(error) = source.read_on(SourceId(number), timeline) {
+                self.missing.get_or_insert_with(|| format!("{}: {error}", source.path().display()));
+            }
+        }
+        timeline.sort();
+    }
+
+    /// Why not all functions have names, if nothing was missing before.
+    pub(crate) fn take_damage(&mut self) -> Option<String> {
+        if self.missing.is_some() {
+            return None;
+        }
+        let damage = self.open.iter().find_map(|source| source.damage());
+        self.missing.clone_from(&damage);
+        damage
+    }
+
+    /// What an image needs of a function. `None` where it cannot be read; the reason is noted.
+    pub(crate) fn body(&mut self, function: &Function) -> Option<Body> {
+        let source = self.open.get_mut(function.source.0)?;
+        match source.body(function) {
+            Ok(body) => Some(body),
+            Err(error) => {
+                self.missing.get_or_insert_with(|| format!("{}: {error}", source.path().display()));
+                None
+            }
+        }
+    }
+}
