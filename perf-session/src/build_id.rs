@@ -11,10 +11,10 @@ use crate::dso::{Dso, DsoKind};
 use crate::machine::HOST;
 use crate::recording::Recording;
 
+mod cache;
 mod debug_dir;
 mod elf;
 mod file;
-mod files;
 mod in_root;
 mod kernel;
 mod kernel_maps;
@@ -29,10 +29,10 @@ mod symfs;
 mod trust;
 mod vdso;
 
+pub use cache::BuildIdCache;
 pub use debug_dir::DebugDir;
 pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
-pub use files::Files;
 pub use in_root::InRoot;
 pub use kernel::KernelSource;
 pub use kernel_maps::{KernelMap, kernel_maps};
@@ -250,19 +250,19 @@ impl Chain {
     #[must_use]
     pub fn of_recording(places: Places) -> Self {
         let Places { known, trust, symfs, roots, debug_dirs } = places;
-        let files = Files::default();
+        let cache = BuildIdCache::default();
         let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
         if !roots.is_empty() {
-            sources.push(Box::new(RootSource::new(roots, files.clone())));
+            sources.push(Box::new(RootSource::new(roots, cache.clone())));
         }
         match symfs {
             Some(dir) => sources.extend([
                 Box::new(NoFiles) as Box<dyn BuildIdSource>,
-                Box::new(SymfsSource::new(dir, files.clone())),
+                Box::new(SymfsSource::new(dir, cache.clone())),
             ]),
-            None => sources.extend(Self::of_this_machine(trust, &files).0),
+            None => sources.extend(Self::of_this_machine(trust, &cache).0),
         }
-        let kept = debug_dirs.into_iter().map(|dir| Box::new(DebugDir::new(dir, files.clone())) as _);
+        let kept = debug_dirs.into_iter().map(|dir| Box::new(DebugDir::new(dir, cache.clone())) as _);
         sources.extend(kept);
         Self(sources)
     }
@@ -270,18 +270,18 @@ impl Chain {
     /// This machine's kernel, modules, vdso, running processes and files.
     #[must_use]
     pub fn files(trust: Trust) -> Self {
-        Self::of_this_machine(trust, &Files::default())
+        Self::of_this_machine(trust, &BuildIdCache::default())
     }
 
-    fn of_this_machine(trust: Trust, files: &Files) -> Self {
+    fn of_this_machine(trust: Trust, cache: &BuildIdCache) -> Self {
         let running = RunningKernel::default();
         Self(vec![
             Box::new(NoFiles),
             Box::new(KernelSource::new(trust, running.clone())),
             Box::new(ModuleSource::new(trust, running.clone())),
             Box::new(VdsoSource::new(trust, running)),
-            Box::new(LiveSource::new(files.clone())),
-            Box::new(FileSource::new(trust, files.clone())),
+            Box::new(LiveSource::new(cache.clone())),
+            Box::new(FileSource::new(trust, cache.clone())),
         ])
     }
 }

@@ -11,8 +11,8 @@ use perf_format::BuildId;
 use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdSource, Chain, Change, FileSource, Files, KernelSource, LiveSource, ModuleSource, NoBuildId,
-    Places, RunningKernel, Trust, VdsoSource, gnu_build_id,
+    BuildIdCache, BuildIdSource, Chain, Change, FileSource, KernelSource, LiveSource, ModuleSource,
+    NoBuildId, Places, RunningKernel, Trust, VdsoSource, gnu_build_id,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
@@ -223,7 +223,8 @@ fn mapped(path: &Path) -> Dso {
 fn a_rebuilt_file_is_not_the_one_that_was_recorded() {
     let built = file(&Elf::with_build_id(&[1; 20]).bytes());
     let recorded = mapped(&built.path);
-    let mut trusting = FileSource::new(Trust { allow_changed: true, ..Trust::default() }, Files::default());
+    let mut trusting =
+        FileSource::new(Trust { allow_changed: true, ..Trust::default() }, BuildIdCache::default());
     assert_eq!(ask(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
     // Compilers write a new file and give it the old name.
     let new = built.path.with_extension("new");
@@ -243,7 +244,7 @@ fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
     let built = file(&Elf::with_build_id(&[1; 20]).bytes());
     let written = fs::metadata(&built.path).expect("there").modified().expect("a time");
     let ask_with = |trust: Trust, mapped_at: Option<u64>| {
-        ask(&mut FileSource::new(trust, Files::default()), &Dso { mapped_at, ..mapped(&built.path) })
+        ask(&mut FileSource::new(trust, BuildIdCache::default()), &Dso { mapped_at, ..mapped(&built.path) })
     };
     let minute = Duration::from_secs(60);
     let at = |clock_zero| Trust { clock_zero: Some(clock_zero), ..Trust::default() };

@@ -12,8 +12,8 @@ use perf_format::record::{BuildIdRecord, CpuMode, Inode, MapFile, Misc, Mmap2, R
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord};
 use perf_session::build_id::{
-    BuildIdSource, Chain, Change, DebugDir, FileSource, Files, Found, InRoot, LiveSource, ModuleSource,
-    NoBuildId, Origin, Places, RootSource, SymfsSource, VdsoSource,
+    BuildIdCache, BuildIdSource, Chain, Change, DebugDir, FileSource, Found, InRoot, LiveSource,
+    ModuleSource, NoBuildId, Origin, Places, RootSource, SymfsSource, VdsoSource,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
@@ -74,7 +74,7 @@ fn what_is_no_regular_file_is_not_opened_below_a_directory_either() {
     let dir = tempfile::tempdir().expect("a directory");
     let fifo = dir.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a FIFO");
-    let mut source = SymfsSource::new(InRoot::open(dir.path()).expect("there"), Files::default());
+    let mut source = SymfsSource::new(InRoot::open(dir.path()).expect("there"), BuildIdCache::default());
     for name in ["/fifo", "/"] {
         assert!(matches!(ask(&mut source, &dso(DsoKind::File, name)), Err(NoBuildId::NotAFile)), "{name}");
     }
@@ -96,7 +96,7 @@ fn a_process_and_its_descendants_have_the_root_that_is_given() {
     session.roots.insert(100);
     take(&mut session, &bytes[16..]);
     let root = || InRoot::open(dir.path()).expect("there");
-    let mut source = RootSource::new(vec![(100, root())], Files::default());
+    let mut source = RootSource::new(vec![(100, root())], BuildIdCache::default());
     let mut of = |name: &str| {
         let dso = session.dsos.iter().map(|(_, dso)| dso).find(|dso| dso.name == name).expect("mapped");
         ask(&mut source, dso).expect("no error").map(|found| found.build_id)
@@ -127,7 +127,7 @@ fn what_is_kept_for_its_symbols_is_the_last_resort() {
     put(dir.path(), &format!("opt/twice/{}/elf", hex(6)), 6);
     fs::create_dir_all(dir.path().join(format!("opt/empty/{}", hex(7)))).expect("made");
     put(dir.path(), "opt/packaged.debug", 8);
-    let kept = || DebugDir::new(InRoot::open(dir.path()).expect("there"), Files::default());
+    let kept = || DebugDir::new(InRoot::open(dir.path()).expect("there"), BuildIdCache::default());
     let mut source = kept();
     let mut of = |name: &str| ask(&mut source, &dso(DsoKind::File, name));
     assert_eq!(of("/opt/once").expect("kept").map(|found| found.build_id), Some(id(4)));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use perf_format::BuildId;
 
-use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -16,7 +16,7 @@ use crate::recording::Recording;
 #[derive(Debug)]
 pub struct DebugDir {
     dir: InRoot,
-    files: Files,
+    cache: BuildIdCache,
 }
 
 /// What perf's cache calls the file in the directory of a build: a program, the kernel's symbols, a vdso.
@@ -25,8 +25,8 @@ const KEPT_AS: [&str; 3] = ["elf", "kallsyms", "vdso"];
 impl DebugDir {
     /// A source below a directory.
     #[must_use]
-    pub fn new(dir: InRoot, files: Files) -> Self {
-        Self { dir, files }
+    pub fn new(dir: InRoot, cache: BuildIdCache) -> Self {
+        Self { dir, cache }
     }
 
     /// The builds that perf's cache has under a name.
@@ -59,7 +59,7 @@ impl BuildIdSource for DebugDir {
         let candidates = [PathBuf::from(debug), name.to_owned()];
         let ids = candidates.iter().filter_map(|path| {
             let file = self.dir.open_regular(path).ok()?;
-            self.files.id_in(file).ok()
+            self.cache.id_in(file).ok()
         });
         Ok(ids.map(found).next().flatten())
     }

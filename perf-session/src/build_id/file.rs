@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{BuildIdSource, Files, Found, NoBuildId, Origin, Trust};
+use super::{BuildIdCache, BuildIdSource, Found, NoBuildId, Origin, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -15,14 +15,14 @@ use crate::recording::Recording;
 #[derive(Debug, Default, Clone)]
 pub struct FileSource {
     trust: Trust,
-    files: Files,
+    cache: BuildIdCache,
 }
 
 impl FileSource {
     /// A source that trusts files so far.
     #[must_use]
-    pub fn new(trust: Trust, files: Files) -> Self {
-        Self { trust, files }
+    pub fn new(trust: Trust, cache: BuildIdCache) -> Self {
+        Self { trust, cache }
     }
 }
 
@@ -37,7 +37,7 @@ impl BuildIdSource for FileSource {
         }
         let file = open_regular(path)?;
         let unproven = self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
-        Ok(Some(Found { unproven, ..Found::from(Origin::File, self.files.id_in(file)?) }))
+        Ok(Some(Found { unproven, ..Found::from(Origin::File, self.cache.id_in(file)?) }))
     }
 }
 

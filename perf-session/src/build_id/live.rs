@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file::open_regular;
-use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind, MappedBy};
 use crate::recording::Recording;
 
@@ -16,14 +16,14 @@ use crate::recording::Recording;
 /// else's by now: only the recorded inode counts.
 #[derive(Debug, Default, Clone)]
 pub struct LiveSource {
-    files: Files,
+    cache: BuildIdCache,
 }
 
 impl LiveSource {
     /// A source that reads each file once.
     #[must_use]
-    pub fn new(files: Files) -> Self {
-        Self { files }
+    pub fn new(cache: BuildIdCache) -> Self {
+        Self { cache }
     }
 }
 
@@ -44,7 +44,7 @@ impl BuildIdSource for LiveSource {
         };
         // Where the process is gone, or may not be looked into, the file's own name must do.
         let file = mapped().filter(is_it).or_else(|| rooted().filter(is_it));
-        let id = file.and_then(|file| self.files.id_in(file).ok());
+        let id = file.and_then(|file| self.cache.id_in(file).ok());
         Ok(id.map(|id| Found::from(Origin::Process, id)))
     }
 }

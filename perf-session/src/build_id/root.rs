@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -12,14 +12,14 @@ use crate::recording::Recording;
 #[derive(Debug)]
 pub struct RootSource {
     roots: Vec<(i32, InRoot)>,
-    files: Files,
+    cache: BuildIdCache,
 }
 
 impl RootSource {
     /// A source for the processes with these pids and those that descend from them.
     #[must_use]
-    pub fn new(roots: Vec<(i32, InRoot)>, files: Files) -> Self {
-        Self { roots, files }
+    pub fn new(roots: Vec<(i32, InRoot)>, cache: BuildIdCache) -> Self {
+        Self { roots, cache }
     }
 }
 
@@ -31,7 +31,7 @@ impl BuildIdSource for RootSource {
             return Ok(None);
         }
         let file = root.open_regular(Path::new(OsStr::from_bytes(&dso.name)));
-        let build_id = file.and_then(|file| self.files.id_in(file));
+        let build_id = file.and_then(|file| self.cache.id_in(file));
         let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
         Ok(Some(Found { unproven: true, ..Found::from(Origin::Root, build_id) }))
     }

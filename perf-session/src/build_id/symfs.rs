@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use super::{BuildIdSource, Files, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -14,7 +14,7 @@ use crate::recording::Recording;
 #[derive(Debug)]
 pub struct SymfsSource {
     dir: InRoot,
-    files: Files,
+    cache: BuildIdCache,
 }
 
 /// Where the image of a kernel is kept, before and behind its release.
@@ -28,8 +28,8 @@ const KERNELS: [(&str, &str); 4] = [
 impl SymfsSource {
     /// A source below a directory.
     #[must_use]
-    pub fn new(dir: InRoot, files: Files) -> Self {
-        Self { dir, files }
+    pub fn new(dir: InRoot, cache: BuildIdCache) -> Self {
+        Self { dir, cache }
     }
 
     /// Where the file of a DSO may be.
@@ -52,7 +52,7 @@ impl BuildIdSource for SymfsSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
         let mut reason = None;
         for path in Self::candidates(dso, recording) {
-            match self.dir.open_regular(&path).and_then(|file| self.files.id_in(file)) {
+            match self.dir.open_regular(&path).and_then(|file| self.cache.id_in(file)) {
                 Ok(id) => return Ok(Some(Found { unproven: true, ..Found::from(Origin::Symfs, id) })),
                 Err(error) => _ = reason.get_or_insert(error),
             }

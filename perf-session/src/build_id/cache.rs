@@ -15,11 +15,11 @@ type Identity = (u64, u64, i64, i64, u64);
 
 /// The ids of files, shared by the sources that read files.
 #[derive(Debug, Clone, Default)]
-pub struct Files {
+pub struct BuildIdCache {
     read: Rc<RefCell<HashMap<Identity, Option<BuildId>>>>,
 }
 
-impl Files {
+impl BuildIdCache {
     /// The id in an open file.
     ///
     /// # Errors
