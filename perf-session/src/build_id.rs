@@ -12,6 +12,7 @@ use crate::machine::HOST;
 use crate::recording::Recording;
 
 mod cache;
+mod contents;
 mod debug_dir;
 mod elf;
 mod file;
@@ -41,6 +42,7 @@ pub use live::LiveSource;
 pub use module::ModuleSource;
 pub(crate) use module::module_name;
 pub use notes::gnu_build_id;
+pub use packed::UnpackError;
 pub use root::RootSource;
 pub use running::RunningKernel;
 pub use symfs::SymfsSource;
@@ -201,9 +203,17 @@ impl fmt::Display for NoBuildId {
     }
 }
 
+impl std::error::Error for NoBuildId {}
+
 impl From<io::Error> for NoBuildId {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<ElfError> for NoBuildId {
+    fn from(error: ElfError) -> Self {
+        Self::Elf(error)
     }
 }
 

@@ -23,18 +23,36 @@ pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;
 /// How many bytes of records wait at the most to be put in order; beyond that the earlier half goes, round or not.
 pub(crate) const WAITING_AT_MOST: usize = 1 << 26;
 
-/// The most bytes that a file is unpacked to. The largest modules have some 20 MB.
+/// The most bytes of headers and notes that are looked at in one file, and so kept while it is read. The tables of files
+/// with a section for each function have tens of thousands of headers of 64 bytes; notes are a few hundred bytes. There is
+/// one limit for all of them since sections may overlap: a file of 1.6 MB has room for 8,000 that share a megabyte.
+pub(crate) const ELF_AT_MOST: u64 = 1 << 24;
+
+/// The most bytes that a file is unpacked to, all passes over it together. The largest modules have some 20 MB; those that
+/// were not stripped have several times that.
 pub(crate) const UNPACKED_AT_MOST: u64 = 1 << 28;
+
+/// The most bytes of a packed file that are read, all passes over it together. Modules of the size above are packed to a
+/// quarter of it. Time goes by these bytes: some 55 ms for each MB of an xz file.
+pub(crate) const PACKED_AT_MOST: u64 = 1 << 26;
+
+/// How many bytes of a packed file may be read beyond as many as were unpacked of it. What cannot be packed grows by less
+/// than a thousandth; padding, frames to be skipped and blocks of nothing are read without an end, and a sparse file has
+/// them for nothing.
+pub(crate) const PACKED_SLACK: u64 = 1 << 20;
+
+/// How far back a packed file may refer, which is memory: 64 MiB in xz files and 128 MiB in zstd files, as the highest
+/// presets of both (`xz -9`, `zstd --ultra -22`) do. Most modules' dictionaries have 8 MiB at most; the formats allow 4 GiB
+/// and more. Of either only as much is touched as is unpacked.
+pub(crate) const XZ_DICTIONARY_AT_MOST: u32 = 1 << 26;
+pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
+
+/// How many bytes of an unpacked file's beginning are kept: headers stand there, and in modules the notes, too, while the
+/// table of sections is at the end.
+pub(crate) const UNPACKED_HEAD: usize = 1 << 16;
 
 /// The most bytes of notes that sysfs is asked for; a kernel has a few hundred.
 pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
-
-/// The most bytes of notes that are looked at in one segment or section; a core file's can have gigabytes.
-pub(crate) const NOTES_AT_MOST: u64 = 1 << 20;
-
-/// The most headers that are read of one kind, of 64 bytes each. Files with a section for each function have tens of
-/// thousands.
-pub(crate) const HEADERS_AT_MOST: u64 = 1 << 17;
 
 /// The most bytes that a vdso has; it has two pages.
 pub(crate) const VDSO_AT_MOST: usize = 1 << 20;

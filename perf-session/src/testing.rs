@@ -15,6 +15,8 @@ pub struct Elf {
     pub segments: bool,
     /// Whether a section header tells where the notes are.
     pub sections: bool,
+    /// How many headers of a kind tell where the notes are: all of them tell the same.
+    pub headers: u16,
     /// The notes: alone, what the kernel shows of its own.
     pub notes: Vec<u8>,
 }
@@ -26,7 +28,7 @@ impl Elf {
     /// An ELF file without notes.
     #[must_use]
     pub fn new(endian: Endianness, is_64: bool) -> Self {
-        Self { endian, is_64, segments: true, sections: true, notes: Vec::new() }
+        Self { endian, is_64, segments: true, sections: true, headers: 1, notes: Vec::new() }
     }
 
     /// A file of this machine with a build-id.
@@ -65,8 +67,8 @@ impl Elf {
     pub fn bytes(&self) -> Vec<u8> {
         let encoder = Encoder::new(self.endian, self.is_64, Machine(elf::EM_X86_64.0));
         let header_size = encoder.file_header_size();
-        let segments = u32::from(self.segments);
-        let section_num = if self.sections { 2 } else { 0 };
+        let segments = if self.segments { u32::from(self.headers) } else { 0 };
+        let section_num = if self.sections { 1 + u32::from(self.headers) } else { 0 };
         let e_shoff = header_size + u64::from(segments) * encoder.program_header_size();
         let offset = e_shoff + u64::from(section_num) * encoder.section_header_size();
         let size = self.notes.len() as u64;
@@ -91,7 +93,9 @@ impl Elf {
                 p_memsz: size,
                 p_align: 4,
             };
-            encoder.program_header(&mut out, &segment);
+            for _ in 0..self.headers {
+                encoder.program_header(&mut out, &segment);
+            }
         }
         if self.sections {
             encoder.section_header(&mut out, &SectionHeader::default());
@@ -102,7 +106,9 @@ impl Elf {
                 sh_addralign: 4,
                 ..SectionHeader::default()
             };
-            encoder.section_header(&mut out, &section);
+            for _ in 0..self.headers {
+                encoder.section_header(&mut out, &section);
+            }
         }
         out.extend_from_slice(&self.notes);
         out

@@ -1,20 +1,23 @@
 //! The build-id in an ELF file, of either class and byte order, with or without section headers. A few kilobytes
 //! are read: headers and notes.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::ops::Range;
 
 use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 use perf_format::BuildId;
 
+use super::NoBuildId;
+use super::contents::Contents;
 use super::notes::first_build_id;
-use super::packed::unpacked;
-use crate::limits::{HEADERS_AT_MOST, NOTES_AT_MOST};
+use super::packed::UnpackError;
+use crate::limits::ELF_AT_MOST;
 
-/// What is wrong with an ELF file.
-#[derive(Debug, thiserror::Error)]
+/// What is wrong with an ELF file. All of it is what the file's bytes say, and the same whenever it is read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElfError {
     /// Not an ELF file at all.
@@ -23,37 +26,48 @@ pub enum ElfError {
     /// An ELF file whose headers lie outside it, or contradict themselves.
     #[error("it is a damaged ELF file: {0}")]
     Damaged(object::read::Error),
-    /// Its tables of headers are larger than any file's.
-    #[error("it has more headers than any ELF file")]
+    /// Its headers and notes are larger than any file's.
+    #[error("it has more headers and notes than any ELF file")]
     TooLarge,
     /// It is packed, and cannot be unpacked.
     #[error("it cannot be unpacked: {0}")]
-    Packed(io::Error),
+    Packed(UnpackError),
 }
 
 /// The build-id of an open ELF file, or of one that is packed with gzip, xz or zstd, as kernel modules are; `None`
 /// where it has none.
 ///
 /// # Errors
-/// Where the file is no ELF file, or a damaged one.
-pub fn build_id_of(file: File) -> Result<Option<BuildId>, ElfError> {
-    match unpacked(&file).map_err(ElfError::Packed)? {
-        Some(bytes) => find_build_id(bytes.as_slice()),
-        None => find_build_id(&ReadCache::new(file)),
+/// [`NoBuildId::Elf`] where the file is no ELF file, or a damaged one, and [`NoBuildId::Io`] where it cannot be read.
+pub fn build_id_of(file: File) -> Result<Option<BuildId>, NoBuildId> {
+    let contents = ReadCache::new(Contents::of(file)?);
+    let id = find_build_id(&contents);
+    // What could not be read is the reason for whatever else was found.
+    let mut contents = contents.into_inner();
+    contents.check()?;
+    if let Ok(Some(_)) = id {
+        contents.check_end()?;
     }
+    Ok(id?)
 }
 
 /// The build-id of an ELF image, wherever it is.
 pub(super) fn find_build_id<'d>(data: impl ReadRef<'d>) -> Result<Option<BuildId>, ElfError> {
-    match FileKind::parse(data) {
+    let budget = Budget { left: Cell::new(ELF_AT_MOST), exceeded: Cell::new(false) };
+    let data = Budgeted { data, budget: &budget };
+    let id = match FileKind::parse(data) {
         Ok(FileKind::Elf32) => find::<FileHeader32<Endianness>, _>(data),
         Ok(FileKind::Elf64) => find::<FileHeader64<Endianness>, _>(data),
         Ok(_) | Err(_) => Err(ElfError::NotElf),
+    };
+    match id {
+        Ok(None) | Err(ElfError::Damaged(_)) if budget.exceeded.get() => Err(ElfError::TooLarge),
+        id => id,
     }
 }
 
 /// Program headers first: they are there in every file that runs. Relocatable files (kernel modules) have their
-/// notes in sections alone.
+/// notes in sections alone. Notes that cannot be read are passed over: others may be whole.
 fn find<'d, Elf, R>(data: R) -> Result<Option<BuildId>, ElfError>
 where
     Elf: FileHeader<Endian = Endianness>,
@@ -61,17 +75,9 @@ where
 {
     let header = Elf::parse(data).map_err(ElfError::Damaged)?;
     let endian = header.endian().map_err(ElfError::Damaged)?;
-    // The tables are read whole; those of real files are far smaller.
-    let segments = header.phnum(endian, data).map_err(ElfError::Damaged)?;
-    let sections = header.shnum(endian, data).map_err(ElfError::Damaged)?;
-    if u64::from(segments.max(sections)) > HEADERS_AT_MOST {
-        return Err(ElfError::TooLarge);
-    }
     let segments = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
     for segment in segments {
-        let size: u64 = segment.p_filesz(endian).into();
-        if size <= NOTES_AT_MOST
-            && let Ok(Some(notes)) = segment.notes(endian, data)
+        if let Ok(Some(notes)) = segment.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)
         {
             return Ok(Some(id));
@@ -80,13 +86,55 @@ where
     // A damaged section table takes nothing from what the segments say; they said nothing.
     let sections = header.section_headers(endian, data).map_err(ElfError::Damaged)?;
     for section in sections {
-        let size: u64 = section.sh_size(endian).into();
-        if size <= NOTES_AT_MOST
-            && let Ok(Some(notes)) = section.notes(endian, data)
+        if let Ok(Some(notes)) = section.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)
         {
             return Ok(Some(id));
         }
     }
     Ok(None)
+}
+
+/// How many bytes of a file may still be looked at.
+struct Budget {
+    left: Cell<u64>,
+    exceeded: Cell<bool>,
+}
+
+/// Data that is looked at within a budget, however often the same bytes are: what is read costs memory, and what is
+/// parsed costs time.
+#[derive(Clone, Copy)]
+struct Budgeted<'b, R> {
+    data: R,
+    budget: &'b Budget,
+}
+
+impl<'d, R: ReadRef<'d>> Budgeted<'_, R> {
+    fn spend(self, range: Range<u64>) -> Result<(), ()> {
+        // What lies outside the file is damage, and not too much.
+        let size =
+            range.end.checked_sub(range.start).filter(|_| self.data.len() >= Ok(range.end)).ok_or(())?;
+        let Some(left) = self.budget.left.get().checked_sub(size) else {
+            self.budget.exceeded.set(true);
+            return Err(());
+        };
+        self.budget.left.set(left);
+        Ok(())
+    }
+}
+
+impl<'d, R: ReadRef<'d>> ReadRef<'d> for Budgeted<'_, R> {
+    fn len(self) -> Result<u64, ()> {
+        self.data.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'d [u8], ()> {
+        self.spend(offset..offset.checked_add(size).ok_or(())?)?;
+        self.data.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'d [u8], ()> {
+        self.spend(range.clone())?;
+        self.data.read_bytes_at_until(range, delimiter)
+    }
 }
