@@ -112,8 +112,10 @@ struct Budgeted<'b, R> {
 impl<'d, R: ReadRef<'d>> Budgeted<'_, R> {
     fn spend(self, range: Range<u64>) -> Result<(), ()> {
         // What lies outside the file is damage, and not too much.
-        let size =
-            range.end.checked_sub(range.start).filter(|_| self.data.len() >= Ok(range.end)).ok_or(())?;
+        if range.end > self.data.len()? {
+            return Err(());
+        }
+        let size = range.end.checked_sub(range.start).ok_or(())?;
         let Some(left) = self.budget.left.get().checked_sub(size) else {
             self.budget.exceeded.set(true);
             return Err(());
