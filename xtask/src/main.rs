@@ -49,7 +49,8 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         "bench",
         "[NAME...]",
         bench::run,
-        "how fast perftool is beside cat, cp and perf, or these parts of it; --rounds N, --large, --picture",
+        "how fast perftool is beside cat, cp and perf, or these parts of it; growth [SHAPE...]: how time and memory \
+         grow; --rounds N, --perf PATH, --record, --large, --picture",
     ),
     ("soak", "GIGABYTES", soak::run, "a pipe as long as that through inject -b: the same bytes, flat memory"),
     ("demo", "", demo::run, "show in a few seconds what perftool does"),

@@ -63,7 +63,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     let folder = workspace.target("bench");
     fs::create_dir_all(&folder)?;
     let short = folder.join("soak.recorded");
-    inputs::record(OPTIONS, SCRIPT, &short)?;
+    inputs::record("perf".as_ref(), OPTIONS, SCRIPT, &short)?;
     let short = fs::read(short)?;
     let mut with_ids = false;
     for record in grow::records(&short[PIPE_HEADER_SIZE..], PIPE_HEADER_SIZE as u64, Endian::NATIVE) {

@@ -16,6 +16,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Endian, Misc, PipeStream, RecordHeader, RecordType};
 
 use super::grow::records;
+use super::inputs::{Input, SAMPLES};
 use super::programs::{Program, spawn};
 use super::report::{Bar, Row};
 use super::{Bench, progress};
@@ -40,7 +41,7 @@ const TRICKLE: Duration = Duration::from_millis(3);
 const TRICKLES: usize = 700;
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let stream = fs::read(bench.input("samples")?)?;
+    let stream = fs::read(Input::of(SAMPLES)?.pipe(bench)?)?;
     let chunks = cut(&stream, CHUNK)?;
     let mut small = cut(&stream[..stream.len().min(1 << 20)], 1)?;
     small.truncate(TRICKLES);

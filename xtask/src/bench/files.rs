@@ -1,43 +1,47 @@
 //! From a file to a file, beside what cp takes for the same bytes.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use super::inputs::{BUILD, Input, SAMPLES, remove, unless_missing};
 use super::programs::{self, Program};
 use super::report::{Bar, Row};
 use super::rounds::{Contender, Timed, interleaved};
 use super::{Bench, progress};
 
-const SECTION: &str = "X -i FILE -o NEW";
-const RATIO: &str = "x cp";
+pub(super) const SECTION: &str = "X -i FILE -o NEW";
+pub(super) const RATIO: &str = "x cp";
+pub(super) const CPU_RATIO: &str = "x cp's CPU";
 
 /// The most that perftool may take, in times of cp.
 const AT_MOST: f64 = 1.2;
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let file = bench.file("samples.data", &[])?;
+    let mut rows = match unless_missing(Input::of(BUILD)?.file(bench))? {
+        Ok(file) => compare(bench, BUILD, &file)?,
+        Err(missing) => vec![Row::left_out(SECTION, BUILD, &missing)],
+    };
+    rows.extend(compare(bench, SAMPLES, &bench.file("samples-repeated.data", &[])?)?);
+    Ok(rows)
+}
+
+fn compare(bench: &Bench, input: &str, file: &Path) -> anyhow::Result<Vec<Row>> {
     let new = bench.folder.join("new.data");
-    let mb = fs::metadata(&file)?.len() as f64 / 1e6;
-    progress("files");
-    let programs = [Program::perftool(bench, &[]), Program::perftool(bench, &["-b"]), Program::perf(&["-b"])];
-    let mut contenders: Vec<_> = programs.iter().map(|program| convert(program, &file, &new)).collect();
-    let (base, timed) = interleaved(bench.rounds, &mut copy(&file, &new), &mut contenders)?;
+    let mb = fs::metadata(file)?.len() as f64 / 1e6;
+    progress(&format!("files: {input}"));
+    let programs =
+        [Program::perftool(bench, &[]), Program::perftool(bench, &["-b"]), Program::perf(bench, &["-b"])];
+    let mut contenders: Vec<_> = programs.iter().map(|program| convert(program, file, &new)).collect();
+    let (base, timed) = interleaved(bench.rounds, &mut copy(file, &new), &mut contenders)?;
     remove(&new)?;
     let row = |name: &str, timed: Option<Timed>| {
         let figures = timed.map_or(Vec::new(), |timed| {
-            vec![("MB", mb), ("s", timed.seconds), ("MB/s", mb / timed.seconds), (RATIO, timed.ratio)]
+            [vec![("MB", mb), ("MB/s", mb / timed.seconds)], timed.figures(RATIO, CPU_RATIO)].concat()
         });
         let bar = name.starts_with("perftool").then_some(Bar { figure: RATIO, at_most: AT_MOST });
-        Row {
-            section: SECTION,
-            input: "samples.data".to_owned(),
-            program: name.to_owned(),
-            figures,
-            bar,
-            ..Row::default()
-        }
+        let (input, program) = (input.to_owned(), name.to_owned());
+        Row { section: SECTION, input, program, figures, bar, ..Row::default() }
     };
     let rows = programs.iter().zip(timed).map(|(program, timed)| row(&program.name, timed));
     Ok(std::iter::once(row("cp", Some(base))).chain(rows).collect())
@@ -45,6 +49,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 fn copy<'r>(file: &'r Path, new: &'r Path) -> Contender<'r> {
     let run = move || {
+        // Making room is no part of the time.
         remove(new)?;
         let mut cp = Command::new("cp");
         cp.arg(file).arg(new);
@@ -61,12 +66,4 @@ fn convert<'r>(program: &'r Program, file: &'r Path, new: &'r Path) -> Contender
         programs::timed(convert)
     };
     Contender { name: program.name.clone(), rounds_at_most: program.rounds_at_most, run: Box::new(run) }
-}
-
-/// Removes what the run before wrote: making room is no part of the time.
-fn remove(new: &Path) -> io::Result<()> {
-    match fs::remove_file(new) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
 }

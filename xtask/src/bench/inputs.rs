@@ -1,12 +1,15 @@
-//! The recordings that are measured with: how each is made, and kept.
+//! The recordings that are measured with: how each is made, and kept. Real ones are as perf wrote them; repeated ones
+//! are short recordings made long, which are the limit case: all that can be remembered of them is known early.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::{grow, made, progress};
+use super::real::{self, Real};
+use super::{Bench, grow, made, progress};
 use crate::run;
 
 /// What an input is grown to.
@@ -16,6 +19,8 @@ const GB_2: u64 = 2_000_000_000;
 /// Four programs in a pipeline, for a few seconds.
 const PIPELINE: &str = "seq 3000000 | sort -r | gzip | wc -c > /dev/null";
 
+const FORKS: &str = "i=0; while [ $i -lt 5000 ]; do /bin/true; i=$((i + 1)); done";
+
 /// A recording in pipe format.
 pub(super) struct Input {
     pub(super) name: &'static str,
@@ -23,10 +28,16 @@ pub(super) struct Input {
 }
 
 enum Source {
+    /// Long enough as it is.
+    Real(Real),
     /// `perf record OPTIONS -o - -- sh -c SCRIPT`, and so many bytes of it by repetition, or what it is.
     Recorded { options: &'static str, script: &'static str, grown_to: Option<u64> },
     /// No recording, but a stream like one.
     Made(fn() -> Vec<u8>),
+}
+
+const fn real(name: &'static str, real: Real) -> Input {
+    Input { name, source: Source::Real(real) }
 }
 
 const fn recorded(
@@ -39,17 +50,12 @@ const fn recorded(
 }
 
 pub(super) const INPUTS: &[Input] = &[
-    recorded("samples", SAMPLES, PIPELINE, Some(MB_200)),
-    recorded("callchains", "-F 20000 -e cpu-clock -g", PIPELINE, Some(MB_200)),
-    recorded("dwarf", "-F 1000 -e cpu-clock --call-graph dwarf", PIPELINE, Some(MB_200)),
-    recorded("tracepoints", "-e sched:*", PIPELINE, Some(MB_200)),
-    recorded(
-        "forks",
-        "-F 5000 -e cpu-clock",
-        "i=0; while [ $i -lt 5000 ]; do /bin/true; i=$((i + 1)); done",
-        Some(MB_200),
-    ),
-    Input { name: "mmaps", source: Source::Made(made::mmaps) },
+    real(BUILD, real::BUILD),
+    real("node", real::NODE),
+    real("busy", real::BUSY),
+    real("idle", real::IDLE),
+    // Far more side-band records than samples, and so short that starting a program is a part of its figures.
+    recorded("forks", "-F 5000 -e cpu-clock", FORKS, None),
     // A compressed stream is one from its start to its end: it cannot be repeated. So it is long.
     recorded(
         "zstd",
@@ -57,45 +63,159 @@ pub(super) const INPUTS: &[Input] = &[
         "for i in 1 2 3 4; do seq 3000000 | sort -r | gzip | wc -c; done > /dev/null",
         None,
     ),
+    Input { name: "mmaps", source: Source::Made(made::mmaps) },
+    recorded(SAMPLES, OF_SAMPLES, PIPELINE, Some(MB_200)),
+    recorded("callchains-repeated", "-F 20000 -e cpu-clock -g", PIPELINE, Some(MB_200)),
+    recorded("dwarf-repeated", "-F 1000 -e cpu-clock --call-graph dwarf", PIPELINE, Some(MB_200)),
+    recorded("tracepoints-repeated", "-e sched:*", PIPELINE, Some(MB_200)),
+    recorded("forks-repeated", "-F 5000 -e cpu-clock", FORKS, Some(MB_200)),
 ];
 
-const SAMPLES: &str = "-F 20000 -e cpu-clock";
+/// The build, which is a file as well.
+pub(super) const BUILD: &str = "build";
+
+/// The plainest of all, with which files, memory and delay are measured too.
+pub(super) const SAMPLES: &str = "samples-repeated";
+
+const OF_SAMPLES: &str = "-F 20000 -e cpu-clock";
 
 /// The samples once more, for `--large`.
-pub(super) const LARGE: Input = recorded("samples-large", SAMPLES, PIPELINE, Some(GB_2));
+pub(super) const LARGE: Input = recorded("samples-repeated-large", OF_SAMPLES, PIPELINE, Some(GB_2));
+
+/// A program that has to be installed for a recording, and is not.
+#[derive(Debug)]
+pub(super) struct Missing(pub(super) String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not installed", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// What was done, or why it cannot be done here.
+pub(super) fn unless_missing<T>(done: anyhow::Result<T>) -> anyhow::Result<Result<T, Missing>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(error) => Ok(Err(error.downcast::<Missing>()?)),
+    }
+}
 
 impl Input {
-    /// Where it is. It is made if it is not there.
-    pub(super) fn prepare(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        let path = folder.join(format!("{}.pipe", self.name));
+    pub(super) fn of(name: &str) -> anyhow::Result<&'static Self> {
+        INPUTS.iter().find(|input| input.name == name).context("no input has this name")
+    }
+
+    fn path(&self, folder: &Path, end: &str) -> PathBuf {
+        folder.join(format!("{}.{end}", self.name))
+    }
+
+    /// Where it is in pipe format. It is made if it is not there; [`Missing`] where that takes another program.
+    pub(super) fn pipe(&self, bench: &Bench) -> anyhow::Result<PathBuf> {
+        self.prepare(bench, "pipe")
+    }
+
+    /// Where it is as a file, which is recorded anew: perf writes other things to a file.
+    pub(super) fn file(&self, bench: &Bench) -> anyhow::Result<PathBuf> {
+        self.prepare(bench, "data")
+    }
+
+    fn prepare(&self, bench: &Bench, end: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path(&bench.folder, end);
         if !path.exists() {
             progress(&format!("making {}", path.display()));
             // Under another name until it is whole: what has its name is used again.
-            let part = folder.join(format!("{}.part", self.name));
-            self.make(&part).with_context(|| format!("cannot make {}", path.display()))?;
+            let part = self.path(&bench.folder, "part");
+            let how =
+                self.make(bench, &part, end).with_context(|| format!("cannot make {}", path.display()))?;
+            fs::write(self.path(&bench.folder, &format!("{end}.how")), how)?;
             fs::rename(part, &path)?;
         }
         Ok(path)
     }
 
-    fn make(&self, path: &Path) -> anyhow::Result<()> {
-        match self.source {
-            Source::Recorded { options, script, grown_to: None } => record(options, script, path),
+    /// Makes it, and returns how.
+    fn make(&self, bench: &Bench, path: &Path, end: &str) -> anyhow::Result<String> {
+        let is_file = end == "data";
+        match &self.source {
+            Source::Real(real) => real.record(&bench.perf, path, is_file),
+            _ if is_file => anyhow::bail!("only a real recording is recorded as a file"),
+            Source::Recorded { options, script, grown_to: None } => {
+                record(&bench.perf, options, script, path)
+            }
             Source::Recorded { options, script, grown_to: Some(bytes) } => {
                 let short = path.with_extension("recorded");
-                record(options, script, &short)?;
-                grow::grow(&fs::read(&short)?, &mut File::create(path)?, bytes)?;
-                Ok(fs::remove_file(short)?)
+                let how = record(&bench.perf, options, script, &short)?;
+                grow::grow(&fs::read(&short)?, &mut File::create(path)?, *bytes)?;
+                fs::remove_file(short)?;
+                Ok(format!("{how}, repeated to {} MB", bytes / 1_000_000))
             }
-            Source::Made(make) => Ok(fs::write(path, make())?),
+            Source::Made(make) => {
+                fs::write(path, make())?;
+                Ok("made up".to_owned())
+            }
         }
+    }
+
+    /// How it was made, of each form in which it is there: the file's name, its bytes, and the command.
+    pub(super) fn made(&self, folder: &Path) -> Vec<(String, u64, String)> {
+        let form = |end: &str| {
+            let path = self.path(folder, end);
+            let bytes = fs::metadata(&path).ok()?.len();
+            let how = fs::read_to_string(self.path(folder, &format!("{end}.how"))).ok()?;
+            Some((format!("{}.{end}", self.name), bytes, how))
+        };
+        ["pipe", "data"].into_iter().filter_map(form).collect()
+    }
+
+    /// Forgets it, and what was made of it, so that it is made anew.
+    pub(super) fn remove(&self, folder: &Path) -> anyhow::Result<()> {
+        for end in ["pipe", "data", "ids.data"] {
+            remove(&self.path(folder, end))?;
+        }
+        Ok(())
     }
 }
 
-/// Records a script into a pipe's stream.
-pub(crate) fn record(options: &str, script: &str, path: &Path) -> anyhow::Result<()> {
-    let mut perf = Command::new("perf");
-    perf.args(["record", "-q", "-o", "-"]).args(options.split_whitespace());
-    perf.args(["--", "sh", "-c", script]).stdout(File::create(path)?);
-    run::run(perf).context("recording takes Linux with perf, and for tracepoints root")
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Records a script into a pipe's stream, and returns the command.
+pub(crate) fn record(perf: &Path, options: &str, script: &str, path: &Path) -> anyhow::Result<String> {
+    let mut command = Command::new(perf);
+    // A newer perf writes ids itself, and there would be nothing to inject.
+    command.args(["record", "-q", "--no-buildid-mmap", "-o", "-"]).args(options.split_whitespace());
+    command.args(["--", "sh", "-c", script]).stdout(File::create(path)?);
+    let line = run::line(&command);
+    progress(&line);
+    run::run(command).context("recording takes Linux with perf, and for tracepoints root")?;
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_apart_from_what_fails() {
+        let missing: anyhow::Result<()> = Err(Missing("node".to_owned()).into());
+        let missing = missing.context("cannot make node.pipe");
+        assert_eq!(unless_missing(missing).unwrap().unwrap_err().to_string(), "node is not installed");
+        assert!(unless_missing::<()>(Err(anyhow::anyhow!("it fails"))).is_err());
+        assert_eq!(unless_missing(Ok(7)).unwrap().unwrap(), 7);
+    }
+
+    #[test]
+    fn repeated_recordings_say_so_in_their_names() {
+        for input in INPUTS.iter().chain([&LARGE]) {
+            let repeated = matches!(input.source, Source::Recorded { grown_to: Some(_), .. });
+            assert_eq!(input.name.contains("-repeated"), repeated, "{}", input.name);
+        }
+    }
 }

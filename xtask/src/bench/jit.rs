@@ -28,12 +28,12 @@ const IMAGES: &str = "images";
 const HOME: &str = "home";
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let folder = prepare(&bench.folder)?;
+    let folder = prepare(bench)?;
     let file = folder.join(RECORDED);
     let [dumps, images, home] = [DUMPS, IMAGES, HOME].map(|name| folder.join(name));
     clear_dumps(&dumps)?;
     progress("jit");
-    let programs = [Program::perftool(bench, &["--jit"]), Program::perf(&["--jit"])];
+    let programs = [Program::perftool(bench, &["--jit"]), Program::perf(bench, &["--jit"])];
     let [ours, theirs] = &programs;
     let contender = |program: &Program, run| Contender {
         name: program.name.clone(),
@@ -89,16 +89,16 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 const RECORDED: &str = "recorded.data";
 
 /// The directory of the recording and its dump, made if it is not there.
-fn prepare(bench: &Path) -> anyhow::Result<PathBuf> {
-    let folder = bench.join("jit");
+fn prepare(bench: &Bench) -> anyhow::Result<PathBuf> {
+    let folder = bench.folder.join("jit");
     if !folder.join(RECORDED).exists() {
         progress(&format!("making {}", folder.display()));
-        make(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make(&bench.perf, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     Ok(folder)
 }
 
-fn make(folder: &Path) -> anyhow::Result<()> {
+fn make(perf: &Path, folder: &Path) -> anyhow::Result<()> {
     for name in [DUMPS, IMAGES, HOME] {
         let dir = folder.join(name);
         fs::create_dir_all(&dir)?;
@@ -107,10 +107,10 @@ fn make(folder: &Path) -> anyhow::Result<()> {
     let mut cc = Command::new("cc");
     cc.args(["-O2", "-fno-omit-frame-pointer", "-o"]).arg(folder.join("jitgen")).arg("tests/jitgen.c");
     run::run(cc).context("its program takes a C compiler")?;
-    let mut perf = Command::new("perf");
-    perf.args("record -q -k 1 -e cpu-clock:u -F 5000 -g -o part -- ./jitgen".split(' '));
-    perf.args(WORK).arg(DUMPS).current_dir(folder);
-    run::run(perf).context("recording takes Linux with perf, and x86-64")?;
+    let mut record = Command::new(perf);
+    record.args("record -q -k 1 -e cpu-clock:u -F 5000 -g -o part -- ./jitgen".split(' '));
+    record.args(WORK).arg(DUMPS).current_dir(folder);
+    run::run(record).context("recording takes Linux with perf, and x86-64")?;
     Ok(fs::rename(folder.join("part"), folder.join(RECORDED))?)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::inputs::{INPUTS, LARGE};
+use super::inputs::{INPUTS, LARGE, SAMPLES, unless_missing};
 use super::programs::{Program, spawn};
 use super::report::{Bar, Row};
 use super::{Bench, progress};
@@ -28,11 +28,17 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let with_ids = Program::perftool(bench, &["-b"]);
     let mut rows = Vec::new();
     for input in INPUTS.iter().chain(bench.large.then_some(&LARGE)) {
-        let file = input.prepare(&bench.folder)?;
+        let file = match unless_missing(input.pipe(bench))? {
+            Ok(file) => file,
+            Err(missing) => {
+                rows.push(Row::left_out(SECTION, input.name, &missing));
+                continue;
+            }
+        };
         let mut programs = vec![with_ids.clone()];
-        if input.name == "samples" {
+        if input.name == SAMPLES {
             programs = vec![Program::cat(), Program::perftool(bench, &[]), with_ids.clone()];
-            programs.push(Program::perf(&["-b"]));
+            programs.push(Program::perf(bench, &["-b"]));
         }
         for program in programs {
             progress(&format!("memory: {} with {}", program.name, input.name));

@@ -6,7 +6,7 @@ use super::report::{Row, number};
 
 /// In units of the picture.
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 100.0;
+const LEFT: f64 = 150.0;
 const RIGHT: f64 = WIDTH - 60.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 14.0;
@@ -105,14 +105,14 @@ impl Scale {
 fn bar(row: &Row, class: &str, y: f64, scale: &Scale) -> String {
     let cat = scale.x(1.0);
     let base = y + BAR - 3.0;
-    let Some(ratio) = row.figure(RATIO) else { return text(cat + 6.0, base, "", "fails") };
+    let Some(ratio) = row.figure(RATIO) else { return text(cat + 6.0, base, "", row.without_figures()) };
     let to = scale.x(ratio);
     let (left, width) = (to.min(cat), (to - cat).abs());
     let height = BAR - 2.0;
     let rect = format!(
         "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>\n"
     );
-    let figure = match row.note {
+    let figure = match &row.note {
         Some(note) => format!("{} ({note})", number(ratio)),
         None => number(ratio),
     };

@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::Bench;
+use super::rounds::Cost;
+use super::{Bench, usage};
 use crate::run;
 
 /// perf takes seconds where the others take a tenth of one.
@@ -38,15 +39,15 @@ impl Program {
     }
 
     /// `perf inject` with these options.
-    pub(super) fn perf(options: &[&str]) -> Self {
-        Self::of("perf".into(), "perf", "inject", options, PERF_ROUNDS)
+    pub(super) fn perf(bench: &Bench, options: &[&str]) -> Self {
+        Self::of(bench.perf.clone().into(), "perf", "inject", options, PERF_ROUNDS)
     }
 
     /// `buildid-list` of perftool and of perf, with these options.
     pub(super) fn lists(bench: &Bench, options: &[&str]) -> (Self, Self) {
         let perftool =
             Self::of(bench.perftool.clone().into(), "perftool", "buildid-list", options, usize::MAX);
-        (perftool, Self::of("perf".into(), "perf", "buildid-list", options, usize::MAX))
+        (perftool, Self::of(bench.perf.clone().into(), "perf", "buildid-list", options, usize::MAX))
     }
 
     fn of(file: OsString, name: &str, task: &str, options: &[&str], rounds_at_most: usize) -> Self {
@@ -62,8 +63,8 @@ impl Program {
         command
     }
 
-    /// The time of `cat FILE | X | cat > /dev/null`, from the first start to the last end; `None` where X fails.
-    pub(super) fn through(&self, file: &Path) -> anyhow::Result<Option<Duration>> {
+    /// What `cat FILE | X | cat > /dev/null` takes, and X in it; `None` where X fails.
+    pub(super) fn through(&self, file: &Path) -> anyhow::Result<Option<Cost>> {
         let start = Instant::now();
         let mut first = Command::new("cat");
         let mut first = spawn(first.arg(file).stdin(Stdio::null()).stdout(Stdio::piped()))?;
@@ -72,9 +73,11 @@ impl Program {
         let mut last = spawn(
             last.stdin(run::stdout_of(&mut middle)?).stdout(File::options().write(true).open("/dev/null")?),
         )?;
-        let all = [last.wait()?, middle.wait()?, first.wait()?];
-        let took = start.elapsed();
-        Ok(all.iter().all(|status| status.success()).then_some(took))
+        let ended = last.wait()?;
+        let cpu = usage::cpu_at_end(&middle)?;
+        let all = [ended, middle.wait()?, first.wait()?];
+        let cost = Cost { wall: start.elapsed(), cpu };
+        Ok(all.iter().all(|status| status.success()).then_some(cost))
     }
 
     /// By how many bytes more comes out of it than went in.
@@ -95,10 +98,12 @@ pub(super) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
     command.spawn().with_context(|| format!("cannot run {}", run::line(command)))
 }
 
-/// The time of one command; `None` where it fails.
-pub(super) fn timed(mut command: Command) -> anyhow::Result<Option<Duration>> {
+/// What one command takes; `None` where it fails.
+pub(super) fn timed(mut command: Command) -> anyhow::Result<Option<Cost>> {
     let start = Instant::now();
-    let status = spawn(&mut command)?.wait()?;
-    let took = start.elapsed();
-    Ok(status.success().then_some(took))
+    let mut child = spawn(&mut command)?;
+    let cpu = usage::cpu_at_end(&child)?;
+    let status = child.wait()?;
+    let cost = Cost { wall: start.elapsed(), cpu };
+    Ok(status.success().then_some(cost))
 }

@@ -1,6 +1,7 @@
-//! What was measured: as a table for people, and as JSON.
+//! What was measured: as tables in Markdown, and as JSON.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -19,7 +20,9 @@ pub(super) struct Row {
     pub(super) figures: Vec<(&'static str, f64)>,
     pub(super) bar: Option<Bar>,
     /// What else a reader must know, or the figures would mislead.
-    pub(super) note: Option<&'static str>,
+    pub(super) note: Option<String>,
+    /// It was not run: the note says why.
+    pub(super) is_left_out: bool,
 }
 
 /// What a figure may be at the most.
@@ -30,6 +33,17 @@ pub(super) struct Bar {
 }
 
 impl Row {
+    /// A row in place of those for which something is missing here.
+    pub(super) fn left_out(section: &'static str, input: &str, why: &dyn ToString) -> Self {
+        let (input, note) = (input.to_owned(), Some(why.to_string()));
+        Self { section, input, note, is_left_out: true, ..Self::default() }
+    }
+
+    /// What stands in the place of figures where there are none.
+    pub(super) fn without_figures(&self) -> &'static str {
+        if self.is_left_out { "left out" } else { "fails" }
+    }
+
     pub(super) fn figure(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|(figure, _)| *figure == name).map(|(_, value)| *value)
     }
@@ -42,54 +56,71 @@ impl Row {
 }
 
 /// A table a section.
-pub(super) fn table(rows: &[Row]) -> String {
-    let mut table = String::new();
+pub(super) fn tables(rows: &[Row]) -> String {
+    let mut text = String::new();
     for rows in rows.chunk_by(|one, other| one.section == other.section) {
-        table += &format!("\n{}\n\n", rows[0].section);
-        let (head, figures) = head(rows);
-        let lines = rows.iter().map(|row| line(row, figures, head.len()));
-        let lines: Vec<_> = std::iter::once(head.clone()).chain(lines).collect();
-        let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            lines.iter().filter_map(|line| Some(line.get(column)?.chars().count())).max().unwrap_or(0)
-        };
-        let widths: Vec<_> = (0..columns).map(width).collect();
-        for line in lines {
-            let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-                0 | 1 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            table += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
+        text += &format!("\n### `{}`\n\n", rows[0].section);
+        let mut figures = Vec::new();
+        for (name, _) in rows.iter().flat_map(|row| &row.figures) {
+            if !figures.contains(name) {
+                figures.push(*name);
+            }
         }
+        let bars = rows.iter().any(|row| row.bar.is_some());
+        let notes = rows.iter().any(|row| row.note.is_some());
+        let end = ["at most", ""].into_iter().filter(|_| bars).chain(notes.then_some("note"));
+        let head: Vec<_> = ["input", "X"].into_iter().chain(figures.iter().copied()).chain(end).collect();
+        let lines: Vec<_> = rows.iter().map(|row| line(row, &figures, bars, notes)).collect();
+        text += &markdown(&head, &lines, 2);
     }
-    table
+    text
 }
 
-/// The names of the columns, and how many of them are figures.
-fn head(rows: &[Row]) -> (Vec<String>, usize) {
-    let figures = rows.iter().map(|row| &row.figures[..]).max_by_key(|figures| figures.len()).unwrap_or(&[]);
-    let names = figures.iter().map(|(name, _)| *name);
-    let end = if rows.iter().any(|row| row.bar.is_some()) { &["at most", ""][..] } else { &[] };
-    let all = ["input", "X"].into_iter().chain(names).chain(end.iter().copied());
-    (all.map(str::to_owned).collect(), figures.len())
-}
-
-/// A row with so many figures, or with the word that there are none; a note stands behind all columns.
-fn line(row: &Row, figures: usize, columns: usize) -> Vec<String> {
+/// The cells of a row under these columns.
+fn line(row: &Row, figures: &[&'static str], bars: bool, notes: bool) -> Vec<String> {
     let mut cells = vec![row.input.clone(), row.program.clone()];
-    cells.extend(row.figures.iter().map(|(_, value)| number(*value)));
     if row.figures.is_empty() {
-        cells.push("fails".to_owned());
+        cells.push(row.without_figures().to_owned());
+        cells.resize(2 + figures.len(), String::new());
+    } else {
+        cells.extend(figures.iter().map(|name| row.figure(name).map(number).unwrap_or_default()));
     }
-    cells.resize(2 + figures, String::new());
-    if let (Some(bar), Some(ok)) = (row.bar, row.is_ok()) {
-        cells.extend([number(bar.at_most), if ok { "ok" } else { "over" }.to_owned()]);
+    if bars {
+        let bar = row.bar.map(|bar| number(bar.at_most)).unwrap_or_default();
+        let ok = row.is_ok().map_or("", |ok| if ok { "ok" } else { "over" });
+        cells.extend([bar, ok.to_owned()]);
     }
-    if let Some(note) = row.note {
-        cells.resize(columns, String::new());
-        cells.push(note.to_owned());
+    if notes {
+        cells.push(row.note.clone().unwrap_or_default());
     }
     cells
+}
+
+/// A table in Markdown, as wide as what is in it, so that it can be read as it is too. The first so many columns are
+/// words, the others figures.
+pub(super) fn markdown(head: &[&str], lines: &[Vec<String>], words: usize) -> String {
+    let escaped = |cell: &str| cell.replace('|', "\\|");
+    let head: Vec<_> = head.iter().map(|cell| escaped(cell)).collect();
+    let lines: Vec<Vec<_>> =
+        lines.iter().map(|line| line.iter().map(|cell| escaped(cell)).collect()).collect();
+    let width = |column: usize| {
+        let cells = std::iter::once(&head).chain(&lines).filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
+    };
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let row = |cells: &[String]| {
+        let cells = widths.iter().enumerate().map(|(column, &width)| {
+            let cell = cells.get(column).map_or("", String::as_str);
+            if column < words { format!(" {cell:<width$} |") } else { format!(" {cell:>width$} |") }
+        });
+        format!("|{}\n", cells.collect::<String>())
+    };
+    let rule = widths.iter().enumerate().map(|(column, &width)| match column < words {
+        true => format!(" {} |", "-".repeat(width)),
+        false => format!(" {}: |", "-".repeat(width - 1)),
+    });
+    let rule = format!("|{}\n", rule.collect::<String>());
+    row(&head) + &rule + &lines.iter().map(|line| row(line)).collect::<String>()
 }
 
 /// With as many digits as mean something.
@@ -104,9 +135,16 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// All that was measured, and where.
-pub(super) fn json(rows: &[Row], machine: &Value, rounds: usize) -> anyhow::Result<String> {
+pub(super) fn json(
+    rows: &[Row],
+    recordings: &[(String, u64, String)],
+    machine: &Value,
+    rounds: usize,
+) -> anyhow::Result<String> {
     let rows: Vec<_> = rows.iter().map(row).collect();
-    let results = json!({ "machine": machine, "rounds": rounds, "results": rows });
+    let recording = |(name, bytes, how): &_| json!({ "name": name, "bytes": bytes, "how": how });
+    let recordings: Vec<_> = recordings.iter().map(recording).collect();
+    let results = json!({ "machine": machine, "rounds": rounds, "recordings": recordings, "results": rows });
     Ok(serde_json::to_string_pretty(&results)? + "\n")
 }
 
@@ -118,7 +156,8 @@ fn row(row: &Row) -> Value {
         "command": row.section,
         "input": row.input,
         "program": row.program,
-        "fails": row.figures.is_empty(),
+        "fails": row.figures.is_empty() && !row.is_left_out,
+        "left_out": row.is_left_out,
         "figures": figures,
         "bar": bar,
         "note": row.note,
@@ -126,13 +165,13 @@ fn row(row: &Row) -> Value {
 }
 
 /// Where it is measured: without it figures mean nothing.
-pub(super) fn machine() -> Value {
+pub(super) fn machine(perf: &Path) -> Value {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let mut perf = Command::new("perf");
-    perf.arg("--version");
-    let perf = run::output(perf).map(|version| String::from_utf8_lossy(&version).trim().to_owned());
+    let mut version = Command::new(perf);
+    version.arg("--version");
+    let perf = run::output(version).map(|version| String::from_utf8_lossy(&version).trim().to_owned());
     json!({
         "processor": model.map(|(_, model)| model),
         "processors": thread::available_parallelism().ok().map(usize::from),
@@ -141,6 +180,30 @@ pub(super) fn machine() -> Value {
         // Whoever else is at work is in the figures. It is looked at before there is work of ours.
         "load": read("/proc/loadavg").split_whitespace().next(),
     })
+}
+
+/// One line about where it was measured.
+pub(super) fn about(machine: &Value) -> String {
+    let of = |key: &str| match &machine[key] {
+        Value::Null => "unknown".to_owned(),
+        value => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    };
+    let (processor, processors) = (of("processor"), of("processors"));
+    let (kernel, perf, load) = (of("kernel"), of("perf"), of("load"));
+    format!(
+        "{processor}, {processors} processors, Linux {kernel}, compared with {perf}; load {load} before it began"
+    )
+}
+
+/// How the recordings were made that are there.
+pub(super) fn recordings(recordings: &[(String, u64, String)]) -> String {
+    let line = |(name, bytes, how): &(String, u64, String)| {
+        // A script of several lines is told as one.
+        let how = how.split_whitespace().collect::<Vec<_>>().join(" ");
+        vec![name.clone(), number(*bytes as f64 / 1e6), how]
+    };
+    let lines: Vec<_> = recordings.iter().map(line).collect();
+    "\n### Recordings\n\n".to_owned() + &markdown(&["recording", "MB", "made by"], &lines, 3)
 }
 
 #[cfg(test)]
@@ -154,41 +217,63 @@ mod tests {
             program: program.to_owned(),
             figures: ratio.map_or(Vec::new(), |ratio| vec![("s", 0.1234), ("x cat", ratio)]),
             bar: at_most.map(|at_most| Bar { figure: "x cat", at_most }),
-            note: None,
+            ..Row::default()
         };
         vec![
             row("cat", Some(1.0), None),
             row("fast", Some(0.7), Some(0.8)),
-            Row { note: Some("noted"), ..row("slow", Some(123.4), Some(1.5)) },
-            Row { note: Some("noted"), ..row("odd", Some(2.0), None) },
+            Row { note: Some("noted".to_owned()), ..row("slow", Some(123.4), Some(1.5)) },
+            Row { note: Some("noted".to_owned()), ..row("odd", Some(2.0), None) },
             row("broken", None, Some(1.0)),
-            Row { section: "X", note: Some("noted"), ..row("cat", Some(12.34), None) },
+            Row { section: "X", note: Some("noted".to_owned()), ..row("cat", Some(12.34), None) },
         ]
     }
 
     #[test]
     fn a_table_has_its_bars_beside_its_figures() {
         let expected = "
-cat FILE | X
+### `cat FILE | X`
 
-  input    X           s  x cat  at most
-  samples  cat     0.123   1.00
-  samples  fast    0.123  0.700    0.800    ok
-  samples  slow    0.123    123     1.50  over  noted
-  samples  odd     0.123   2.00                 noted
-  samples  broken  fails            1.00  over
+| input   | X      |        s | x cat | at most |      |  note |
+| ------- | ------ | -------: | ----: | ------: | ---: | ----: |
+| samples | cat    |    0.123 |  1.00 |         |      |       |
+| samples | fast   |    0.123 | 0.700 |   0.800 |   ok |       |
+| samples | slow   |    0.123 |   123 |    1.50 | over | noted |
+| samples | odd    |    0.123 |  2.00 |         |      | noted |
+| samples | broken |    fails |       |    1.00 | over |       |
+| node    |        | left out |       |         |      |  gone |
 
-X
+### `X`
 
-  input    X        s  x cat
-  samples  cat  0.123   12.3  noted
+| input   | X   |     s | x cat |  note |
+| ------- | --- | ----: | ----: | ----: |
+| samples | cat | 0.123 |  12.3 | noted |
 ";
-        assert_eq!(table(&rows()), expected);
+        let mut rows = rows();
+        rows.insert(5, Row::left_out("cat FILE | X", "node", &"gone"));
+        assert_eq!(tables(&rows), expected);
+    }
+
+    #[test]
+    fn a_figure_that_is_not_there_leaves_its_place_empty() {
+        let row = |figures| Row { section: "X", figures, ..Row::default() };
+        let table = tables(&[row(vec![("s", 1.0), ("CPU s", 2.0)]), row(vec![("CPU s", 3.0)])]);
+        assert!(
+            table.ends_with("|       |     | 1.00 |  2.00 |\n|       |     |      |  3.00 |\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_cell_with_a_bar_in_it_is_one_cell() {
+        let table = markdown(&["a"], &[vec!["cat | cat".to_owned()]], 1);
+        assert_eq!(table, "| a          |\n| ---------- |\n| cat \\| cat |\n");
     }
 
     #[test]
     fn a_program_that_fails_is_over_its_bar() {
-        let json: Value = serde_json::from_str(&json(&rows(), &machine(), 7).unwrap()).unwrap();
+        let json: Value =
+            serde_json::from_str(&json(&rows(), &[], &machine("perf".as_ref()), 7).unwrap()).unwrap();
         assert_eq!(json["rounds"], 7);
         assert_eq!(json["results"][1]["bar"]["ok"], true);
         assert_eq!(json["results"][2]["figures"]["x cat"], 123.4);
