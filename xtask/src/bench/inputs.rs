@@ -192,10 +192,17 @@ pub(crate) fn record(perf: &Path, options: &str, script: &str, path: &Path) -> a
     // A newer perf writes ids itself, and there would be nothing to inject.
     command.args(["record", "-q", "--no-buildid-mmap", "-o", "-"]).args(options.split_whitespace());
     command.args(["--", "sh", "-c", script]).stdout(File::create(path)?);
-    let line = run::line(&command);
+    let line = perf_line(&command);
     progress(&line);
     run::run(command).context("recording takes Linux with perf, and for tracepoints root")?;
     Ok(line)
+}
+
+/// The command as one would type it where perf is in the PATH: where it was here is nobody else's matter.
+pub(super) fn perf_line(command: &Command) -> String {
+    let mut here = Command::new("perf");
+    here.args(command.get_args());
+    run::line(&here)
 }
 
 #[cfg(test)]
@@ -209,6 +216,13 @@ mod tests {
         assert_eq!(unless_missing(missing).unwrap().unwrap_err().to_string(), "node is not installed");
         assert!(unless_missing::<()>(Err(anyhow::anyhow!("it fails"))).is_err());
         assert_eq!(unless_missing(Ok(7)).unwrap().unwrap(), 7);
+    }
+
+    #[test]
+    fn a_command_is_told_without_the_place_of_its_program() {
+        let mut command = Command::new("/opt/linux/perf");
+        command.args(["record", "-o", "-"]);
+        assert_eq!(perf_line(&command), "perf record -o -");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use super::inputs::{Missing, remove};
+use super::inputs::{Missing, perf_line, remove};
 use super::progress;
 use crate::run;
 
@@ -86,6 +86,7 @@ impl Real {
         if let Some(program) = self.needs.iter().find(|program| !is_installed(program)) {
             return Err(Missing((*program).to_owned()).into());
         }
+        // Beside the recording, which is `../NAME` in there.
         let folder = path.with_extension("work");
         fs::create_dir_all(&folder)?;
         (self.prepare)(&folder).with_context(|| format!("cannot prepare {}", folder.display()))?;
@@ -122,7 +123,8 @@ impl Real {
         command.args(["record", "-q", "--no-buildid-mmap"]).args(self.options.split_whitespace());
         if is_file {
             // Not into the user's cache.
-            command.args(["-N", "-o"]).arg(std::path::absolute(path)?).stdout(Stdio::null());
+            let name = path.file_name().context("it has no name")?;
+            command.args(["-N", "-o"]).arg(Path::new("..").join(name)).stdout(Stdio::null());
             // perf would keep the one before under another name.
             remove(path)?;
         } else {
@@ -130,7 +132,7 @@ impl Real {
         }
         command.args(["--", "sh", "-c", self.script, "sh", &amount.to_string()]);
         command.current_dir(folder);
-        let line = run::line(&command);
+        let line = perf_line(&command);
         progress(&line);
         run::run(command).context("recording takes Linux with perf, and of all of a machine root")?;
         Ok(line)
