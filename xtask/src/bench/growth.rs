@@ -1,5 +1,5 @@
-//! `cargo xtask bench growth`: CPU time and peak memory at n, 2n and 4n of each shape of stream, and by which power of
-//! n they grow: 1 where twice as much takes twice as long, 2 where it takes four times as long.
+//! `cargo xtask bench growth`: CPU time and peak memory at n, 2n and 4n of each shape of stream, and the exponent
+//! with which they grow: 1 where twice as much takes twice as long, 2 where it takes four times as long.
 //!
 //! n is as large as it has to be for a time that can be measured. What takes too long or too much memory is stopped,
 //! and nothing larger is run.
@@ -19,7 +19,7 @@ use super::shapes::{Shape, shapes};
 use super::{Bench, progress, usage};
 
 /// The first n.
-const FIRST: u64 = 100;
+const FIRST: u64 = 25;
 
 /// From one n to the next, as long as 4n takes too little time.
 const STEP: u64 = 4;
@@ -90,8 +90,8 @@ pub(super) fn run(bench: &Bench, names: &[String]) -> anyhow::Result<()> {
     for (command, lines) in COMMANDS.iter().zip(tables) {
         println!("\n### `perftool {} < FILE`\n", command.join(" "));
         let head = [
-            "shape", "in it", "n", "MB at 4n", "s at n", "2n", "4n", "power", "MiB at n", "2n", "4n",
-            "power", "",
+            "shape", "in it", "n", "MB at 4n", "s at n", "2n", "4n", "exponent", "MiB at n", "2n", "4n",
+            "exponent", "",
         ];
         print!("{}", markdown(&head, &lines, 2));
     }
@@ -177,11 +177,11 @@ impl Growth {
     fn line(&self, shape: &Shape) -> Vec<String> {
         let figures = |figure: fn(&Run) -> f64| {
             let cells: Vec<_> = (0..3).map(|at| self.cell(at, figure)).collect();
-            let power = match self.runs[..] {
-                [_, ref two, ref four] if !four.is_stopped() => power(figure(two), figure(four)),
+            let exponent = match self.runs[..] {
+                [_, ref two, ref four] if !four.is_stopped() => exponent(figure(two), figure(four)),
                 _ => None,
             };
-            [cells, vec![power.map_or_else(|| "-".to_owned(), |power| format!("{power:.1}"))]].concat()
+            [cells, vec![exponent.map_or_else(|| "-".to_owned(), tenths)]].concat()
         };
         let time = figures(|run| run.cpu.as_secs_f64());
         let memory = figures(|run| run.peak as f64 / f64::from(1 << 20));
@@ -210,9 +210,14 @@ impl Growth {
     }
 }
 
-/// By which power of n it grows, if twice n takes so much more.
-fn power(two: f64, four: f64) -> Option<f64> {
+/// The power of n that it is as large as, if 2n and 4n take so much.
+fn exponent(two: f64, four: f64) -> Option<f64> {
     (two > 0.0 && four > 0.0).then(|| (four / two).log2())
+}
+
+/// With one digit. What is a little less than 0 is 0, and not less.
+fn tenths(value: f64) -> String {
+    format!("{:.1}", (value * 10.0).round() / 10.0 + 0.0)
 }
 
 #[cfg(test)]
@@ -230,15 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn a_power_is_that_of_the_last_doubling() {
-        assert_eq!(power(1.0, 2.0), Some(1.0));
-        assert_eq!(power(0.5, 2.0), Some(2.0));
-        assert_eq!(power(3.0, 3.0), Some(0.0));
-        assert_eq!(power(0.0, 3.0), None);
+    fn the_exponent_is_that_of_the_last_doubling() {
+        assert_eq!(exponent(1.0, 2.0), Some(1.0));
+        assert_eq!(exponent(0.5, 2.0), Some(2.0));
+        assert_eq!(exponent(3.0, 3.0), Some(0.0));
+        assert_eq!(exponent(0.0, 3.0), None);
+        assert_eq!([1.96, 0.04, -0.04, -1.0].map(tenths), ["2.0", "0.0", "0.0", "-1.0"]);
     }
 
     #[test]
-    fn a_line_has_time_and_memory_and_the_power_of_each() {
+    fn a_line_has_time_and_memory_and_the_exponent_of_each() {
         let line = line(vec![run(0.5, 4), run(1.0, 8), run(4.0, 16)]);
         assert_eq!(
             line,
@@ -247,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stopped_is_said_and_has_no_power() {
+    fn what_was_stopped_is_said_and_has_no_exponent() {
         let stopped = Run { end: End::OutOfTime, ..run(59.0, 8) };
         assert_eq!(
             line(vec![run(30.0, 4), stopped]),
