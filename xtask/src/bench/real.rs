@@ -55,15 +55,14 @@ pub(super) const NODE: Real = Real {
 /// Several programs at once, some of them many times.
 pub(super) const BUSY: Real = Real {
     options: "-a -g -F 9999 -e cpu-clock",
-    script: "for round in $(seq $1); do
-    seq 1000000 | sort -r | gzip | wc -c &
-    tar cf - /usr/include /usr/share/doc | gzip -1 | wc -c &
-    find /usr/lib -type f -name '*.so*' | xargs sha256sum | sort | uniq -c | wc -l &
-    for again in 1 2 3 4 5; do
-        grep -c the /usr/share/common-licenses/* | sort | awk '{ n += length($0) } END { print n }'
-    done
-    wait
-done > out 2>&1",
+    // In one line, as it is told.
+    script: "for round in $(seq $1); do \
+             seq 1000000 | sort -r | gzip | wc -c & \
+             tar cf - /usr/include /usr/share/doc | gzip -1 | wc -c & \
+             find /usr/lib -type f -name '*.so*' | xargs sha256sum | sort | uniq -c | wc -l & \
+             for again in 1 2 3 4 5; do \
+             grep -c the /usr/share/common-licenses/* | sort | awk '{ n += length($0) } END { print n }'; \
+             done; wait; done > out 2>&1",
     amount: 2,
     at_most: 40,
     needs: &[],

@@ -198,12 +198,10 @@ pub(super) fn about(machine: &Value) -> String {
 /// How the recordings were made that are there.
 pub(super) fn recordings(recordings: &[(String, u64, String)]) -> String {
     let line = |(name, bytes, how): &(String, u64, String)| {
-        // A script of several lines is told as one.
-        let how = how.split_whitespace().collect::<Vec<_>>().join(" ");
-        vec![name.clone(), number(*bytes as f64 / 1e6), how]
+        format!("* {name}, {} MB: `{how}`\n", number(*bytes as f64 / 1e6))
     };
-    let lines: Vec<_> = recordings.iter().map(line).collect();
-    "\n### Recordings\n\n".to_owned() + &markdown(&["recording", "MB", "made by"], &lines, 3)
+    let lines: String = recordings.iter().map(line).collect();
+    format!("\n### Recordings\n\n{lines}")
 }
 
 #[cfg(test)]
@@ -262,6 +260,12 @@ mod tests {
             table.ends_with("|       |     | 1.00 |  2.00 |\n|       |     |      |  3.00 |\n"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_recording_is_told_with_its_size_and_its_command() {
+        let told = recordings(&[("a.pipe".to_owned(), 57_600_000, "perf record -a".to_owned())]);
+        assert_eq!(told, "\n### Recordings\n\n* a.pipe, 57.6 MB: `perf record -a`\n");
     }
 
     #[test]
