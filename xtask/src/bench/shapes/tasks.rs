@@ -18,7 +18,7 @@ pub(super) const SHAPES: &[Shape] = &[
     ),
     shape("fork-chain-first", "n forks, children first, each with a map to pass on", children_first),
     shape("late-fork", "n maps, n children, then the fork of their parent before both", late_fork),
-    shape("late-forks", "the same with n forks of the parent", late_forks),
+    shape("late-forks", "n maps, n children, then n forks of their parent before both", late_forks),
     shape("threads", "n threads of one process", threads),
     shape("execs", "n execs of one process, each with a map and a sample", execs),
     shape("execs-large", "n / 100 execs, each of which ends 300 maps", execs_large),
