@@ -140,9 +140,15 @@ impl Hits {
         let places = session.evlist.evsel(record).and_then(|evsel| evsel.format.places());
         let Some(sample) = places.and_then(|places| host_sample(record, places)) else { return false };
         let (kernel, process) = self.spaces.of_sample(sample.pid, &mut self.log);
-        let is_near =
-            |addr| kernel.pending.is_near(addr) | process.pending.is_near(addr) | is_guest_marker(addr);
-        if !self.log.add_sample(sample, &mut process.list, false, is_near) {
+        let is_near = |addr| process.pending.is_near(addr) | is_guest_marker(addr);
+        // Nearly always all of the kernel is hit: a comparison less for each word.
+        let near = if kernel.pending.is_empty() {
+            self.log.add_sample(sample, &mut process.list, false, is_near)
+        } else {
+            let is_near = |addr| is_near(addr) | kernel.pending.is_near(addr);
+            self.log.add_sample(sample, &mut process.list, false, is_near)
+        };
+        if !near {
             return true;
         }
         let mut is_clear = |addr, cpumode| match cpumode {
@@ -287,24 +293,29 @@ impl Hits {
         }
     }
 
-    /// A DSO was mapped: earlier queries may hit it.
+    /// A DSO was mapped: earlier queries may hit it. Where every hit is asked for, it is the earliest one of each piece
+    /// that is left of the map between those that lie over it.
     fn explain(&mut self, dso: DsoId, wanted: &Wanted, session: &Session) {
         if !self.log.has_any_since(wanted.since) {
             return;
         }
         let (list, every) = (self.list(wanted), self.every);
-        let mut first: Option<Hit> = None;
+        let mut pieces: Vec<(u64, Hit)> = Vec::new();
         self.log.search(wanted, list, |query| {
-            let is_earlier = first.is_none_or(|first| query.time < first.time);
-            if is_earlier && look_up(&query, session) == Some(dso) {
-                first = Some(query.hit(dso));
+            let map = session.map_at(query.machine, query.space, query.addr, query.time);
+            let Some(map) = map.filter(|map| map.dso == dso) else { return ControlFlow::Continue(()) };
+            let is_full = pieces.len() >= PIECES_AT_MOST;
+            match pieces.iter_mut().find(|(start, _)| *start == map.start) {
+                Some((_, first)) if query.time < first.time => *first = query.hit(dso),
+                None if !is_full => pieces.push((map.start, query.hit(dso))),
+                Some(_) | None => {}
             }
-            if first.is_some() && !every { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if every { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        match first {
-            Some(hit) => self.found(hit),
-            None => self.explain_digest(dso, wanted),
+        if pieces.is_empty() {
+            self.explain_digest(dso, wanted);
         }
+        pieces.into_iter().for_each(|(_, hit)| self.found(hit));
     }
 
     /// A DSO was mapped: queries of which only a digest is left may hit it.
@@ -359,6 +370,9 @@ impl Hits {
         }
     }
 }
+
+/// How many pieces of a map that came late are told apart; most are whole.
+const PIECES_AT_MOST: usize = 64;
 
 /// How many ranges of a space are kept however few maps it has.
 const RANGES_AT_LEAST: usize = 64;

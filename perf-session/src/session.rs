@@ -44,6 +44,7 @@ pub struct Session {
     guest_of_id: HashMap<u64, MachinePid>,
     shared_ids: SharedIds,
     work: Work,
+    is_incomplete: bool,
 }
 
 impl Default for Session {
@@ -60,6 +61,7 @@ impl Default for Session {
             guest_of_id: HashMap::new(),
             shared_ids: SharedIds::default(),
             work: Work::new(STEPS_AT_MOST),
+            is_incomplete: false,
         }
     }
 }
@@ -95,7 +97,7 @@ impl Session {
     /// from the picture. No recording of a real machine is known to do that.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        self.work.is_exhausted()
+        self.is_incomplete
     }
 
     /// Takes a record in, and tells what it changed of what is mapped. One that cannot be what its type says changes
@@ -139,6 +141,12 @@ impl Session {
                 self.recording.feature(feature, data, record.endian);
             }
             _ => {}
+        }
+        if self.work.is_exhausted() && !std::mem::replace(&mut self.is_incomplete, true) {
+            log::warn!(
+                "the maps of this recording change in ways that no machine's do: not all are followed, and files count \
+                 as hit that may not be"
+            );
         }
         Ok(changes)
     }

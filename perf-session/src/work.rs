@@ -36,12 +36,7 @@ impl Work {
                 true
             }
             None => {
-                if !std::mem::replace(&mut self.exhausted, true) {
-                    log::warn!(
-                        "the maps of this recording change more than those of any machine: not all are followed, and \
-                         from here on every file that is mapped gets its build-id, hit or not"
-                    );
-                }
+                self.exhausted = true;
                 false
             }
         }

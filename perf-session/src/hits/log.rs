@@ -37,6 +37,8 @@ struct Segment {
     len: usize,
     /// Its number, so that places in it are known from those in another.
     generation: u32,
+    /// How many of them have earned looks.
+    earned: usize,
     /// The latest time of all that is in it, in ns.
     newest: Option<u64>,
     /// What else was asked for: by guests, without a time, or by the later part of a chain.
@@ -54,6 +56,9 @@ const LOG_AT_FIRST: usize = 1 << 10;
 /// How many words may be looked at for each that is written. Streams of real machines need less than one.
 const LOOKS_A_WORD: u64 = 16;
 const LOOKS_AT_MOST: u64 = LOOKS_A_WORD * LOG_AT_MOST as u64;
+
+/// How many may be looked at after a digest in any case: as many as cost what a digest does.
+const LOOKS_A_DIGEST: u64 = 1 << 17;
 
 /// Where a process's samples begin in the log: its last one of each round.
 #[derive(Debug, Clone, Copy, Default)]
@@ -147,7 +152,7 @@ impl Log {
             words.resize(wanted.min(LOG_AT_MOST), 0);
         } else {
             self.generation += 1;
-            self.work.earn(self.this_round.len as u64 * LOOKS_A_WORD);
+            self.earn();
             self.this_round.digest(self.generation);
         }
     }
@@ -165,10 +170,17 @@ impl Log {
 
     /// A round is over: what the one before it asked for is not asked for any more.
     pub(crate) fn finish_round(&mut self) {
-        self.work.earn(self.this_round.len as u64 * LOOKS_A_WORD);
+        self.earn();
         std::mem::swap(&mut self.this_round, &mut self.last_round);
         self.generation += 1;
         self.this_round.clear(self.generation);
+    }
+
+    /// What was written since it was asked last earns looks.
+    fn earn(&mut self) {
+        let Segment { len, earned, .. } = &mut self.this_round;
+        let words = *len - std::mem::replace(earned, *len);
+        self.work.earn(words as u64 * LOOKS_A_WORD);
     }
 
     /// Whether a list has a sample that may still be asked for.
@@ -218,9 +230,11 @@ impl Log {
         let mut looked = 0;
         // Whether it was broken off, whoever looks knows.
         _ = self.search_segments(wanted, list, &mut looked, &mut each);
+        self.earn();
         if !self.work.spend(looked) {
             // It was looked through too often for what is in it.
             self.digest();
+            self.work.earn(LOOKS_A_DIGEST);
         }
     }
 
@@ -257,7 +271,7 @@ impl Log {
 
 impl Segment {
     fn clear(&mut self, generation: u32) {
-        (self.len, self.generation, self.newest) = (0, generation, None);
+        (self.len, self.earned, self.generation, self.newest) = (0, 0, generation, None);
         self.queries.clear();
         self.digest.clear();
     }
@@ -273,7 +287,7 @@ impl Segment {
             rest = next;
         }
         queries.drain(..).for_each(|query| digest.add(&query));
-        (self.len, self.generation) = (0, generation);
+        (self.len, self.earned, self.generation) = (0, 0, generation);
     }
 
     fn search_all(

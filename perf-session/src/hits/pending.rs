@@ -104,6 +104,12 @@ impl Pending {
         };
     }
 
+    /// Whether no address is worth a look-up.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bounds.len == 0
+    }
+
     /// How many ranges there are.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
