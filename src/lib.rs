@@ -19,6 +19,7 @@ mod progress;
 mod ready;
 mod report;
 mod splice;
+mod stream;
 mod summary;
 
 /// The command line: `perftool SUBCOMMAND [OPTIONS]`.

@@ -2,7 +2,7 @@
 //! a file, which takes its name when it is whole.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with};
 use tempfile::{Builder, TempDir, TempPath};
 
-use crate::{ready, splice};
+use crate::stream::Stream;
 
 /// Where perf data is written. `Display` names it.
 #[derive(Debug)]
@@ -35,30 +35,6 @@ pub(crate) struct Replacement {
 
 /// Who may read a recording: its user alone.
 const MODE: u32 = 0o600;
-
-/// A stream of bytes that somebody reads.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    file: File,
-    name: String,
-}
-
-impl Stream {
-    /// The pipe once more, if it is one, enlarged.
-    pub(crate) fn pipe(&self) -> Option<File> {
-        self.file.try_clone().ok().filter(splice::enlarge)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        ready::write(&self.file, buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
 
 impl Replacement {
     /// A file that will have this name, and these permissions but for the umask's.
@@ -163,7 +139,7 @@ impl Output {
         if file.is_terminal() {
             bail!("{name} is a terminal: pipe it into perf report -i -, or redirect it to a file");
         }
-        Ok(Self::Stream(Stream { file, name }))
+        Ok(Self::Stream(Stream::new(file, name)))
     }
 
     /// The directory that it is in; the current one for standard output.
@@ -212,7 +188,7 @@ fn is_recording(path: &Path) -> bool {
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Stream(stream) => f.write_str(&stream.name),
+            Self::Stream(stream) => f.write_str(stream.name()),
             Self::Replacement(Replacement { target, .. }) | Self::Directory(_, target) => {
                 target.display().fmt(f)
             }

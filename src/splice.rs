@@ -12,8 +12,8 @@ use perf_session::Pass;
 use rustix::event::PollFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 
-use crate::output::Stream;
 use crate::ready::when_ready;
+use crate::stream::Stream;
 
 /// What pipes are enlarged to: as much as anybody may.
 const PIPE_SIZE: usize = 1 << 20;

@@ -226,15 +226,9 @@ impl<'r> Batch<'r> {
     }
 
     /// The bytes from the next record on, whole records or not.
-    #[must_use]
-    pub fn rest(&self) -> &'r [u8] {
+    fn rest(&self) -> &'r [u8] {
         let rest = self.bytes.get(self.cursor.start - self.start..).unwrap_or_default();
         if self.cursor.payload.left > 0 || self.failed { &[] } else { rest }
-    }
-
-    /// Passes over bytes of [`rest`](Self::rest): whole records without payloads.
-    pub fn pass_over(&mut self, len: usize) {
-        self.cursor.advance(len.min(self.rest().len()));
     }
 
     /// The input offset of the first record.

@@ -4,8 +4,9 @@
 use perf_format::{Endian, RawRecord, RecordType};
 
 use crate::error::Error;
+use crate::record_set::RecordSet;
 use crate::session::Session;
-use crate::tool::{Event, Injection, RecordSet, Tool, Verdict};
+use crate::tool::{Event, Injection, Tool, Verdict};
 
 /// The tools of a run, and what they want: asked once, since every record is compared with it.
 pub(crate) struct Dispatch<'t, 'u> {

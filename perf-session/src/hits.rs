@@ -20,8 +20,9 @@ use crate::change::{Change, MapChange};
 use crate::dso::{DsoId, MachinePid, PerDso};
 use crate::evlist::Evsel;
 use crate::machine::HOST;
+use crate::record_set::RecordSet;
 use crate::session::Session;
-use crate::tool::{Event, RecordSet};
+use crate::tool::Event;
 
 mod digest;
 mod log;

@@ -1,5 +1,5 @@
 //! The session: what the records so far add up to. It reads nothing and writes nothing; a
-//! [pipeline](crate::pipeline) gives it one record after the other.
+//! [pipeline](crate::Pipeline) gives it one record after the other.
 
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{HashMap, HashSet};
@@ -16,10 +16,10 @@ use crate::evlist::Evlist;
 use crate::limits::{STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, Task, Update};
 use crate::map::Map;
+use crate::record_set::RecordSet;
 use crate::recording::Recording;
 use crate::round::Round;
 use crate::shared_ids::SharedIds;
-use crate::tool::RecordSet;
 use crate::work::Work;
 
 /// What the records so far add up to: machines, threads, maps, DSOs, events.

@@ -1,55 +1,11 @@
 //! Tools: what looks at the records as they pass, and may put others in front of them.
 
-use perf_format::{Batch, Endian, Misc, RawRecord, Record, RecordType};
+use perf_format::{Batch, Endian, Misc, RawRecord, Record};
 
 use crate::change::MapChanges;
 use crate::error::Error;
+use crate::record_set::RecordSet;
 use crate::session::Session;
-
-/// A set of record types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RecordSet(u128);
-
-impl RecordSet {
-    /// No type.
-    pub const EMPTY: Self = Self(0);
-
-    /// All types that the kernel writes.
-    pub const KERNEL: Self = Self((1 << RecordType::USER_START.0) - 1);
-
-    /// These types. Types from 128 up are not known here and cannot be asked for.
-    #[must_use]
-    pub const fn of(types: &[RecordType]) -> Self {
-        let mut set = 0;
-        let mut rest = types;
-        while let [first, others @ ..] = rest {
-            if first.0 < 128 {
-                set |= 1 << first.0;
-            }
-            rest = others;
-        }
-        Self(set)
-    }
-
-    /// The types of both.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether a type is in it.
-    #[must_use]
-    #[inline]
-    pub const fn contains(self, record_type: RecordType) -> bool {
-        record_type.0 < 128 && self.0 >> record_type.0 & 1 == 1
-    }
-
-    /// Whether no type is in it.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// A record as it passes, which the session has taken in.
 #[derive(Debug, Clone, Copy)]

@@ -363,7 +363,7 @@ fn pipe(
     if let Output::Stream(out) = output
         && is_pipe
         && !recover
-        && let Some(out_pipe) = out.pipe()
+        && let Some(out_pipe) = out.file().filter(splice::enlarge)
         // Where no more files can be had, what is read is written as to anywhere else.
         && let Ok(copy) = splice::Copy::new()
     {

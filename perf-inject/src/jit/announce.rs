@@ -4,8 +4,8 @@
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 use perf_format::attr::SampleType;
-use perf_format::record::{CallchainDeferred, Inode, MapFile, Mmap2};
-use perf_format::sample::{Tid, frames};
+use perf_format::record::{Inode, MapFile, Mmap2};
+use perf_format::sample::{Address, AddressKind, Tid};
 use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::HOST;
@@ -150,15 +150,12 @@ impl FunctionAnnouncer {
         context: &mut AnnounceContext<'_, '_>,
     ) -> Result<(), Error> {
         let Lookup { pid, record, format, .. } = *lookup;
-        let mode = record.misc().cpumode();
-        let own = format.ip(record).filter(|_| is_sample && mode == CpuMode::User);
-        let chain = match is_sample {
-            true => format.callchain(record)?,
-            false => Some(record.parse_as::<CallchainDeferred<'_>>()?.ips),
-        };
-        let mode = if is_sample { mode } else { CpuMode::User };
-        let chain = chain.into_iter().flat_map(|chain| frames(chain, mode));
-        addresses.extend(chain.filter(|frame| frame.cpumode == CpuMode::User).map(|frame| frame.ip));
+        let mut own = None;
+        let user = format.addresses(record)?.filter(|address| address.cpumode == CpuMode::User);
+        user.for_each(|Address { addr, kind, .. }| match kind {
+            AddressKind::Ip => own = Some(addr),
+            AddressKind::Callchain => addresses.push(addr),
+        });
         if self.dumps && !context.processes.get(pid).is_some_and(|process| process.sources.is_marked()) {
             let at = lookup.time.unwrap_or(0);
             addresses.iter().for_each(|addr| self.early.note(pid, *addr, at, false));
