@@ -52,7 +52,7 @@ pub(crate) fn as_perf_parses(command: clap::Command) -> clap::Command {
 
 /// How much to say, the same options in every subcommand.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Talk {
+pub(crate) struct Verbosity {
     /// Say more: build-ids as they are found (repeatable).
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,

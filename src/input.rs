@@ -71,9 +71,10 @@ impl Input {
         let running = u64::try_from(monotonic.tv_sec).ok().map(Duration::from_secs);
         let clock_zero = running.and_then(|running| SystemTime::now().checked_sub(running));
         let meta = self.file.metadata().ok().filter(|meta| meta.is_file());
-        let over = meta.and_then(|meta| meta.modified().ok());
-        let this_boot = over.zip(clock_zero).is_none_or(|(over, booted)| over >= booted);
-        Trust { allow_changed, clock_zero: clock_zero.filter(|_| this_boot), over }
+        let recorded_until = meta.and_then(|meta| meta.modified().ok());
+        let this_boot =
+            recorded_until.zip(clock_zero).is_none_or(|(recorded_until, booted)| recorded_until >= booted);
+        Trust { allow_changed, clock_zero: clock_zero.filter(|_| this_boot), recorded_until }
     }
 
     /// Whether a producer may still be writing to it.

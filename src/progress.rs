@@ -120,9 +120,9 @@ impl Drop for Watched {
 
 /// Standard error, for what is said while a bar may stand there.
 #[derive(Debug, Default)]
-pub(crate) struct BesideTheBar;
+pub(crate) struct ProgressStderr;
 
-impl Write for BesideTheBar {
+impl Write for ProgressStderr {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match BAR.get() {
             Some(bar) => bar.suspend(|| io::stderr().write(buf)),

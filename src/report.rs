@@ -6,31 +6,31 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use log::{Level, LevelFilter};
-use perf_format::Lost;
+use perf_format::Damage;
 use perf_session::Anomalies;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::cmd::Talk;
+use crate::cmd::Verbosity;
 use crate::exit;
-use crate::progress::BesideTheBar;
+use crate::progress::ProgressStderr;
 
 /// Sets up what is said: warnings; nothing but errors with `-q`; more with each `-v`.
-pub(crate) fn set_up(talk: Talk) {
-    let level = match talk {
-        Talk { quiet: true, .. } => LevelFilter::Error,
-        Talk { verbose: 0, .. } => LevelFilter::Warn,
-        Talk { verbose: 1, .. } => LevelFilter::Debug,
-        Talk { .. } => LevelFilter::Trace,
+pub(crate) fn set_up(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity { quiet: true, .. } => LevelFilter::Error,
+        Verbosity { verbose: 0, .. } => LevelFilter::Warn,
+        Verbosity { verbose: 1, .. } => LevelFilter::Debug,
+        Verbosity { .. } => LevelFilter::Trace,
     };
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(BesideTheBar)));
+    builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(ProgressStderr)));
     builder.format(|out, record| {
-        let said = one_line(record.args());
+        let line = one_line(record.args());
         match record.level() {
-            Level::Error => writeln!(out, "perftool: error: {said}"),
-            Level::Warn => writeln!(out, "perftool: warning: {said}"),
-            _ => writeln!(out, "{said}"),
+            Level::Error => writeln!(out, "perftool: error: {line}"),
+            Level::Warn => writeln!(out, "perftool: warning: {line}"),
+            _ => writeln!(out, "{line}"),
         }
     });
     // Set up already: only where a test runs two commands in one process.
@@ -47,16 +47,16 @@ pub(crate) fn one_line(text: impl Display) -> String {
 }
 
 /// How many odd records there were of each type, where there were more than the first, which was told when it came.
-pub(crate) fn odd(oddities: &Anomalies) {
-    if oddities.iter().any(|(_, odd)| odd.count > 1) {
-        let types: Vec<_> = oddities.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
+pub(crate) fn odd(anomalies: &Anomalies) {
+    if anomalies.iter().any(|(_, odd)| odd.count > 1) {
+        let types: Vec<_> = anomalies.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
         log::warn!("odd records passed as they are: {}", types.join(", "));
     }
 }
 
 /// What was damaged and left out.
-pub(crate) fn lost(lost: Option<Lost>) {
-    let Some(Lost { bytes, places, first, mended }) = lost else { return };
+pub(crate) fn lost(lost: Option<Damage>) {
+    let Some(Damage { bytes, places, first, mended }) = lost else { return };
     if let Some(first) = first {
         let (places_are, records_are) = (counted(places, "place"), counted(places, "record"));
         log::warn!(
@@ -80,12 +80,12 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
         emulate_default_handler(SIGPIPE).ok();
         return exit::READER_GONE.into();
     }
-    let mut told = format!("perftool: error: {}\n", one_line(&error));
+    let mut message = format!("perftool: error: {}\n", one_line(&error));
     for cause in error.chain().skip(1) {
-        told += &format!("  caused by: {}\n", one_line(cause));
+        message += &format!("  caused by: {}\n", one_line(cause));
     }
     // Where even that cannot be written there is nobody to tell.
-    io::stderr().write_all(told.as_bytes()).ok();
+    io::stderr().write_all(message.as_bytes()).ok();
     exit::FAILURE.into()
 }
 

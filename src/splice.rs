@@ -26,7 +26,7 @@ pub(crate) fn enlarge(file: &File) -> bool {
 
 /// The input's pipe, seen from both sides of the loop.
 #[derive(Debug)]
-struct Source {
+struct InputPipe {
     pipe: File,
     /// Where the first byte stands that is still in the pipe.
     at: Cell<u64>,
@@ -34,7 +34,7 @@ struct Source {
     copied: Cell<u64>,
 }
 
-impl Source {
+impl InputPipe {
     /// Takes bytes out of the pipe that go nowhere.
     fn leave_out(&self, until: u64) -> io::Result<()> {
         let len = until.saturating_sub(self.at.get());
@@ -67,14 +67,14 @@ impl Copy {
 /// The reading side.
 #[derive(Debug)]
 pub(crate) struct Teed {
-    source: Rc<Source>,
+    source: Rc<InputPipe>,
     copy: Copy,
 }
 
 /// The writing side.
 #[derive(Debug)]
 pub(crate) struct Spliced<'o> {
-    source: Rc<Source>,
+    source: Rc<InputPipe>,
     out: &'o mut Stream,
     out_pipe: File,
 }
@@ -87,7 +87,7 @@ pub(crate) fn through<'o>(
     out: &'o mut Stream,
 ) -> (Teed, Spliced<'o>) {
     let at = Cell::new(PIPE_HEADER_SIZE as u64);
-    let source = Rc::new(Source { pipe, copied: at.clone(), at });
+    let source = Rc::new(InputPipe { pipe, copied: at.clone(), at });
     (Teed { source: Rc::clone(&source), copy }, Spliced { source, out, out_pipe })
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use bstr::ByteSlice as _;
 use perf_inject::jit::JitSummary;
-use perf_inject::{Ended, IdSummary};
+use perf_inject::{IdSummary, RunReport};
 use serde::Serialize;
 
 use crate::report::one_line;
@@ -54,18 +54,18 @@ struct Missing {
 }
 
 impl Summary {
-    fn of(ended: &Ended, error: Option<&anyhow::Error>) -> Self {
-        let passed = ended.passed;
-        let odd = ended.session.anomalies.iter().map(|(name, odd)| (name.to_string(), odd.count));
+    fn of(run_report: &RunReport, error: Option<&anyhow::Error>) -> Self {
+        let passed = run_report.passed;
+        let odd = run_report.session.anomalies.iter().map(|(name, odd)| (name.to_string(), odd.count));
         Self {
             version: 1,
             records: passed.records,
             samples: passed.samples,
             bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
-            dsos: ended.ids.as_ref().map(Dsos::of),
-            jit: ended.jit.iter().map(Jitted::of).collect(),
+            dsos: run_report.ids.as_ref().map(Dsos::of),
+            jit: run_report.jit.iter().map(Jitted::of).collect(),
             odd_records: odd.collect(),
-            lost: ended.lost.map(Lost::of),
+            lost: run_report.damage.map(Lost::of),
             error: error.map(|error| format!("{error:#}")),
         }
     }
@@ -127,15 +127,15 @@ struct Lost {
 }
 
 impl Lost {
-    fn of(lost: perf_format::Lost) -> Self {
-        let perf_format::Lost { bytes, places, first, mended } = lost;
+    fn of(lost: perf_format::Damage) -> Self {
+        let perf_format::Damage { bytes, places, first, mended } = lost;
         Self { bytes, places, first_offset: first, mended_records: mended }
     }
 }
 
 /// Writes it. `error` is what ended the run too soon.
-pub(crate) fn write(form: Form, ended: &Ended, error: Option<&anyhow::Error>) {
-    let summary = Summary::of(ended, error);
+pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::Error>) {
+    let summary = Summary::of(run_report, error);
     let text = match form {
         Form::Json => serde_json::to_string(&summary).unwrap_or_default() + "\n",
         Form::Table => table(&summary),

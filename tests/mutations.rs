@@ -242,7 +242,7 @@ fn records_repeated_removed_and_exchanged_pass_as_they_are() {
                 || format!("{name}: {what} at {at:#x}"),
                 || {
                     let ran = laws::passes_as_it_is(&damaged);
-                    assert_eq!(ran.said(), None, "every record is whole");
+                    assert_eq!(ran.message(), None, "every record is whole");
                     laws::only_ids_are_added(&damaged, sources::HIT, &ran);
                 },
             );

@@ -12,8 +12,8 @@ use common::{HIT, Owned, id_of, ids_in, named, oracle, perftool, process, record
 use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2};
 use perf_format::testing::{At, StreamBuilder, swapped};
 use perf_format::{BuildId, Endian, PipeStream, RawRecord, RecordType};
-use perf_inject::{IdsTo, Plan, Which};
-use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
+use perf_inject::{DsoSelection, IdsTo, Plan};
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, Origin};
 use perf_session::dso::Dso;
 use perf_session::machine::HOST;
 use perf_session::{
@@ -36,7 +36,7 @@ fn hit() -> Plan {
 
 /// `--mmap2-buildid-all`.
 fn all() -> Plan {
-    Plan { build_ids: Some(Which::Mapped), ids_to: Some(MMAP2), ..HIT }
+    Plan { build_ids: Some(DsoSelection::Mapped), ids_to: Some(MMAP2), ..HIT }
 }
 
 fn out(stream: &[u8], plan: Plan) -> Vec<u8> {
@@ -258,9 +258,9 @@ fn a_map_keeps_all_but_its_inode_and_the_kernel_its_place() {
 struct ByInode;
 
 impl BuildIdSource for ByInode {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let id = dso.inode.and_then(|inode| BuildId::new(&inode.ino.to_le_bytes()).ok());
-        Ok(id.map(|id| Found::from(Origin::File, id)))
+        Ok(id.map(|id| FoundId::from(Origin::File, id)))
     }
 }
 
@@ -273,7 +273,7 @@ fn of_two_files_of_one_name_only_the_first_gets_its_id_by_the_name() {
         .sample(CpuMode::User, At::new(1, 2), 0x1800, &[])
         .sample(CpuMode::User, At::new(2, 3), 0x1800, &[])
         .bytes();
-    for which in [Which::Hit, Which::Mapped] {
+    for which in [DsoSelection::Hit, DsoSelection::Mapped] {
         let plan = Plan { build_ids: Some(which), ids_to: Some(BOTH), ..HIT };
         let out = out_of(&stream, plan, Chain(vec![Box::new(ByInode)]));
         let named = ids_in(&records(&out), Endian::Little);

@@ -11,7 +11,7 @@ use perf_format::BuildId;
 use crate::error::ImageError;
 use crate::frames;
 use crate::layout::{TEXT_ALIGN, TEXT_OFFSET};
-use crate::output::Output;
+use crate::output::SparseWriter;
 use crate::symbols::Symbols;
 use crate::target::Target;
 
@@ -134,7 +134,7 @@ impl Parts {
     /// Writes what stands behind the code, then what stands before it.
     pub(crate) fn write<W: Write + Seek>(
         mut self,
-        out: &mut Output<W>,
+        out: &mut SparseWriter<W>,
         build_id: BuildId,
     ) -> Result<(), ImageError> {
         const NAMES: &str = ".shstrtab";

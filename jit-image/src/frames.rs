@@ -16,7 +16,7 @@ use crate::target::Target;
 mod instructions;
 mod omitted;
 
-use instructions::{Cie, Instruction, Section, advanced, rewrite};
+use instructions::{Cie, EhFrameSection, Instruction, advanced, rewrite};
 use omitted::take_out_omitted;
 
 /// The version of `.eh_frame`.
@@ -144,7 +144,7 @@ fn written(error: gimli::write::Error) -> ImageError {
 }
 
 /// `.eh_frame` as a reader sees it.
-fn read_section(bytes: &[u8], target: Target) -> Section<'_> {
+fn read_section(bytes: &[u8], target: Target) -> EhFrameSection<'_> {
     let mut section = EhFrame::new(bytes, target.gimli_endian());
     section.set_address_size(target.address_size());
     if target.machine() == elf::EM_AARCH64 {
@@ -165,7 +165,7 @@ fn search_table(frames: &[u8], at: u64, target: Target) -> Result<Vec<u8>, Image
     let mut pairs = Vec::new();
     while let Some(entry) = entries.next().map_err(read)? {
         if let CieOrFde::Fde(fde) = entry {
-            let fde = fde.parse(Section::cie_from_offset).map_err(read)?;
+            let fde = fde.parse(EhFrameSection::cie_from_offset).map_err(read)?;
             pairs.push((fde.initial_address(), at.saturating_add(fde.offset() as u64)));
         }
     }

@@ -8,13 +8,13 @@ const HOLE_FROM: u64 = 0x1000;
 
 /// A file that is written from its start to its end, with holes, and its head last.
 #[derive(Debug)]
-pub(crate) struct Output<W> {
+pub(crate) struct SparseWriter<W> {
     out: W,
     /// How far it is written, in bytes from its start.
     at: u64,
 }
 
-impl<W: Write + Seek> Output<W> {
+impl<W: Write + Seek> SparseWriter<W> {
     /// An output at the start of an empty file.
     pub(crate) fn new(out: W) -> Self {
         Self { out, at: 0 }

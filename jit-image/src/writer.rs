@@ -11,7 +11,7 @@ use crate::frames::{self, Frames};
 use crate::function::Function;
 use crate::layout::TEXT_OFFSET;
 use crate::lines::Lines;
-use crate::output::Output;
+use crate::output::SparseWriter;
 use crate::symbols::Symbols;
 use crate::target::Target;
 
@@ -19,7 +19,7 @@ use crate::target::Target;
 /// the end.
 #[derive(Debug)]
 pub struct ImageWriter<W> {
-    out: Output<W>,
+    out: SparseWriter<W>,
     target: Target,
     text_end: u64,
     frames_at: Option<u64>,
@@ -37,7 +37,7 @@ impl<W: Write + Seek> ImageWriter<W> {
         id.update(target.endian.put_u32(1));
         id.update(target.machine.to_le_bytes());
         Self {
-            out: Output::new(out),
+            out: SparseWriter::new(out),
             target,
             text_end: TEXT_OFFSET,
             frames_at: None,

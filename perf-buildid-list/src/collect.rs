@@ -10,11 +10,11 @@ use perf_session::dso::{Dso, PerDso};
 use perf_session::hits::{Hits as SampleHits, Via, hits_of};
 use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
-use crate::{Hits, List, Listed, Place, Source};
+use crate::{CarriedId, HitCounts, IdLocation, List, ListedDso};
 
 /// What shall be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
+pub enum Scope {
     /// What perf lists: a file's table, or where there is none what samples hit.
     Table,
     /// What samples hit, by their own address or their call chain.
@@ -34,12 +34,12 @@ pub struct Collected {
     pub damage: Option<Error>,
 }
 
-/// Collects from a pipe's stream. It has no table, so that [`Question::Table`] asks for what is hit.
-pub fn from_pipe<R: Read>(records: RecordReader<R>, question: Question) -> Collected {
-    let question = question.without_table();
-    let mut collector = Collector::new(question);
+/// Collects from a pipe's stream. It has no table, so that [`Scope::Table`] asks for what is hit.
+pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
+    let scope = scope.without_table();
+    let mut collector = Collector::new(scope);
     let damage = collector.read(&mut [records]).err();
-    collector.collected(question, damage)
+    collector.collected(scope, damage)
 }
 
 /// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records are laid
@@ -47,13 +47,9 @@ pub fn from_pipe<R: Read>(records: RecordReader<R>, question: Question) -> Colle
 ///
 /// # Errors
 /// Where the first cannot be read as far as its header.
-pub fn from_files<S: Read + Seek>(
-    first: S,
-    mut others: Vec<S>,
-    question: Question,
-) -> Result<Collected, Error> {
+pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) -> Result<Collected, Error> {
     let mut file = PerfFile::open(first)?;
-    let mut collector = Collector::new(question);
+    let mut collector = Collector::new(scope);
     let mut damage = file.check_complete().err();
     let table = match file.feature_bytes(Feature::BUILD_ID) {
         Ok(None) => false,
@@ -67,14 +63,14 @@ pub fn from_files<S: Read + Seek>(
             false
         }
     };
-    let question = match question {
-        _ if !table => question.without_table(),
+    let scope = match scope {
+        _ if !table => scope.without_table(),
         // The samples are still in the trace; until it is decoded nothing is hit.
-        Question::WithHits | Question::HitsCounted if file.has(Feature::AUXTRACE) => Question::Table,
-        question => question,
+        Scope::WithHits | Scope::HitsCounted if file.has(Feature::AUXTRACE) => Scope::Table,
+        scope => scope,
     };
-    if question == Question::Table {
-        return Ok(collector.collected(question, damage.map(Error::from)));
+    if scope == Scope::Table {
+        return Ok(collector.collected(scope, damage.map(Error::from)));
     }
     let events = file.events().map(|events| Preamble::new(file.header.endian, events));
     if let Err(error) = events.and_then(|events| collector.session.load_preamble(&events)) {
@@ -85,10 +81,10 @@ pub fn from_files<S: Read + Seek>(
     readers.extend(others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)));
     // Where the records end too soon is the better news than that they do.
     let read = collector.read(&mut readers).err();
-    Ok(collector.collected(question, read.or(damage.map(Error::from))))
+    Ok(collector.collected(scope, read.or(damage.map(Error::from))))
 }
 
-impl Question {
+impl Scope {
     fn without_table(self) -> Self {
         if self == Self::Table { Self::WithHits } else { self }
     }
@@ -101,10 +97,10 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(question: Question) -> Self {
+    fn new(scope: Scope) -> Self {
         let mut session = Session::new();
         session.jit_names = true;
-        let counts = matches!(question, Question::HitsCounted | Question::Everything);
+        let counts = matches!(scope, Scope::HitsCounted | Scope::Everything);
         Self { session, gathered: Gathered { counts, ..Gathered::default() } }
     }
 
@@ -112,7 +108,7 @@ impl Collector {
         for entry in build_id_table(table, offset, endian) {
             let (misc, entry) = entry?;
             if let Some(dso) = self.session.add_build_id(misc, &entry) {
-                self.gathered.about.of(dso).source(Place::Header, entry.build_id.0);
+                self.gathered.about.of(dso).source(IdLocation::Header, entry.build_id.0);
             }
         }
         Ok(())
@@ -124,18 +120,18 @@ impl Collector {
     }
 
     /// The DSOs that answer the question: the host's, then each guest's, by name.
-    fn collected(mut self, question: Question, damage: Option<Error>) -> Collected {
-        let mut dsos: Vec<Listed> = Vec::new();
+    fn collected(mut self, scope: Scope, damage: Option<Error>) -> Collected {
+        let mut dsos: Vec<ListedDso> = Vec::new();
         for (id, dso) in self.session.dsos.iter() {
             let About { is_hit, hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
-            let is_asked_for = match question {
-                Question::Table => true,
-                Question::WithHits | Question::HitsCounted => is_hit,
-                Question::Everything => is_hit || dso.build_id.is_some(),
+            let is_asked_for = match scope {
+                Scope::Table => true,
+                Scope::WithHits | Scope::HitsCounted => is_hit,
+                Scope::Everything => is_hit || dso.build_id.is_some(),
             };
             if is_asked_for {
                 let Dso { name, machine, kind, build_id, .. } = dso.clone();
-                dsos.push(Listed { name, machine, kind, build_id, hits, sources, on_disk: None });
+                dsos.push(ListedDso { name, machine, kind, build_id, hits, sources, on_disk: None });
             }
         }
         // The host's number is the lowest. Those of one name stay as they came up.
@@ -158,15 +154,15 @@ struct Gathered {
 #[derive(Debug, Default)]
 struct About {
     is_hit: bool,
-    hits: Hits,
+    hits: HitCounts,
     /// The last sample whose call chain hit it: a chain that passes through it twice is one hit.
     last_chain: u64,
-    sources: Vec<Source>,
+    sources: Vec<CarriedId>,
 }
 
 impl About {
-    fn source(&mut self, place: Place, build_id: BuildId) {
-        let source = Source { place, build_id };
+    fn source(&mut self, place: IdLocation, build_id: BuildId) {
+        let source = CarriedId { place, build_id };
         if !self.sources.contains(&source) {
             self.sources.push(source);
         }
@@ -189,13 +185,13 @@ impl Tool for Gathered {
             RecordType::BUILD_ID => {
                 let id: BuildIdRecord<'_> = record.parse_as()?;
                 if let Some(dso) = session.dso_of_build_id(record.misc(), &id) {
-                    self.about.of(dso).source(Place::Record, id.build_id.0);
+                    self.about.of(dso).source(IdLocation::Record, id.build_id.0);
                 }
             }
             RecordType::MMAP2 if record.misc().has(Misc::MMAP_BUILD_ID) => {
                 let Mmap2 { file, .. } = record.parse_as()?;
                 if let (Some(dso), MapFile::BuildId(Some(id))) = (event.changes.mapped_dso(), file) {
-                    self.about.of(dso).source(Place::Mmap2, id);
+                    self.about.of(dso).source(IdLocation::Mmap2, id);
                 }
             }
             _ => {}

@@ -9,7 +9,7 @@ use bstr::ByteSlice as _;
 use perf_session::machine::HOST;
 use serde::Serialize;
 
-use crate::{List, Listed, OnDisk, Place};
+use crate::{IdLocation, List, ListedDso, OnDisk};
 
 /// The version of the shape.
 const VERSION: u32 = 1;
@@ -38,7 +38,7 @@ struct Dso<'a> {
     machine: Machine,
     /// `kernel` or `user`.
     space: &'a str,
-    hits: Hits,
+    hits: HitCounts,
     /// The places that carry an id for it, in the order in which they were met.
     sources: Vec<Source>,
     /// With `--check`, and where there is an id to compare.
@@ -56,7 +56,7 @@ enum Machine {
 
 /// How many samples hit it.
 #[derive(Serialize)]
-struct Hits {
+struct HitCounts {
     /// By their own address.
     ip: u64,
     /// By an address of their call chain, the innermost included.
@@ -92,7 +92,7 @@ pub fn json(list: &List, damage: Option<&str>, out: &mut impl Write) -> io::Resu
     out.flush()
 }
 
-fn dso(listed: &Listed) -> Dso<'_> {
+fn dso(listed: &ListedDso) -> Dso<'_> {
     let text = listed.name.to_str().ok();
     Dso {
         name: listed.name.to_str_lossy().into_owned(),
@@ -100,7 +100,7 @@ fn dso(listed: &Listed) -> Dso<'_> {
         build_id: listed.build_id.map(|id| id.to_string()),
         machine: if listed.machine == HOST { Machine::Host } else { Machine::Guest(listed.machine) },
         space: if listed.kind.is_kernel() { "kernel" } else { "user" },
-        hits: Hits { ip: listed.hits.ip, callchain: listed.hits.callchain },
+        hits: HitCounts { ip: listed.hits.ip, callchain: listed.hits.callchain },
         sources: listed
             .sources
             .iter()
@@ -118,10 +118,10 @@ fn dso(listed: &Listed) -> Dso<'_> {
     }
 }
 
-fn word(place: Place) -> &'static str {
+fn word(place: IdLocation) -> &'static str {
     match place {
-        Place::Header => "header",
-        Place::Record => "record",
-        Place::Mmap2 => "mmap2",
+        IdLocation::Header => "header",
+        IdLocation::Record => "record",
+        IdLocation::Mmap2 => "mmap2",
     }
 }

@@ -15,7 +15,7 @@ mod list;
 mod print;
 
 pub use check::check;
-pub use collect::{Collected, Question, from_files, from_pipe};
+pub use collect::{Collected, Scope, from_files, from_pipe};
 pub use json::json;
-pub use list::{Hits, List, Listed, OnDisk, Place, Sort, Source};
+pub use list::{CarriedId, HitCounts, IdLocation, List, ListedDso, OnDisk, Sort};
 pub use print::print;

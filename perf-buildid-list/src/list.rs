@@ -8,12 +8,12 @@ use perf_session::dso::{DsoKind, MachinePid};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct List {
     /// The DSOs.
-    pub dsos: Vec<Listed>,
+    pub dsos: Vec<ListedDso>,
 }
 
 /// A DSO of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedDso {
     /// The long name.
     pub name: BString,
     /// The machine it is on: -1 the host.
@@ -23,16 +23,16 @@ pub struct Listed {
     /// The id: where several places carry different ones, the last, which is what perf uses.
     pub build_id: Option<BuildId>,
     /// How often samples hit it.
-    pub hits: Hits,
+    pub hits: HitCounts,
     /// The places that carry an id for it.
-    pub sources: Vec<Source>,
+    pub sources: Vec<CarriedId>,
     /// What this machine's file of that name says, where it was asked.
     pub on_disk: Option<OnDisk>,
 }
 
 /// How many samples hit a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hits {
+pub struct HitCounts {
     /// By their own address.
     pub ip: u64,
     /// By an address of their call chain, the innermost included.
@@ -41,16 +41,16 @@ pub struct Hits {
 
 /// A place in a recording that carries an id for a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct CarriedId {
     /// Which.
-    pub place: Place,
+    pub place: IdLocation,
     /// The id that it carries.
     pub build_id: BuildId,
 }
 
 /// Where in a recording ids are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum IdLocation {
     /// The table behind a file's records.
     Header,
     /// A BUILD_ID record.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{List, Listed, OnDisk};
+use crate::{List, ListedDso, OnDisk};
 
 /// Writes one line a DSO. Where there is no id, there are 40 blanks: others cut the columns. In front of the id of a
 /// DSO that was compared with a file stands what came of it, in a column of its own, eight wide.
@@ -11,7 +11,7 @@ use crate::{List, Listed, OnDisk};
 /// Where the output cannot be written.
 pub fn print(list: &List, out: &mut impl Write) -> io::Result<()> {
     let compared = list.dsos.iter().any(|dso| dso.on_disk.is_some());
-    for Listed { build_id, name, on_disk, .. } in &list.dsos {
+    for ListedDso { build_id, name, on_disk, .. } in &list.dsos {
         if compared {
             let word = match on_disk {
                 Some(OnDisk::Same) => "same",

@@ -99,10 +99,10 @@ fn walk_addresses(bencher: Bencher<'_, '_>) {
 fn pass_over_samples(bencher: Bencher<'_, '_>, with_chains: bool) {
     let attr = if with_chains { callchain_attr() } else { plain() };
     let (stream, format) = (stream(&attr), SampleFormat::new(&attr));
-    let places = format.places().expect("they are the same in all samples");
+    let offsets = format.field_offsets().expect("they are the same in all samples");
     let is_nothing_new = |record: &RawRecord<'_>| {
-        let pid = record.endian.u32_at(record.bytes, places.tid);
-        let time = record.endian.u64_at(record.bytes, places.time);
+        let pid = record.endian.u32_at(record.bytes, offsets.tid);
+        let time = record.endian.u64_at(record.bytes, offsets.time);
         let known = |address: Address| {
             address.cpumode == CpuMode::User
                 && address.addr < black_box(1 << 60)
@@ -110,7 +110,7 @@ fn pass_over_samples(bencher: Bencher<'_, '_>, with_chains: bool) {
                 && time > Some(0)
         };
         record.record_type() == RecordType::SAMPLE
-            && places.addresses(record).is_some_and(|mut addresses| addresses.all(known))
+            && offsets.addresses(record).is_some_and(|mut addresses| addresses.all(known))
     };
     bencher.counter(ItemsCount::new(SAMPLES)).bench(|| {
         let mut records = PipeStream::open(&stream[..]).expect("it starts with a header").records();

@@ -250,15 +250,15 @@ mod tests {
 
     #[test]
     fn what_is_no_perf_data_is_said_to_be_none() {
-        let said = |head: &[u8]| Format::detect(head).unwrap_err().to_string();
+        let message = |head: &[u8]| Format::detect(head).unwrap_err().to_string();
         assert_eq!(
-            said(b"\x7fELF\x02\x01\x01\0\0"),
+            message(b"\x7fELF\x02\x01\x01\0\0"),
             "not perf data: it starts with \"\\x7fELF\\x02\\x01\\x01\\x00\", not PERFILE2"
         );
-        assert_eq!(said(b""), "not perf data: it starts with nothing (it is empty), not PERFILE2");
-        assert_eq!(said(b"PERFILE2\x10"), "the input ends inside its header: 9 of 16 bytes");
+        assert_eq!(message(b""), "not perf data: it starts with nothing (it is empty), not PERFILE2");
+        assert_eq!(message(b"PERFILE2\x10"), "the input ends inside its header: 9 of 16 bytes");
         assert_eq!(
-            said(&[*b"PERFILE2", 17u64.to_le_bytes()].concat()),
+            message(&[*b"PERFILE2", 17u64.to_le_bytes()].concat()),
             "the header's size is 0x11; a pipe header has 16 bytes, a file header 104 or 72"
         );
     }

@@ -39,9 +39,9 @@ mod window;
 
 pub use header::{Header, HeaderWords, MAGIC};
 pub use lines::Line;
-use place::Place;
+use place::WholeRecord;
 pub use record::{
-    DebugInfo, DebugInfoWords, Extent, Id, Kind, Load, LoadWords, Move, Prefix, Record, Unwinding,
+    DebugInfo, DebugInfoWords, Extent, Id, JitRecord, Kind, Load, LoadWords, Move, Prefix, Unwinding,
     UnwindingWords,
 };
 use window::Window;
@@ -92,7 +92,7 @@ impl<S: Read + Seek> JitDump<S> {
     /// [`Error::Structure`] with the offset of a record that cannot be what its id says: one may go on, and the next
     /// call gives the record behind it. Not so with the others, which come again when asked again:
     /// [`Error::JitRecordSize`], behind which nothing can be found, and [`Error::Io`].
-    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Error> {
+    pub fn next_record(&mut self) -> Result<Option<JitRecord<'_>>, Error> {
         let (offset, endian) = (self.next, self.header.endian);
         let Some(head) = self.window.get(offset, Prefix::SIZE)? else { return Ok(None) };
         let Ok(prefix) = Decoder::new(head, 0, endian, Misc::default()).get::<Prefix>() else {
@@ -105,7 +105,7 @@ impl<S: Read + Seek> JitDump<S> {
         if !self.window.reaches(end)? {
             return Ok(None);
         }
-        let record = Place { offset, size, prefix, endian }.read(&mut self.window);
+        let record = WholeRecord { offset, size, prefix, endian }.read(&mut self.window);
         // It is passed over whether it can be read or not; but not where the source failed, or lost it again.
         if matches!(record, Ok(Some(_)) | Err(Error::Structure { .. })) {
             self.next = end;

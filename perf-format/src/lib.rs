@@ -78,5 +78,5 @@ pub use preamble::{DataPlacement, EventAttr, Preamble};
 pub use read::read_full;
 pub use reader::{Batch, RecordReader, Skipped};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
-pub use recover::{Lost, Recovering};
+pub use recover::{Damage, Recovering};
 pub use sample::{Sample, SampleFormat, SampleId};

@@ -10,8 +10,8 @@ use crate::feature::{Feature, build_id_table, event_names, push_build_id};
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
 use crate::reader::RecordReader;
 use crate::record::{
-    BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Misc, Record, RecordType,
-    TracingData as TracingDataRecord, Update,
+    BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Misc, Record, RecordType, TracingDataRecord,
+    Update,
 };
 use crate::tracing_data::TracingData;
 use crate::{Endian, Error};

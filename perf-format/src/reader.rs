@@ -190,13 +190,13 @@ impl<'r> Batch<'r> {
     /// The next whole record, if the question says yes to it; otherwise it stays the next. The question is asked of
     /// no record that [`next`](Iterator::next) would not give as `Ok`.
     #[inline]
-    pub fn next_if(&mut self, question: impl FnOnce(&RawRecord<'r>) -> bool) -> Option<RawRecord<'r>> {
+    pub fn next_if(&mut self, predicate: impl FnOnce(&RawRecord<'r>) -> bool) -> Option<RawRecord<'r>> {
         if self.failed {
             return None;
         }
         let record = self.peek()?;
         let len = record.payload_len().ok()?;
-        if !question(&record) {
+        if !predicate(&record) {
             return None;
         }
         self.give(&record, len);
@@ -209,13 +209,13 @@ impl<'r> Batch<'r> {
     /// This is [`next_if`](Self::next_if) for the loop that passes over nearly all of a stream: where the reader is
     /// stays in registers until the end.
     #[inline]
-    pub fn advance_while(&mut self, mut question: impl FnMut(&RawRecord<'r>) -> bool) -> Skipped {
+    pub fn advance_while(&mut self, mut predicate: impl FnMut(&RawRecord<'r>) -> bool) -> Skipped {
         let Cursor { offset, endian, .. } = *self.cursor;
         let mut rest = self.rest();
         let mut skipped = Skipped::default();
         while let Some(record) = RawRecord::first(rest, offset + skipped.bytes as u64, endian)
             && matches!(record.payload_len(), Ok(0))
-            && question(&record)
+            && predicate(&record)
         {
             rest = rest.get(record.bytes.len()..).unwrap_or_default();
             skipped.records += 1;

@@ -201,7 +201,7 @@ pub use text_poke::TextPoke;
 pub use thread_map::{ThreadMap, ThreadMapEntry};
 pub use throttle::Throttle;
 pub use time_conv::{TimeConv, TimeConvWrap};
-pub use tracing_data::TracingData;
+pub use tracing_data::TracingDataRecord;
 
 records! {
     1 MMAP Mmap(Mmap<'a>) "struct perf_record_mmap";
@@ -228,7 +228,7 @@ records! {
     22 CALLCHAIN_DEFERRED CallchainDeferred(CallchainDeferred<'a>) "struct perf_record_callchain_deferred";
     64 HEADER_ATTR HeaderAttr(HeaderAttr<'a>) "struct perf_record_header_attr";
     65 HEADER_EVENT_TYPE HeaderEventType(EventType<'a>) "struct perf_record_header_event_type";
-    66 TRACING_DATA TracingData(TracingData) "struct perf_record_header_tracing_data";
+    66 TRACING_DATA TracingData(TracingDataRecord) "struct perf_record_header_tracing_data";
     67 BUILD_ID BuildId(BuildIdRecord<'a>) "struct perf_record_header_build_id";
     68 FINISHED_ROUND FinishedRound(&'a [u8]) "struct perf_event_header";
     69 ID_INDEX IdIndex(IdIndex<'a>) "struct perf_record_id_index";

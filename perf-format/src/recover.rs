@@ -11,7 +11,7 @@ use crate::record::{RecordHeader, RecordType};
 
 /// What was left out of a damaged stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lost {
+pub struct Damage {
     /// Bytes that are in no whole record.
     pub bytes: u64,
     /// Places where bytes were left out. At each of them one record at the least was lost.
@@ -43,7 +43,7 @@ pub struct Recovering<R> {
     /// Whole records, and how much of them was given out.
     whole: Vec<u8>,
     given: usize,
-    lost: Rc<Cell<Lost>>,
+    damage: Rc<Cell<Damage>>,
 }
 
 /// What stands at the front of the bytes.
@@ -60,12 +60,12 @@ enum Front {
 
 impl<R: Read> Recovering<R> {
     /// A source whose first record stands at `offset` in the input. What is lost is told through the cell.
-    pub fn new(source: R, endian: Endian, offset: u64) -> (Self, Rc<Cell<Lost>>) {
-        let lost = Rc::default();
+    pub fn new(source: R, endian: Endian, offset: u64) -> (Self, Rc<Cell<Damage>>) {
+        let damage = Rc::default();
         let (read, whole) = (Vec::new(), Vec::new());
         let (is_over, in_damage, given) = (false, false, 0);
-        let (kept, told) = (Rc::clone(&lost), lost);
-        (Self { source, endian, read, offset, is_over, in_damage, whole, given, lost: kept }, told)
+        let (shared, damage) = (Rc::clone(&damage), damage);
+        (Self { source, endian, read, offset, is_over, in_damage, whole, given, damage: shared }, damage)
     }
 
     /// Takes whole records out of what was read.
@@ -91,16 +91,16 @@ impl<R: Read> Recovering<R> {
                 Front::Overflown(len, data) => {
                     let data = rest.get(16..16 + data).unwrap_or_default();
                     write_in_pieces(data, self.endian, &mut self.whole);
-                    let mended = self.lost.get().mended + 1;
-                    self.lost.set(Lost { mended, ..self.lost.get() });
+                    let mended = self.damage.get().mended + 1;
+                    self.damage.set(Damage { mended, ..self.damage.get() });
                     at += len;
                 }
                 Front::Short if !self.is_over || rest.is_empty() => break,
                 // Behind a torn record, or a payload that was cut, others may be whole: its size may be what is wrong.
                 Front::Short | Front::Damage => {
                     let len = rest.len().min(RecordHeader::SIZE);
-                    let lost = self.lost.get();
-                    self.lost.set(Lost { places: lost.places + 1, ..lost });
+                    let damage = self.damage.get();
+                    self.damage.set(Damage { places: damage.places + 1, ..damage });
                     self.leave_out(at, len);
                     self.in_damage = true;
                     at += len;
@@ -112,9 +112,9 @@ impl<R: Read> Recovering<R> {
     }
 
     fn leave_out(&mut self, at: usize, len: usize) {
-        let lost = self.lost.get();
-        let first = lost.first.or(Some(self.offset + at as u64));
-        self.lost.set(Lost { bytes: lost.bytes + len as u64, first, ..lost });
+        let damage = self.damage.get();
+        let first = damage.first.or(Some(self.offset + at as u64));
+        self.damage.set(Damage { bytes: damage.bytes + len as u64, first, ..damage });
     }
 
     /// What stands at the front.

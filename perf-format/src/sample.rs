@@ -40,7 +40,7 @@ pub struct SampleFormat {
 
 /// Places in a sample, in bytes from the record's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
+pub struct FieldOffsets {
     /// The address.
     pub ip: usize,
     /// The process, and four bytes behind it the thread.
@@ -124,12 +124,12 @@ impl SampleFormat {
     /// Where the fields stand that every sample is asked for, if they stand at one place in all samples.
     #[must_use]
     #[inline]
-    pub fn places(&self) -> Option<Places> {
+    pub fn field_offsets(&self) -> Option<FieldOffsets> {
         let has = |field| self.sample_type.contains(field);
         let callchain = has(SampleType::CALLCHAIN).then_some(self.after_fixed);
         // What a counter's value holds is of no fixed length, and stands before the chain.
-        let places = Places { ip: self.ip?, tid: self.tid?, time: self.time?, callchain };
-        (callchain.is_none() || !has(SampleType::READ)).then_some(places)
+        let offsets = FieldOffsets { ip: self.ip?, tid: self.tid?, time: self.time?, callchain };
+        (callchain.is_none() || !has(SampleType::READ)).then_some(offsets)
     }
 
     /// Where in a sample the event's id stands, in bytes from the record's start.

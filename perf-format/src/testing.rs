@@ -8,7 +8,7 @@ use crate::codec::{Array, Words};
 use crate::header::pipe_header;
 use crate::record::{
     BuildIdRecord, Comm, CpuMode, HeaderAttr, Inode, MapFile, Misc, Mmap2, Record, RecordType, SizedBuildId,
-    Task, TracingData,
+    Task, TracingDataRecord,
 };
 use crate::sample::{Sample, SampleFormat, SampleId, Tid};
 use crate::{BuildId, Endian};
@@ -211,7 +211,7 @@ impl StreamBuilder {
     #[must_use]
     pub fn tracing_data(self, payload: &[u8]) -> Self {
         let size = u32::try_from(payload.len()).expect("a test's payload is small");
-        let record = Record::TracingData(TracingData { size, pad: Some(0) });
+        let record = Record::TracingData(TracingDataRecord { size, pad: Some(0) });
         self.record(Misc::default(), &record).raw(payload)
     }
 

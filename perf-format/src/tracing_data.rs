@@ -54,12 +54,12 @@ impl System<'_> {
     /// The name and id of each event, as its format says them (`name: sched_switch`, `ID: 314`).
     pub fn events(&self) -> impl Iterator<Item = (&BStr, Option<u64>)> {
         self.formats.iter().map(|format| {
-            let said = |key: &str| {
+            let value_of = |key: &str| {
                 let line = format.lines().find_map(|line| line.strip_prefix(key.as_bytes()))?;
                 Some(line.trim_ascii().as_bstr())
             };
-            let id = said("ID:").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-            (said("name:").unwrap_or_default(), id)
+            let id = value_of("ID:").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+            (value_of("name:").unwrap_or_default(), id)
         })
     }
 }

@@ -3,8 +3,8 @@
 use bstr::{BStr, ByteSlice as _};
 use perf_format::codec::{Array, Decoder, Problem};
 use perf_format::record::{
-    BuildIdRecord, CpuMap, EventUpdate, HOST_PID, Inode, MapFile, Mmap2, SizedBuildId, Task, TracingData,
-    Update,
+    BuildIdRecord, CpuMap, EventUpdate, HOST_PID, Inode, MapFile, Mmap2, SizedBuildId, Task,
+    TracingDataRecord, Update,
 };
 use perf_format::{BuildId, CpuMode, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType};
 use proptest::prelude::*;
@@ -210,7 +210,7 @@ fn sample_fork_and_tracing_data_have_these_bytes() {
     let big = "00000007 2000 0020 00000011 00000012 00000013 00000014 0000000000001516";
     assert_bytes(&fork, Misc::FORK_EXEC, Endian::Big, big);
 
-    let sized = |pad| Record::TracingData(TracingData { size: 6320, pad });
+    let sized = |pad| Record::TracingData(TracingDataRecord { size: 6320, pad });
     assert_bytes(&sized(Some(0)), 0, Endian::Little, "42000000 0000 1000 b0180000 00000000");
     assert_bytes(&sized(Some(0)), 0, Endian::Big, "00000042 0000 0010 000018b0 00000000");
     assert_bytes(&sized(None), 0, Endian::Little, "42000000 0000 0c00 b0180000");

@@ -5,10 +5,10 @@ use std::io::Read;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::CpuMode;
 use perf_format::testing::{At, StreamBuilder};
-use perf_format::{Endian, Lost, Misc, RawRecord, Record, RecordReader, RecordType, Recovering};
+use perf_format::{Damage, Endian, Misc, RawRecord, Record, RecordReader, RecordType, Recovering};
 
 /// What comes out of a stream's records, and what is lost.
-fn recovered(records: &[u8], endian: Endian) -> (Vec<u8>, Lost) {
+fn recovered(records: &[u8], endian: Endian) -> (Vec<u8>, Damage) {
     let (mut source, lost) = Recovering::new(records, endian, PIPE_HEADER_SIZE as u64);
     let mut out = Vec::new();
     source.read_to_end(&mut out).expect("memory can be read");
@@ -39,10 +39,10 @@ fn read(records: &[u8], endian: Endian) -> Vec<Vec<u8>> {
 fn what_is_whole_passes_as_it_is() {
     for endian in [Endian::Little, Endian::Big] {
         let records = samples(endian, 3000);
-        assert_eq!(recovered(&records, endian), (records, Lost::default()));
+        assert_eq!(recovered(&records, endian), (records, Damage::default()));
         let with_payloads = StreamBuilder::new(endian).tracing_data(&[7; 4096]).finished_round().bytes();
         let records = &with_payloads[PIPE_HEADER_SIZE..];
-        assert_eq!(recovered(records, endian), (records.to_vec(), Lost::default()));
+        assert_eq!(recovered(records, endian), (records.to_vec(), Damage::default()));
     }
 }
 
@@ -81,7 +81,7 @@ fn a_size_of_zero_costs_its_own_record() {
             let (out, lost) = recovered(&damaged, endian);
             let rest = [&all[..index], &all[index + 1..]].concat().concat();
             assert_eq!(out, rest, "{index}");
-            let expected = Lost {
+            let expected = Damage {
                 bytes: broken.len() as u64,
                 places: 1,
                 first: Some((PIPE_HEADER_SIZE + at) as u64),
@@ -121,7 +121,7 @@ fn whatever_is_damaged_what_comes_out_is_whole_records() {
     for name in ["callchain.pipe", "tracepoint.pipe", "compressed.pipe"] {
         let stream = std::fs::read(kept.join(name)).expect("it is kept");
         let (records, endian) = (&stream[PIPE_HEADER_SIZE..], Endian::Little);
-        assert_eq!(recovered(records, endian), (records.to_vec(), Lost::default()), "{name}");
+        assert_eq!(recovered(records, endian), (records.to_vec(), Damage::default()), "{name}");
         for _ in 0..100 {
             let mut damaged = records.to_vec();
             for _ in 0..=random(4) {
@@ -163,7 +163,7 @@ fn a_compressed_record_too_large_for_its_size_comes_in_pieces() {
         let data: Vec<u8> = (0..len).map(|n: usize| u8::try_from(n * 7 % 251).expect("small")).collect();
         let stream = [&before[..], &overflown(&data), &before].concat();
         let (out, lost) = recovered(&stream, Endian::Little);
-        assert_eq!(lost, Lost { mended: 1, ..Lost::default() }, "{len}");
+        assert_eq!(lost, Damage { mended: 1, ..Damage::default() }, "{len}");
         let mut pieces = Vec::new();
         let mut others = Vec::new();
         for bytes in read(&out, Endian::Little) {
@@ -183,5 +183,5 @@ fn a_compressed_record_too_large_for_its_size_comes_in_pieces() {
     let mut fits = Vec::new();
     let record = perf_format::record::Compressed2 { data_size: 40_000, data: &[3; 40_000] };
     Record::Compressed2(record).encode(Misc::default(), &[], Endian::Little, &mut fits).expect("it fits");
-    assert_eq!(recovered(&fits, Endian::Little), (fits, Lost::default()));
+    assert_eq!(recovered(&fits, Endian::Little), (fits, Damage::default()));
 }

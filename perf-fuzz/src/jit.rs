@@ -10,7 +10,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{BuildIdRecord, Mmap2};
 use perf_format::{Endian, PerfFile, PipeStream, RawRecord, RecordType};
 use perf_inject::jit::{Finder, JitOptions};
-use perf_inject::{Ended, Jit, Plan, Run};
+use perf_inject::{Jit, Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
 use tempfile::TempDir;
 
@@ -43,16 +43,16 @@ pub fn jit(data: &[u8]) {
     fs::write(dir.path().join(name), bytes).expect("it is written");
     let (ran, images) = to_a_pipe(&made, dir.path(), &made.stream[..]);
     let (pieces, its_images) = to_a_pipe(&made, dir.path(), Pieces::of(&made.stream));
-    if made.asks(TO_A_FILE) {
+    if made.has_flag(TO_A_FILE) {
         to_a_file(&made, dir.path());
     }
     // A law that is broken may end the program at once.
     drop(dir);
     ended_well(&made, ran.error.as_ref());
     only_names_are_added(&made, &ran, &images);
-    assert_eq!(pieces.said(), ran.said());
+    assert_eq!(pieces.message(), ran.message());
     assert!(pieces.out == ran.out, "the same again, in pieces");
-    assert_eq!(pieces.ended.passed, ran.ended.passed);
+    assert_eq!(pieces.report.passed, ran.report.passed);
     assert_eq!(its_images.images(), images.images());
 }
 
@@ -65,26 +65,26 @@ fn dir() -> TempDir {
 }
 
 impl Made {
-    fn asks(&self, for_what: u8) -> bool {
-        self.flags & for_what != 0
+    fn has_flag(&self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 
     fn tool(&self, dir: &Path, images: &Memory) -> Jit {
         let is_map = self.file.0.ends_with(".map");
-        let both = self.asks(BOTH_KINDS);
+        let both = self.has_flag(BOTH_KINDS);
         let options = JitOptions {
             dumps: both || !is_map,
             perf_maps: both || is_map,
-            per_function: self.asks(PER_FUNCTION),
-            strict: self.asks(STRICT),
-            guess_clock: self.asks(GUESS_CLOCK),
+            per_function: self.has_flag(PER_FUNCTION),
+            strict: self.has_flag(STRICT),
+            guess_clock: self.has_flag(GUESS_CLOCK),
             finder: Finder { dir: Some(dir.to_owned()), any_owner: false },
         };
-        Jit::new(options, Box::new(images.clone()), self.asks(READ_AT_ONCE))
+        Jit::new(options, Box::new(images.clone()), self.has_flag(READ_AT_ONCE))
     }
 
     fn run(&self, dir: &Path, images: &Memory) -> Run {
-        let plan: Plan = if self.asks(WITH_IDS) { JIT_AND_HIT } else { JIT };
+        let plan: Plan = if self.has_flag(WITH_IDS) { JIT_AND_HIT } else { JIT };
         Run::new(plan, sources()).with_jit(self.tool(dir, images))
     }
 }
@@ -95,7 +95,7 @@ fn to_a_pipe(made: &Made, dir: &Path, source: impl Read) -> (Ran, Memory) {
     let mut out = Vec::new();
     let mut records = PipeStream::open(source).expect("a pipe's header").records();
     let error = run.pipe_to_pipe(&mut records, Repipe::To(&mut out)).err();
-    (Ran { out, ended: run.ended(), error }, images)
+    (Ran { out, report: run.into_report(), error }, images)
 }
 
 /// The same names are in a file, where there is one.
@@ -106,7 +106,7 @@ fn to_a_file(made: &Made, dir: &Path) {
     let mut records = PipeStream::open(&made.stream[..]).expect("a pipe's header").records();
     let ended = run.pipe_to_file(&mut records, &mut out).err();
     ended_well(made, ended.as_ref());
-    let Ended { framed, passed, .. } = run.ended();
+    let RunReport { framed, passed, .. } = run.into_report();
     assert!(framed);
     out.set_position(0);
     let mut file = PerfFile::open(out).expect("it can be read");
@@ -118,7 +118,7 @@ fn to_a_file(made: &Made, dir: &Path) {
 /// A whole stream ends well, unless what is wrong with names shall end it.
 fn ended_well(made: &Made, error: Option<&Error>) {
     match error {
-        Some(Error::Tool(_)) if made.asks(STRICT) => {}
+        Some(Error::Tool(_)) if made.has_flag(STRICT) => {}
         Some(error) => panic!("{}", chain(error)),
         None => {}
     }
@@ -140,11 +140,11 @@ fn only_names_are_added(made: &Made, ran: &Ran, images: &Memory) {
     assert!(out.is_whole(), "whole records are written");
     let mut expected = input.pieces.iter();
     let mut added = 0;
-    let mut told = Vec::new();
+    let mut names = Vec::new();
     for piece in &out.pieces {
-        if let Some(name) = added_by(piece, endian, made.asks(WITH_IDS)) {
+        if let Some(name) = added_by(piece, endian, made.has_flag(WITH_IDS)) {
             added += piece.len() as u64;
-            told.extend(name);
+            names.extend(name);
             continue;
         }
         loop {
@@ -157,14 +157,14 @@ fn only_names_are_added(made: &Made, ran: &Ran, images: &Memory) {
     }
     if ran.error.is_none() {
         assert!(expected.all(|piece| is_of_memory(piece, endian)), "all of the input is in the output");
-        told.iter().for_each(|told| told.is_in(images));
-        let mut named: Vec<_> = told.iter().map(|told| &told.name).collect();
+        names.iter().for_each(|name| name.is_in(images));
+        let mut named: Vec<_> = names.iter().map(|name| &name.name).collect();
         named.sort();
         named.dedup();
         assert_eq!(named.len(), images.images().len(), "no image is without a map");
     }
-    assert_eq!(ran.ended.passed.injected, added);
-    assert_eq!(ran.ended.passed.written, ran.out.len() as u64);
+    assert_eq!(ran.report.passed.injected, added);
+    assert_eq!(ran.report.passed.written, ran.out.len() as u64);
 }
 
 fn records(stream: &[u8]) -> &[u8] {
@@ -173,7 +173,7 @@ fn records(stream: &[u8]) -> &[u8] {
 
 /// What an injected record tells.
 #[derive(Debug)]
-struct Told {
+struct AddedName {
     name: BString,
     what: What,
 }
@@ -185,7 +185,7 @@ enum What {
     Id(perf_format::BuildId),
 }
 
-impl Told {
+impl AddedName {
     fn is_in(&self, images: &Memory) {
         let Some(image): Option<Image> = images.image(self.name.as_bstr()) else {
             panic!("{self:?}: there is no such image");
@@ -200,22 +200,24 @@ impl Told {
 }
 
 /// What a record tells that was added; `None` where it was not. Other ids than those of images tell nothing here.
-fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<Told>> {
+fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<AddedName>> {
     let raw = RawRecord::first(piece, 0, endian)?;
     match raw.record_type() {
         RecordType::MMAP2 => {
             let map = Mmap2::of_record(&raw).ok()?;
             let what = What::Map(map.pgoff, map.len);
             let is_added = map.filename.starts_with_str(DIR);
-            is_added.then(|| Some(Told { name: map.filename.to_owned(), what }))
+            is_added.then(|| Some(AddedName { name: map.filename.to_owned(), what }))
         }
         RecordType::BUILD_ID => {
             let record: BuildIdRecord<'_> = raw.parse_as().expect("an id");
             let is_image = record.filename.starts_with_str(DIR);
             assert!(is_image || with_ids, "an id of {}", record.filename);
             Some(
-                is_image
-                    .then(|| Told { name: record.filename.to_owned(), what: What::Id(record.build_id.0) }),
+                is_image.then(|| AddedName {
+                    name: record.filename.to_owned(),
+                    what: What::Id(record.build_id.0),
+                }),
             )
         }
         _ => None,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-use perf_format::jitdump::{Extent, Id, JitDump, Kind, RECORD_AT_MOST, Record};
+use perf_format::jitdump::{Extent, Id, JitDump, JitRecord, Kind, RECORD_AT_MOST};
 use perf_format::testing::{At, JitDumpBuilder};
 use perf_format::{Endian, Error};
 
@@ -28,9 +28,9 @@ pub fn jitdump(data: &[u8]) {
     };
     assert_eq!(grown(data), (seen, end), "as it grew");
     for endian in [Endian::Little, Endian::Big] {
-        let (said, dump) = rebuilt(data, endian);
+        let (contents, dump) = rebuilt(data, endian);
         let (again, twice) = rebuilt(&dump, endian);
-        assert_eq!((again, twice), (said, dump), "written and read again");
+        assert_eq!((again, twice), (contents, dump), "written and read again");
     }
 }
 
@@ -39,32 +39,32 @@ pub fn jitdump(data: &[u8]) {
 struct Seen {
     offset: u64,
     end: u64,
-    told: String,
+    outcome: String,
 }
 
 /// Takes all records that are whole; the error behind which there are none.
 fn drain<S: Read + Seek>(dump: &mut JitDump<S>, seen: &mut Vec<Seen>) -> Option<String> {
     loop {
         let offset = dump.offset();
-        let told = match dump.next_record() {
+        let outcome = match dump.next_record() {
             Ok(Some(record)) => {
                 assert_eq!(record.offset, offset);
                 lies_in_itself(&record);
                 format!("{record:?}")
             }
             Ok(None) => return None,
-            Err(error @ Error::Structure { offset: said, .. }) => {
-                assert_eq!(said, offset, "{error}");
+            Err(error @ Error::Structure { offset: reported, .. }) => {
+                assert_eq!(reported, offset, "{error}");
                 error.to_string()
             }
             Err(error) => return Some(error.to_string()),
         };
-        seen.push(Seen { offset, end: dump.offset(), told });
+        seen.push(Seen { offset, end: dump.offset(), outcome });
     }
 }
 
 /// Asserts that no place is outside of its record, or over another.
-fn lies_in_itself(record: &Record<'_>) {
+fn lies_in_itself(record: &JitRecord<'_>) {
     let places: &[Extent] = match &record.kind {
         Kind::Load(load) => {
             assert_eq!((load.name.len(), load.name.contains(&0)), (load.name_at.len, false));
@@ -159,13 +159,13 @@ impl Seek for Growing<'_> {
 
 /// What can be read of a dump, with all that its records tell the place of; and the same written in an order.
 fn rebuilt(data: &[u8], endian: Endian) -> (Vec<String>, Vec<u8>) {
-    let mut said = Vec::new();
+    let mut contents = Vec::new();
     let mut out = JitDumpBuilder::new(endian);
-    let Ok(mut dump) = JitDump::open(Cursor::new(data)) else { return (said, out.bytes()) };
+    let Ok(mut dump) = JitDump::open(Cursor::new(data)) else { return (contents, out.bytes()) };
     let mut bytes = JitDump::open(Cursor::new(data)).expect("it was opened");
     let mut bytes = |place| bytes.bytes(place).expect("it is there");
     loop {
-        let Record { offset, size, timestamp: time, kind } = match dump.next_record() {
+        let JitRecord { offset, size, timestamp: time, kind } = match dump.next_record() {
             Ok(Some(record)) => record,
             Err(Error::Structure { .. }) => continue,
             Ok(None) | Err(_) => break,
@@ -174,11 +174,12 @@ fn rebuilt(data: &[u8], endian: Endian) -> (Vec<String>, Vec<u8>) {
             Kind::Load(load) => {
                 let (at, code) = (At { pid: load.pid, tid: load.tid, time }, bytes(load.code));
                 assert_eq!(bytes(load.name_at), load.name);
-                said.push(format!("{at:?} {} {} {} {code:?}", load.code_addr, load.code_index, load.name));
+                contents
+                    .push(format!("{at:?} {} {} {} {code:?}", load.code_addr, load.code_index, load.name));
                 out = out.load(at, load.code_addr, load.code_index, load.name, &code);
             }
             Kind::Move(moved) => {
-                said.push(format!("{time} {moved:?}"));
+                contents.push(format!("{time} {moved:?}"));
                 out = out.moved(time, &moved);
             }
             Kind::DebugInfo(info) => {
@@ -186,7 +187,7 @@ fn rebuilt(data: &[u8], endian: Endian) -> (Vec<String>, Vec<u8>) {
                 match info.lines(&entries) {
                     Ok(lines) => {
                         assert_eq!(lines.len() as u64, info.nr_entry);
-                        said.push(format!("{time} {} {lines:?}", info.code_addr));
+                        contents.push(format!("{time} {} {lines:?}", info.code_addr));
                         out = out.debug_info(time, info.code_addr, &lines);
                     }
                     Err(Error::Structure { offset: at, .. }) => {
@@ -196,21 +197,21 @@ fn rebuilt(data: &[u8], endian: Endian) -> (Vec<String>, Vec<u8>) {
                 }
             }
             Kind::Close => {
-                said.push(format!("{time} closed"));
+                contents.push(format!("{time} closed"));
                 out = out.close(time);
             }
             Kind::Unwinding(tables) => {
                 let (frame, hdr) = (bytes(tables.eh_frame), bytes(tables.eh_frame_hdr));
-                said.push(format!("{time} {} {frame:?} {hdr:?}", tables.mapped_size));
+                contents.push(format!("{time} {} {frame:?} {hdr:?}", tables.mapped_size));
                 out = out.unwinding(time, tables.mapped_size, &frame, &hdr);
             }
             Kind::Unknown(Id(id)) => {
                 let len = usize::try_from(size).expect("a small size") - 16;
                 let body = bytes(Extent { offset: offset + 16, len });
-                said.push(format!("{time} {id} {body:?}"));
+                contents.push(format!("{time} {id} {body:?}"));
                 out = out.record(Id(id), time, &body);
             }
         }
     }
-    (said, out.bytes())
+    (contents, out.bytes())
 }

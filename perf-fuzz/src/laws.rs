@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read, Seek, Write};
 
 use perf_format::header::{Format, PIPE_HEADER_SIZE};
 use perf_format::{Endian, Feature, PerfFile, PipeStream, Preamble, RecordType};
-use perf_inject::{Ended, Plan, Run};
+use perf_inject::{Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
 
 use crate::sources::{self, sources};
@@ -22,7 +22,7 @@ pub struct Ran {
     /// What was written.
     pub out: Vec<u8>,
     /// What was seen and done.
-    pub ended: Ended,
+    pub report: RunReport,
     /// What the run ended with.
     pub error: Option<Error>,
 }
@@ -30,13 +30,13 @@ pub struct Ran {
 impl Ran {
     /// The error as a person is told it.
     #[must_use]
-    pub fn said(&self) -> Option<String> {
+    pub fn message(&self) -> Option<String> {
         self.error.as_ref().map(ToString::to_string)
     }
 }
 
 /// What a result's error says.
-pub(crate) fn said<T, E: Display>(result: &Result<T, E>) -> Option<String> {
+pub(crate) fn message<T, E: Display>(result: &Result<T, E>) -> Option<String> {
     result.as_ref().err().map(ToString::to_string)
 }
 
@@ -88,7 +88,7 @@ fn ran(plan: Plan, run: impl FnOnce(&mut Run, &mut Sink) -> Result<(), Error>) -
     let mut sink = Sink::default();
     let mut injection = Run::new(plan, sources());
     let error = run(&mut injection, &mut sink).err();
-    Ran { out: sink.0.into_inner(), ended: injection.ended(), error }
+    Ran { out: sink.0.into_inner(), report: injection.into_report(), error }
 }
 
 /// From a pipe to a pipe.
@@ -163,7 +163,7 @@ pub fn passes_as_it_is(stream: &[u8]) -> Ran {
             assert_eq!(ran.out, b"");
         }
     }
-    let Ended { passed, .. } = &ran.ended;
+    let RunReport { passed, .. } = &ran.report;
     assert_eq!((passed.written, passed.injected), (ran.out.len() as u64, 0));
     ran
 }
@@ -172,9 +172,9 @@ pub fn passes_as_it_is(stream: &[u8]) -> Ran {
 /// to inject once. `plain` is the run without tools.
 pub fn only_ids_are_added(stream: &[u8], plan: Plan, plain: &Ran) -> Ran {
     let ran = pipe_to_pipe(plan, stream);
-    assert_eq!(ran.said(), plain.said());
-    assert_eq!(without_added(stream, &ran.out, &plain.out), ran.ended.passed.injected);
-    assert_eq!(ran.ended.passed.written, ran.out.len() as u64);
+    assert_eq!(ran.message(), plain.message());
+    assert_eq!(without_added(stream, &ran.out, &plain.out), ran.report.passed.injected);
+    assert_eq!(ran.report.passed.written, ran.out.len() as u64);
     let twice = pipe_to_pipe(plan, &ran.out[..]);
     assert!(twice.out == ran.out, "twice is once");
     ran
@@ -183,9 +183,9 @@ pub fn only_ids_are_added(stream: &[u8], plan: Plan, plain: &Ran) -> Ran {
 /// Any split into reads gives the same output and the same error as `whole`, the run over the stream at once.
 pub fn pieces_are_the_same(pieces: impl Read, plan: Plan, whole: &Ran) {
     let pieces = pipe_to_pipe(plan, pieces);
-    assert_eq!(pieces.said(), whole.said());
+    assert_eq!(pieces.message(), whole.message());
     assert!(pieces.out == whole.out, "in pieces");
-    assert_eq!(pieces.ended.passed, whole.ended.passed);
+    assert_eq!(pieces.report.passed, whole.report.passed);
 }
 
 /// How many bytes of BUILD_ID records `out` has beyond `plain`; it may have nothing else.
@@ -214,17 +214,17 @@ fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
 pub fn becomes_a_file(stream: &[u8]) {
     let ran = pipe_to_file(sources::PLAIN, stream);
     has_its_place(&ran, stream);
-    let Some((records, endian)) = records(stream).filter(|_| ran.ended.framed) else {
+    let Some((records, endian)) = records(stream).filter(|_| ran.report.framed) else {
         assert!(ran.error.is_some(), "a file without a header");
         return;
     };
     let whole = &records[..cut(records, endian).len()];
     assert!(whole.ends_with(data_of(&ran.out)), "the records are those of the stream");
     let pieces = pipe_to_file(sources::PLAIN, Pieces::of(stream));
-    assert_eq!(pieces.said(), ran.said());
+    assert_eq!(pieces.message(), ran.message());
     assert!(pieces.out == ran.out, "in pieces");
     let with_ids = pipe_to_file(sources::HIT, stream);
-    assert_eq!(with_ids.said(), ran.said());
+    assert_eq!(with_ids.message(), ran.message());
     assert!(data_of(&with_ids.out) == data_of(&ran.out), "ids stand in the table");
     let again = file_to_file(sources::HIT, &with_ids.out, &[]);
     // Without records a file is like one that was never closed, of which only the events can be trusted.
@@ -256,13 +256,13 @@ pub fn file_keeps_its_records(file: &[u8]) {
         assert!(copied.error.is_none(), "{:?}", copied.error);
         assert!(data_of(&with_ids.out) == data_of(&copied.out), "ids stand in the table");
         let twice = file_to_file(sources::HIT, &with_ids.out, &[]);
-        assert_eq!(twice.said(), None);
+        assert_eq!(twice.message(), None);
         assert!(twice.out == with_ids.out, "twice is once");
     }
     let plain = file_to_pipe(sources::PLAIN, file);
     has_its_place(&plain, file);
     let streamed = file_to_pipe(sources::HIT, file);
-    assert_eq!(streamed.said(), plain.said());
+    assert_eq!(streamed.message(), plain.message());
     without_added(&plain.out, &streamed.out, &plain.out);
     if let (Some((records, endian)), None) = (records(&plain.out), &plain.error) {
         let cut = cut(records, endian);

@@ -46,10 +46,10 @@ pub use sample::sample;
 pub use tracing_data::tracing_data;
 
 /// Bytes go in; a law that they break is a panic.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// Every target, by its name in fuzz/.
-pub const TARGETS: &[(&str, Target)] = &[
+pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("header", header),
     ("framing", framing),
     ("record", record),

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use perf_format::{Endian, Lost, RecordReader, Recovering};
+use perf_format::{Damage, Endian, RecordReader, Recovering};
 
 use crate::{Pieces, cut};
 
@@ -17,11 +17,11 @@ pub fn recover(data: &[u8]) {
         assert_eq!(out.len() as u64 + lost.bytes, records.len() as u64, "what is not there is counted");
     }
     assert_eq!(lost.bytes > 0, lost.places > 0);
-    assert_eq!(recovered(&out[..], endian), (out.clone(), Lost::default()), "twice is once");
+    assert_eq!(recovered(&out[..], endian), (out.clone(), Damage::default()), "twice is once");
     assert_eq!(recovered(Pieces::of(records), endian), (out, lost), "in pieces");
 }
 
-fn recovered(source: impl Read, endian: Endian) -> (Vec<u8>, Lost) {
+fn recovered(source: impl Read, endian: Endian) -> (Vec<u8>, Damage) {
     let (source, lost) = Recovering::new(source, endian, 0);
     let mut reader = RecordReader::records(source, endian, 0);
     let mut out = Vec::new();

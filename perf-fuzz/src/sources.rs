@@ -2,9 +2,9 @@
 //! chains, of plans and of where ids go.
 
 use perf_format::BuildId;
-use perf_inject::{IdsTo, Plan, Which};
+use perf_inject::{DsoSelection, IdsTo, Plan};
 use perf_session::Recording;
-use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, NoFiles, Origin, Recorded};
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
 
 /// Knows an id for every name: the name itself, folded into 20 bytes.
@@ -12,13 +12,13 @@ use perf_session::dso::Dso;
 struct Named;
 
 impl BuildIdSource for Named {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let mut bytes = [0x5a_u8; BuildId::MAX];
         for (at, byte) in dso.name.iter().enumerate() {
             let place = &mut bytes[at % BuildId::MAX];
             *place = place.rotate_left(3) ^ byte;
         }
-        Ok(BuildId::new(&bytes).ok().map(|id| Found::from(Origin::File, id)))
+        Ok(BuildId::new(&bytes).ok().map(|id| FoundId::from(Origin::File, id)))
     }
 }
 
@@ -40,7 +40,7 @@ pub const PLAIN: Plan = Plan {
 };
 
 /// `-b`.
-pub const HIT: Plan = Plan { build_ids: Some(Which::Hit), ..PLAIN };
+pub const HIT: Plan = Plan { build_ids: Some(DsoSelection::Hit), ..PLAIN };
 
 /// `--jit` or `--perf-map`.
 pub const JIT: Plan = Plan { jit: true, ..PLAIN };
@@ -52,7 +52,7 @@ pub const JIT_AND_HIT: Plan = Plan { jit: true, ..HIT };
 pub const LIVE: Plan = Plan { live: true, ..HIT };
 
 /// `--buildid-all`.
-pub const MAPPED: Plan = Plan { build_ids: Some(Which::Mapped), ..PLAIN };
+pub const MAPPED: Plan = Plan { build_ids: Some(DsoSelection::Mapped), ..PLAIN };
 
 /// `-b --buildid-to=header,events`.
 pub const BOTH: Plan = Plan { ids_to: Some(IdsTo { header: true, events: true, mmap2: false }), ..HIT };

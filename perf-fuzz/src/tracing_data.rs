@@ -15,7 +15,7 @@ pub fn tracing_data(data: &[u8]) {
                 assert_eq!(system.events().count(), system.formats.len());
             }
         }
-        Err(Error::Structure { offset: said, .. }) => assert_eq!(said, offset),
+        Err(Error::Structure { offset: reported, .. }) => assert_eq!(reported, offset),
         Err(error) => panic!("not the error of a structure: {error}"),
     }
 }

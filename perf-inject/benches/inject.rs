@@ -8,8 +8,8 @@ use divan::counter::BytesCount;
 use perf_format::attr::SampleType;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
 use perf_format::{Attr, BuildId, CpuMode, Endian, PipeStream};
-use perf_inject::{IdsTo, Plan, Which};
-use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, Origin};
+use perf_inject::{DsoSelection, IdsTo, Plan};
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, Origin};
 use perf_session::dso::Dso;
 use perf_session::{Passed, Pipeline, Recording, Repipe, Session, Tool};
 
@@ -34,8 +34,8 @@ fn main() {
 struct Any;
 
 impl BuildIdSource for Any {
-    fn build_id(&mut self, _: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
-        Ok(BuildId::new(&[7; BuildId::MAX]).ok().map(|id| Found::from(Origin::File, id)))
+    fn build_id(&mut self, _: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        Ok(BuildId::new(&[7; BuildId::MAX]).ok().map(|id| FoundId::from(Origin::File, id)))
     }
 }
 
@@ -80,7 +80,7 @@ fn with_ids(bencher: Bencher<'_, '_>, attr: &Attr) {
     let stream = stream(attr);
     bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
         let to = IdsTo { header: false, events: true, mmap2: false };
-        let plan = Plan { build_ids: Some(Which::Hit), ..Plan::default() };
+        let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
         let passed = pass(&stream, &mut plan.tools(Chain(vec![Box::new(Any)]), to).as_tools());
         assert!(passed.injected > 0, "all DSOs are hit");
         passed

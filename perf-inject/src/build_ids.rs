@@ -30,7 +30,7 @@ pub struct IdsTo {
 
 /// Which DSOs get their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum DsoSelection {
     /// Those that samples hit.
     Hit,
     /// All that are mapped; samples are not looked at.

@@ -19,9 +19,9 @@ mod run;
 mod summary;
 mod watermark;
 
-pub use build_ids::{Ids, IdsByName, IdsInMaps, IdsTo, SharedIds, Which, shared_ids};
+pub use build_ids::{DsoSelection, Ids, IdsByName, IdsInMaps, IdsTo, SharedIds, shared_ids};
 pub use drop_feature::DropFeature;
 pub use jit::Jit;
 pub use plan::{Plan, Tools};
-pub use run::{Ended, Run};
+pub use run::{Run, RunReport};
 pub use summary::{IdSummary, Missing};

@@ -5,13 +5,13 @@ use perf_session::build_id::Chain;
 use perf_session::{Session, Tool};
 
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
-use crate::{DropFeature, IdSummary, IdsTo, Jit, Which};
+use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit};
 
 /// What shall be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The build-ids of these DSOs.
-    pub build_ids: Option<Which>,
+    pub build_ids: Option<DsoSelection>,
     /// Whether maps of code that nothing hits are left out, where the others' records carry their ids.
     pub drop_unused_maps: bool,
     /// Where they go; by default to the place where readers of the output look first.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::thread;
 
 use perf_format::{
-    DataPlacement, Endian, Feature, Lost, PerfFile, Preamble, RecordReader, Recovering, Section,
+    Damage, DataPlacement, Endian, Feature, PerfFile, Preamble, RecordReader, Recovering, Section,
 };
 use perf_session::build_id::Chain;
 use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
@@ -21,20 +21,20 @@ use crate::{IdSummary, IdsTo, Plan};
 pub struct Run {
     plan: Plan,
     sources: Chain,
-    ended: Ended,
-    lost: Option<Rc<Cell<Lost>>>,
+    report: RunReport,
+    damage: Option<Rc<Cell<Damage>>>,
     jit: Option<Jit>,
 }
 
 /// What a run has seen and done, whether or not it came to its end.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct RunReport {
     /// What the records added up to.
     pub session: Session,
     /// What has passed.
     pub passed: Passed,
     /// What was damaged and left out, if that was asked for.
-    pub lost: Option<Lost>,
+    pub damage: Option<Damage>,
     /// What became of the ids that were asked for.
     pub ids: Option<IdSummary>,
     /// What became of the code of each process that made some as it ran.
@@ -51,7 +51,7 @@ impl Run {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
-        Self { plan, sources, ended: Ended::default(), lost: None, jit: None }
+        Self { plan, sources, report: RunReport::default(), damage: None, jit: None }
     }
 
     /// The same; jitted code gets its names from there.
@@ -64,20 +64,20 @@ impl Run {
     /// The same; of these processes the root directories are known to the sources.
     #[must_use]
     pub fn with_roots(mut self, pids: impl IntoIterator<Item = i32>) -> Self {
-        self.ended.session.roots.extend(pids);
+        self.report.session.roots.extend(pids);
         self
     }
 
     /// What was seen and done.
     #[must_use]
-    pub fn ended(self) -> Ended {
-        Ended { lost: self.lost.map(|lost| lost.get()), ..self.ended }
+    pub fn into_report(self) -> RunReport {
+        RunReport { damage: self.damage.map(|damage| damage.get()), ..self.report }
     }
 
     /// A source of records that gives whole ones alone; what it leaves out is told in the end.
     pub fn recovering<R: Read>(&mut self, source: R, endian: Endian, offset: u64) -> Recovering<R> {
-        let (source, lost) = Recovering::new(source, endian, offset);
-        self.lost = Some(lost);
+        let (source, damage) = Recovering::new(source, endian, offset);
+        self.damage = Some(damage);
         source
     }
 
@@ -123,7 +123,7 @@ impl Run {
         let front = preamble
             .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
         out.write_all(&front).map_err(unwritten(0))?;
-        self.ended.passed.written = front.len() as u64;
+        self.report.passed.written = front.len() as u64;
         let closed = file.is_closed();
         let passed = self
             .records(file)
@@ -152,8 +152,8 @@ impl Run {
         let failed =
             matches!(passed, Err(Error::Write { .. } | Error::Format(perf_format::Error::Io { .. })));
         if !failed {
-            write_behind(&preamble, out, before, self.ended.passed.written)?;
-            self.ended.framed = true;
+            write_behind(&preamble, out, before, self.report.passed.written)?;
+            self.report.framed = true;
         }
         passed
     }
@@ -191,7 +191,7 @@ impl Run {
             });
             self.tolerate_unclosed(closed, passed)?;
             self.all_was_read(file)?;
-            return write_behind(&preamble, out, before, self.ended.passed.written);
+            return write_behind(&preamble, out, before, self.report.passed.written);
         }
         let moved = before.data.wrapping_sub(file.header.words.data.offset);
         move_auxtrace_index(&mut preamble, moved);
@@ -212,7 +212,7 @@ impl Run {
                 if looks {
                     let looked = self.look(file, others, &mut preamble);
                     self.tolerate_unclosed(closed, looked)?;
-                    len = if closed { len } else { self.ended.passed.read };
+                    len = if closed { len } else { self.report.passed.read };
                 }
                 copy(file.at_records()?, len, out)
             }
@@ -221,7 +221,7 @@ impl Run {
             self.all_was_read(file)?;
         }
         let copied = copied.map_err(unwritten(before.data))?;
-        self.ended.passed.written = copied;
+        self.report.passed.written = copied;
         if copied != len {
             return Err(shorter(offset + copied));
         }
@@ -233,7 +233,7 @@ impl Run {
         if self.plan.writes_plain() {
             preamble.features.remove(&Feature::COMPRESSED);
         }
-        self.ended.session.load_preamble(&preamble)?;
+        self.report.session.load_preamble(&preamble)?;
         Ok(preamble)
     }
 
@@ -246,9 +246,9 @@ impl Run {
         preamble: Option<&mut Preamble>,
     ) -> Result<(), Error> {
         let decompress = self.plan.writes_plain();
-        self.with_tools(ids_to, preamble, |ended, tools| {
+        self.with_tools(ids_to, preamble, |report, tools| {
             let pipeline = Pipeline::new(tools).decompress(decompress);
-            pipeline.run(records, &mut ended.session, repipe, &mut ended.passed)
+            pipeline.run(records, &mut report.session, repipe, &mut report.passed)
         })
     }
 
@@ -260,17 +260,17 @@ impl Run {
         preamble: &mut Preamble,
     ) -> Result<(), Error> {
         let endian = preamble.endian;
-        self.with_tools(TO_HEADER, Some(preamble), |ended, tools| {
+        self.with_tools(TO_HEADER, Some(preamble), |report, tools| {
             let mut records = file.records()?;
             if others.is_empty() {
                 let pipeline = Pipeline::new(tools);
-                return pipeline.run(&mut records, &mut ended.session, Repipe::Off, &mut ended.passed);
+                return pipeline.run(&mut records, &mut report.session, Repipe::Off, &mut report.passed);
             }
             let mut readers = vec![records];
             readers.extend(
                 others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)),
             );
-            InOrder::new(tools).run(&mut readers, &mut ended.session, &mut ended.passed)
+            InOrder::new(tools).run(&mut readers, &mut report.session, &mut report.passed)
         })
     }
 
@@ -278,28 +278,28 @@ impl Run {
         &mut self,
         ids_to: IdsTo,
         mut preamble: Option<&mut Preamble>,
-        process: impl FnOnce(&mut Ended, &mut [&mut dyn Tool]) -> Result<(), Error>,
+        process: impl FnOnce(&mut RunReport, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
         if let (Some(preamble), Some(by_name)) = (&preamble, &mut tools.ids_by_name) {
             for entry in preamble.build_ids() {
                 let (misc, entry) = entry?;
-                if let Some(dso) = self.ended.session.dso_of_build_id(misc, &entry) {
+                if let Some(dso) = self.report.session.dso_of_build_id(misc, &entry) {
                     by_name.stands_in_header(dso);
                 }
             }
         }
         tools.jit = self.jit.take();
-        let processed = process(&mut self.ended, &mut tools.as_tools());
-        self.ended.ids = tools.id_summary(&self.ended.session);
+        let processed = process(&mut self.report, &mut tools.as_tools());
+        self.report.ids = tools.id_summary(&self.report.session);
         if let Some(jit) = &tools.jit {
-            self.ended.jit = jit.summary();
+            self.report.jit = jit.summary();
             if let Some(preamble) = &mut preamble {
                 preamble.extend_build_ids(jit.for_table(), left_out);
             }
         }
         if let (Some(preamble), Some(by_name)) = (preamble, &tools.ids_by_name) {
-            preamble.extend_build_ids(by_name.for_table(&self.ended.session), left_out);
+            preamble.extend_build_ids(by_name.for_table(&self.report.session), left_out);
         }
         processed
     }
@@ -318,7 +318,7 @@ impl Run {
     /// A file that ends between two records, before its header says, became shorter since it was opened.
     fn all_was_read<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
         let Section { offset, size } = file.header.words.data;
-        let read = self.ended.passed.read;
+        let read = self.report.passed.read;
         if self.plan.recover || !file.is_closed() || read == size {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::BString;
 use perf_session::Session;
-use perf_session::build_id::{Found, NoBuildId, Origin};
+use perf_session::build_id::{FoundId, NoBuildId, Origin};
 use perf_session::dso::{DsoId, DsoKind};
 
 /// What became of the DSOs that ids were asked for.
@@ -35,7 +35,7 @@ impl IdSummary {
     /// Adds up what was answered for the DSOs that were selected.
     pub(crate) fn new<'a>(
         selected: impl Iterator<Item = DsoId>,
-        answers: impl Iterator<Item = (DsoId, Result<&'a Found, &'a NoBuildId>)>,
+        answers: impl Iterator<Item = (DsoId, Result<&'a FoundId, &'a NoBuildId>)>,
         session: &Session,
     ) -> Self {
         let answers: BTreeMap<DsoId, _> = answers.collect();

@@ -55,12 +55,12 @@ pub trait BuildIdSource {
     ///
     /// # Errors
     /// Why there is no id, where the source is the one to ask.
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId>;
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId>;
 }
 
 /// A build-id, and how it was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundId {
     /// The id.
     pub build_id: BuildId,
     /// Which source knew it.
@@ -69,7 +69,7 @@ pub struct Found {
     pub unproven: bool,
 }
 
-impl Found {
+impl FoundId {
     /// An id of which nothing needs to be proven.
     #[must_use]
     pub fn from(origin: Origin, build_id: BuildId) -> Self {
@@ -137,7 +137,7 @@ pub enum NoBuildId {
     /// It has no build-id note.
     NoNote,
     /// What is here now is not what was recorded, and how one knows.
-    Changed(Change),
+    Changed(Mismatch),
     /// The recording gives it an id that another has, too: at most one of them is right.
     Shared(BuildId),
     /// It is not to be had below the root of its process; what has its name on this machine is something else.
@@ -152,7 +152,7 @@ pub enum NoBuildId {
 
 /// How what is here now was found to be another than what was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum Mismatch {
     /// On the device of the recorded file, another inode has its name.
     Inode {
         /// The inode that was mapped.
@@ -168,7 +168,7 @@ pub enum Change {
     Boot,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inode { recorded, here } => {
@@ -222,10 +222,10 @@ impl From<ElfError> for NoBuildId {
 pub struct Recorded;
 
 impl BuildIdSource for Recorded {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         match dso.build_id {
             Some(id) if dso.shares_id => Err(NoBuildId::Shared(id)),
-            id => Ok(id.map(|id| Found::from(Origin::Recording, id))),
+            id => Ok(id.map(|id| FoundId::from(Origin::Recording, id))),
         }
     }
 }
@@ -242,7 +242,7 @@ impl fmt::Debug for Chain {
 
 /// Where a recording's ids are looked for, besides itself.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct SourceConfig {
     /// What somebody gave.
     pub known: Known,
     /// How far this machine is trusted to be the recorded one.
@@ -258,8 +258,8 @@ pub struct Places {
 impl Chain {
     /// What can be asked of a recording: what somebody knows, the recording itself, and then these places.
     #[must_use]
-    pub fn of_recording(places: Places) -> Self {
-        let Places { known, trust, symfs, roots, debug_dirs } = places;
+    pub fn of_recording(config: SourceConfig) -> Self {
+        let SourceConfig { known, trust, symfs, roots, debug_dirs } = config;
         let cache = BuildIdCache::default();
         let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
         if !roots.is_empty() {
@@ -298,7 +298,7 @@ impl Chain {
 
 impl BuildIdSource for Chain {
     /// The first id that a source knows; otherwise the first reason that says something.
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let mut reason = None;
         for source in &mut self.0 {
             match source.build_id(dso, recording) {
@@ -321,7 +321,7 @@ impl BuildIdSource for Chain {
 pub struct NoFiles;
 
 impl BuildIdSource for NoFiles {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         match dso {
             Dso { kind: DsoKind::Anonymous, .. } => Err(NoBuildId::Anonymous),
             Dso { machine, .. } if *machine != HOST => Err(NoBuildId::OtherMachine),

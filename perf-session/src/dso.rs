@@ -134,18 +134,18 @@ impl Dso {
 pub struct Dsos {
     all: Vec<Dso>,
     by_name: HashMap<(MachinePid, bool, BString), DsoId>,
-    namesakes: HashMap<(DsoId, Which), DsoId>,
+    namesakes: HashMap<(DsoId, FileIdentity), DsoId>,
 }
 
 /// What a DSO is known by, with a name that somebody else has: every map asks.
 #[derive(Hash)]
-struct Named<'n> {
+struct DsoKey<'n> {
     machine: MachinePid,
     is_kernel: bool,
     name: &'n BStr,
 }
 
-impl Equivalent<(MachinePid, bool, BString)> for Named<'_> {
+impl Equivalent<(MachinePid, bool, BString)> for DsoKey<'_> {
     fn equivalent(&self, (machine, is_kernel, name): &(MachinePid, bool, BString)) -> bool {
         self.machine == *machine && self.is_kernel == *is_kernel && self.name == name.as_bstr()
     }
@@ -153,14 +153,14 @@ impl Equivalent<(MachinePid, bool, BString)> for Named<'_> {
 
 /// Which of the files of one name, as far as a map tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Which {
+enum FileIdentity {
     Inode { maj: u32, min: u32, ino: u64 },
     Build(BuildId),
 }
 
-impl Which {
+impl FileIdentity {
     /// What a map tells: generations are left out, since those of maps from before the recording are 0.
-    fn told(file: MapFile) -> Option<Self> {
+    fn of(file: MapFile) -> Option<Self> {
         match file {
             MapFile::Inode(Inode { ino: 0, .. }) | MapFile::BuildId(None) => None,
             MapFile::Inode(Inode { maj, min, ino, .. }) => Some(Self::Inode { maj, min, ino }),
@@ -172,7 +172,7 @@ impl Which {
 impl Dsos {
     /// The first DSO of that name, made if it is new.
     pub fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
-        let key = Named { machine, is_kernel: kind.is_kernel(), name };
+        let key = DsoKey { machine, is_kernel: kind.is_kernel(), name };
         if let Some(known) = self.by_name.get(&key) {
             return *known;
         }
@@ -190,19 +190,19 @@ impl Dsos {
         file: MapFile,
     ) -> DsoId {
         let first = self.find_or_create(machine, kind, name);
-        let told = Which::told(file).filter(|_| kind == DsoKind::File);
-        let (Some(told), Some(dso)) = (told, self.all.get_mut(first.index())) else { return first };
-        let of_first = match told {
-            Which::Inode { .. } => dso.inode.and_then(|inode| Which::told(MapFile::Inode(inode))),
-            Which::Build(_) => dso.mapped_id.map(Which::Build),
+        let identity = FileIdentity::of(file).filter(|_| kind == DsoKind::File);
+        let (Some(identity), Some(dso)) = (identity, self.all.get_mut(first.index())) else { return first };
+        let of_first = match identity {
+            FileIdentity::Inode { .. } => dso.inode.and_then(|inode| FileIdentity::of(MapFile::Inode(inode))),
+            FileIdentity::Build(_) => dso.mapped_id.map(FileIdentity::Build),
         };
-        if of_first.is_none_or(|of_first| of_first == told) {
+        if of_first.is_none_or(|of_first| of_first == identity) {
             return first;
         }
         let all = &mut self.all;
         *self
             .namesakes
-            .entry((first, told))
+            .entry((first, identity))
             .or_insert_with(|| push(all, Dso { namesake_of: Some(first), ..Dso::new(machine, kind, name) }))
     }
 

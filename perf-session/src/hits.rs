@@ -12,7 +12,7 @@
 use std::ops::ControlFlow;
 
 use perf_format::codec::Array;
-use perf_format::sample::{AddressKind, Places, Tid, frames_of};
+use perf_format::sample::{AddressKind, FieldOffsets, Tid, frames_of};
 use perf_format::{Batch, CpuMode, RawRecord, RecordType, SampleFormat};
 
 use crate::address_space::AddressSpace;
@@ -43,7 +43,7 @@ pub fn hits_of(record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMu
     let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
         return session.anomalies.no_event(record);
     };
-    let Some(asker) = Asker::of(record, format) else { return };
+    let Some(asker) = QueryContext::of(record, format) else { return };
     let each = format.addresses(record).map(|addresses| {
         for address in addresses {
             let query = asker.query(address.addr, address.cpumode, via(address.kind), session);
@@ -138,8 +138,8 @@ impl Hits {
         if record.record_type() != RecordType::SAMPLE {
             return false;
         }
-        let places = session.evlist.evsel(record).and_then(|evsel| evsel.format.places());
-        let Some(sample) = places.and_then(|places| host_sample(record, places)) else { return false };
+        let offsets = session.evlist.evsel(record).and_then(|evsel| evsel.format.field_offsets());
+        let Some(sample) = offsets.and_then(|offsets| host_sample(record, offsets)) else { return false };
         let (kernel, process) = self.spaces.of_sample(sample.pid, &mut self.log);
         let is_near = |addr| process.pending.is_near(addr) | is_guest_marker(addr);
         // Nearly always all of the kernel is hit: a comparison less for each word.
@@ -174,7 +174,7 @@ impl Hits {
         format: &SampleFormat,
         session: &Session,
     ) -> Result<(), perf_format::Error> {
-        let Some(asker) = Asker::of(record, format) else { return Ok(()) };
+        let Some(asker) = QueryContext::of(record, format) else { return Ok(()) };
         let addresses = format.addresses(record)?;
         let as_host = asker.as_host_sample(format)?;
         for address in addresses {
@@ -246,7 +246,7 @@ impl Hits {
                     let (via, time) = (Via::Ip, Some(since));
                     return self.found(Hit { dso, via, machine, space, addr: start, time });
                 }
-                self.explain(dso, &Wanted { machine, space, addrs: start..=last, since }, session);
+                self.resolve_pending(dso, &Wanted { machine, space, addrs: start..=last, since }, session);
             }
             Change::Forked { since } => {
                 if machine == HOST
@@ -256,7 +256,7 @@ impl Hits {
                     process.pending.forget();
                 }
                 let since = since.unwrap_or(0);
-                self.explain_all(&Wanted { machine, space, addrs: 0..=u64::MAX, since }, session);
+                self.resolve_all_pending(&Wanted { machine, space, addrs: 0..=u64::MAX, since }, session);
             }
             // It ends maps, and what it leaves was there: no query has another answer than before, or none.
             Change::Executed => {}
@@ -296,7 +296,7 @@ impl Hits {
 
     /// A DSO was mapped: earlier queries may hit it. Where every hit is asked for, it is the earliest one of each piece
     /// that is left of the map between those that lie over it.
-    fn explain(&mut self, dso: DsoId, wanted: &Wanted, session: &Session) {
+    fn resolve_pending(&mut self, dso: DsoId, wanted: &Wanted, session: &Session) {
         if !self.log.has_any_since(wanted.since) {
             return;
         }
@@ -314,13 +314,13 @@ impl Hits {
             if every { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if pieces.is_empty() {
-            self.explain_digest(dso, wanted);
+            self.resolve_pending_in_digest(dso, wanted);
         }
         pieces.into_iter().for_each(|(_, hit)| self.found(hit));
     }
 
     /// A DSO was mapped: queries of which only a digest is left may hit it.
-    fn explain_digest(&mut self, dso: DsoId, wanted: &Wanted) {
+    fn resolve_pending_in_digest(&mut self, dso: DsoId, wanted: &Wanted) {
         if self.log.has_digest() && self.log.digest_may_have(wanted) {
             let Wanted { machine, space, ref addrs, since } = *wanted;
             let (addr, time) = (*addrs.start(), Some(since));
@@ -329,7 +329,7 @@ impl Hits {
     }
 
     /// A space began with its parent's maps: earlier queries may hit any of them.
-    fn explain_all(&mut self, wanted: &Wanted, session: &Session) {
+    fn resolve_all_pending(&mut self, wanted: &Wanted, session: &Session) {
         if !self.log.has_any_since(wanted.since) {
             return;
         }
@@ -352,7 +352,7 @@ impl Hits {
         for map in maps.iter() {
             if self.every || !*self.is_hit.of(map.dso) {
                 let addrs = map.start..=map.end.saturating_sub(1);
-                self.explain_digest(map.dso, &Wanted { addrs, ..wanted.clone() });
+                self.resolve_pending_in_digest(map.dso, &Wanted { addrs, ..wanted.clone() });
             }
         }
     }
@@ -380,14 +380,14 @@ const RANGES_AT_LEAST: usize = 64;
 
 /// Who asks: what the addresses of one record have in common.
 #[derive(Debug, Clone, Copy)]
-struct Asker<'a, 'r> {
+struct QueryContext<'a, 'r> {
     record: &'a RawRecord<'r>,
     pid: u32,
     /// In ns.
     time: Option<u64>,
 }
 
-impl<'a, 'r> Asker<'a, 'r> {
+impl<'a, 'r> QueryContext<'a, 'r> {
     /// `None` where it is not known whose the later part of a chain is.
     fn of(record: &'a RawRecord<'r>, format: &SampleFormat) -> Option<Self> {
         let (pid, time) = match record.record_type() {
@@ -418,16 +418,16 @@ impl<'a, 'r> Asker<'a, 'r> {
 
 /// The sample that stands in a record at the places where all of its event have it, if it is one of the host.
 #[inline]
-fn host_sample<'r>(record: &RawRecord<'r>, places: Places) -> Option<HostSample<'r>> {
+fn host_sample<'r>(record: &RawRecord<'r>, offsets: FieldOffsets) -> Option<HostSample<'r>> {
     let RawRecord { bytes, endian, .. } = *record;
     let cpumode = record.misc().cpumode();
     if !is_of_host(cpumode) {
         return None;
     }
-    let pid = endian.u32_at(bytes, places.tid)?;
-    let time = endian.u64_at(bytes, places.time)?;
-    let ip = Some(endian.u64_at(bytes, places.ip)?);
-    let chain = match places.callchain {
+    let pid = endian.u32_at(bytes, offsets.tid)?;
+    let time = endian.u64_at(bytes, offsets.time)?;
+    let ip = Some(endian.u64_at(bytes, offsets.ip)?);
+    let chain = match offsets.callchain {
         None => &[][..],
         Some(at) => {
             let count = usize::try_from(endian.u64_at(bytes, at)?).ok()?;

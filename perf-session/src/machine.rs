@@ -99,26 +99,26 @@ impl Machine {
     }
 
     /// Maps something in the kernel.
-    pub(crate) fn map_kernel(&mut self, map: Map, update: &mut Update<'_>) {
+    pub(crate) fn map_kernel(&mut self, map: Map, update: &mut UpdateContext<'_>) {
         self.kernel.insert(map, update.now, update.work);
         self.changed(AddressSpace::Kernel, Change::mapped(&map), update);
     }
 
     /// Maps something in a process, and in those that forked from it after that.
-    pub(crate) fn map_process(&mut self, pid: i32, map: Map, update: &mut Update<'_>) {
+    pub(crate) fn map_process(&mut self, pid: i32, map: Map, update: &mut UpdateContext<'_>) {
         let held = self.process(pid).maps.insert(map, update.now, update.work);
         self.changed(AddressSpace::Process(pid), Change::mapped(&map), update);
         self.note_past(pid, update.now);
         self.pass_on(pid, map, held, update);
     }
 
-    fn changed(&self, space: AddressSpace, what: Change, update: &mut Update<'_>) {
+    fn changed(&self, space: AddressSpace, what: Change, update: &mut UpdateContext<'_>) {
         update.changes.push(MapChange { machine: self.pid, space, what });
     }
 
     /// Maps what a process held from when until when in those that forked from it in that time, and so on: the
     /// forks came first, out of another CPU's buffer. It costs a step for each of them.
-    fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, update: &mut Update<'_>) {
+    fn pass_on(&mut self, pid: i32, map: Map, held: Range<u64>, update: &mut UpdateContext<'_>) {
         let has_children = |process: &Process| process.forks.iter().any(|fork| held.contains(&fork.time));
         if !self.processes.get(&pid).is_some_and(has_children) {
             return;
@@ -157,8 +157,14 @@ impl Machine {
 
     /// A thread begins: in its parent's process, or as the first of a new one with the parent's maps (`clone_maps`
     /// unless a tool made the record up). `time` is `None` where the records have none.
-    pub(crate) fn fork(&mut self, task: Task, clone_maps: bool, time: Option<u64>, update: &mut Update<'_>) {
-        let Task { pid, ppid, tid, .. } = task;
+    pub(crate) fn fork(
+        &mut self,
+        task: TaskIds,
+        clone_maps: bool,
+        time: Option<u64>,
+        update: &mut UpdateContext<'_>,
+    ) {
+        let TaskIds { pid, ppid, tid, .. } = task;
         if pid == ppid {
             self.begin(pid, tid);
             return;
@@ -224,7 +230,7 @@ impl Machine {
     }
 
     /// A process executes another program.
-    pub(crate) fn exec(&mut self, pid: i32, time: Option<u64>, update: &mut Update<'_>) {
+    pub(crate) fn exec(&mut self, pid: i32, time: Option<u64>, update: &mut UpdateContext<'_>) {
         self.process(pid).maps.exec(time.unwrap_or(0), update.now, update.work);
         self.changed(AddressSpace::Process(pid), Change::Executed, update);
         self.note_past(pid, update.now);
@@ -265,7 +271,7 @@ impl Machine {
 
 /// What the records of one moment have in common: when they are, what work they may make, and what they change.
 #[derive(Debug)]
-pub(crate) struct Update<'u> {
+pub(crate) struct UpdateContext<'u> {
     pub(crate) now: Round,
     pub(crate) work: &'u mut Work,
     pub(crate) changes: &'u mut MapChanges,
@@ -273,7 +279,7 @@ pub(crate) struct Update<'u> {
 
 /// Who begins, and of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Task {
+pub struct TaskIds {
     /// The process.
     pub pid: i32,
     /// Its parent.

@@ -14,12 +14,12 @@ use crate::change::MapChanges;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
 use crate::limits::{STEPS_A_RECORD, STEPS_AT_MOST};
-use crate::machine::{HOST, Machines, Task, Update};
+use crate::machine::{HOST, Machines, TaskIds, UpdateContext};
 use crate::map::Map;
 use crate::record_set::RecordSet;
 use crate::recording::Recording;
 use crate::round::Round;
-use crate::shared_ids::SharedIds;
+use crate::shared_ids::DuplicateIds;
 use crate::work::Work;
 
 /// What the records so far add up to: machines, threads, maps, DSOs, events.
@@ -42,7 +42,7 @@ pub struct Session {
     pub roots: HashSet<i32>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
-    shared_ids: SharedIds,
+    shared_ids: DuplicateIds,
     work: Work,
     is_incomplete: bool,
 }
@@ -59,7 +59,7 @@ impl Default for Session {
             roots: HashSet::new(),
             round: Round::default(),
             guest_of_id: HashMap::new(),
-            shared_ids: SharedIds::default(),
+            shared_ids: DuplicateIds::default(),
             work: Work::new(STEPS_AT_MOST),
             is_incomplete: false,
         }
@@ -152,14 +152,14 @@ impl Session {
     }
 
     /// The machines, and what goes with a change of them.
-    fn updating<'u>(&'u mut self, changes: &'u mut MapChanges) -> (&'u mut Machines, Update<'u>) {
+    fn updating<'u>(&'u mut self, changes: &'u mut MapChanges) -> (&'u mut Machines, UpdateContext<'u>) {
         self.work.earn(STEPS_A_RECORD);
-        (&mut self.machines, Update { now: self.round, work: &mut self.work, changes })
+        (&mut self.machines, UpdateContext { now: self.round, work: &mut self.work, changes })
     }
 
     fn fork(&mut self, record: &RawRecord<'_>, task: TaskRecord, changes: &mut MapChanges) {
         let TaskRecord { pid, ppid, tid, ptid, .. } = task;
-        let task = Task { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
+        let task = TaskIds { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
         let time = self.evlist.time(record);
         let clone_maps = !record.misc().has(Misc::FORK_EXEC);
         let root = self.root(HOST, task.ppid);

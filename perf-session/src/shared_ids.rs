@@ -9,11 +9,11 @@ use crate::dso::{Dso, DsoId, DsoKind, Dsos};
 
 /// The module that was the first with each id.
 #[derive(Debug, Default)]
-pub(crate) struct SharedIds {
+pub(crate) struct DuplicateIds {
     first: HashMap<BuildId, DsoId>,
 }
 
-impl SharedIds {
+impl DuplicateIds {
     /// Notes that the recording gives a DSO an id. Where another module has it, neither is to be believed.
     pub(crate) fn check(&mut self, id: DsoId, build_id: BuildId, dsos: &mut Dsos) {
         let named = |dso: &Dso| module_name(dso.name.as_bstr());

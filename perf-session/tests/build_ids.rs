@@ -11,8 +11,8 @@ use perf_format::BuildId;
 use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdCache, BuildIdSource, Chain, Change, FileSource, KernelSource, LiveSource, ModuleSource,
-    NoBuildId, Places, RunningKernel, Trust, VdsoSource, gnu_build_id,
+    BuildIdCache, BuildIdSource, Chain, FileSource, KernelSource, LiveSource, Mismatch, ModuleSource,
+    NoBuildId, RunningKernel, SourceConfig, Trust, VdsoSource, gnu_build_id,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
@@ -36,13 +36,13 @@ fn file(bytes: &[u8]) -> File {
 }
 
 /// Asks a source, of a recording that says nothing of itself.
-fn ask(source: &mut impl BuildIdSource, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
+fn find_id(source: &mut impl BuildIdSource, dso: &Dso) -> Result<Option<BuildId>, NoBuildId> {
     let found = source.build_id(dso, &Recording::default())?;
     Ok(found.map(|found| found.build_id))
 }
 
 fn id_at(path: &Path) -> Result<Option<BuildId>, NoBuildId> {
-    ask(&mut FileSource::default(), &dso(DsoKind::File, path.to_str().expect("text")))
+    find_id(&mut FileSource::default(), &dso(DsoKind::File, path.to_str().expect("text")))
 }
 
 fn id_in(elf: &Elf) -> Option<BuildId> {
@@ -146,14 +146,17 @@ fn the_running_kernel_and_its_vdso_have_their_ids() {
     let notes = fs::read("/sys/kernel/notes").expect("Linux shows its notes");
     let kernel = gnu_build_id(&notes).expect("the kernel has an id");
     let mut source = KernelSource::default();
-    assert_eq!(ask(&mut source, &dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"), Some(kernel));
-    assert_eq!(ask(&mut source, &dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
-    let vdso = ask(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"))
+    assert_eq!(
+        find_id(&mut source, &dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"),
+        Some(kernel)
+    );
+    assert_eq!(find_id(&mut source, &dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
+    let vdso = find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"))
         .expect("found")
         .expect("the vdso has an id");
     assert_ne!(vdso, kernel);
     assert_eq!(
-        ask(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"),
+        find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"),
         None
     );
 }
@@ -166,32 +169,32 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
     let mut source = ModuleSource::at(dir.path().to_owned());
     for name in ["[nf_nat]", "/lib/modules/6.1/kernel/net/nf-nat.ko.zst"] {
-        assert_eq!(ask(&mut source, &dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
+        assert_eq!(find_id(&mut source, &dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
     }
-    assert!(ask(&mut source, &dso(DsoKind::Module, "[ext4]")).is_err());
-    assert_eq!(ask(&mut source, &dso(DsoKind::File, "/x/nf_nat.ko")).expect("not its business"), None);
+    assert!(find_id(&mut source, &dso(DsoKind::Module, "[ext4]")).is_err());
+    assert_eq!(find_id(&mut source, &dso(DsoKind::File, "/x/nf_nat.ko")).expect("not its business"), None);
 }
 
 #[test]
 fn the_chain_asks_in_order_and_says_the_first_reason() {
     let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
     let name = elf.path.to_str().expect("text");
-    let mut chain = Chain::of_recording(Places::default());
-    assert_eq!(ask(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
+    let mut chain = Chain::of_recording(SourceConfig::default());
+    assert_eq!(find_id(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
     // What the recording says itself comes first.
     let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
-    assert_eq!(ask(&mut chain, &recorded).expect("recorded"), id(&[1; 3]));
+    assert_eq!(find_id(&mut chain, &recorded).expect("recorded"), id(&[1; 3]));
     // This machine's files say nothing of a guest's, nor of memory that is of no file.
     let guest = Dso { machine: 1234, ..dso(DsoKind::File, name) };
-    assert!(matches!(ask(&mut chain, &guest), Err(NoBuildId::OtherMachine)));
-    assert!(matches!(ask(&mut chain, &dso(DsoKind::Anonymous, "//anon")), Err(NoBuildId::Anonymous)));
-    assert!(matches!(ask(&mut chain, &dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
+    assert!(matches!(find_id(&mut chain, &guest), Err(NoBuildId::OtherMachine)));
+    assert!(matches!(find_id(&mut chain, &dso(DsoKind::Anonymous, "//anon")), Err(NoBuildId::Anonymous)));
+    assert!(matches!(find_id(&mut chain, &dso(DsoKind::Vdso, "[vdso32]")), Err(NoBuildId::Unknown)));
     // A module that is not loaded here may still have its file.
     let module = file(&Elf { segments: false, ..Elf::with_build_id(&[8; 20]) }.bytes());
     let path = module.path.with_extension("ko");
     fs::rename(&module.path, &path).expect("renamed");
     assert_eq!(
-        ask(&mut chain, &dso(DsoKind::Module, path.to_str().expect("text"))).expect("found"),
+        find_id(&mut chain, &dso(DsoKind::Module, path.to_str().expect("text"))).expect("found"),
         id(&[8; 20])
     );
 }
@@ -225,40 +228,43 @@ fn a_rebuilt_file_is_not_the_one_that_was_recorded() {
     let recorded = mapped(&built.path);
     let mut trusting =
         FileSource::new(Trust { allow_changed: true, ..Trust::default() }, BuildIdCache::default());
-    assert_eq!(ask(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
+    assert_eq!(find_id(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
     // Compilers write a new file and give it the old name.
     let new = built.path.with_extension("new");
     fs::write(&new, Elf::with_build_id(&[2; 20]).bytes()).expect("written");
     fs::rename(&new, &built.path).expect("renamed");
-    let refused = ask(&mut FileSource::default(), &recorded);
-    assert!(matches!(refused, Err(NoBuildId::Changed(Change::Inode { .. }))), "{refused:?}");
-    assert_eq!(ask(&mut trusting, &recorded).expect("told to"), id(&[2; 20]));
+    let refused = find_id(&mut FileSource::default(), &recorded);
+    assert!(matches!(refused, Err(NoBuildId::Changed(Mismatch::Inode { .. }))), "{refused:?}");
+    assert_eq!(find_id(&mut trusting, &recorded).expect("told to"), id(&[2; 20]));
     // On another device, inodes say nothing.
     let inode = recorded.inode.map(|inode| Inode { maj: inode.maj + 1, ..inode });
     let elsewhere = Dso { inode, ..recorded.clone() };
-    assert_eq!(ask(&mut FileSource::default(), &elsewhere).expect("it cannot be compared"), id(&[2; 20]));
+    assert_eq!(find_id(&mut FileSource::default(), &elsewhere).expect("it cannot be compared"), id(&[2; 20]));
 }
 
 #[test]
 fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
     let built = file(&Elf::with_build_id(&[1; 20]).bytes());
     let written = fs::metadata(&built.path).expect("there").modified().expect("a time");
-    let ask_with = |trust: Trust, mapped_at: Option<u64>| {
-        ask(&mut FileSource::new(trust, BuildIdCache::default()), &Dso { mapped_at, ..mapped(&built.path) })
+    let find_id_with = |trust: Trust, mapped_at: Option<u64>| {
+        find_id(
+            &mut FileSource::new(trust, BuildIdCache::default()),
+            &Dso { mapped_at, ..mapped(&built.path) },
+        )
     };
     let minute = Duration::from_secs(60);
     let at = |clock_zero| Trust { clock_zero: Some(clock_zero), ..Trust::default() };
     let younger =
-        |read: Result<Option<BuildId>, NoBuildId>| matches!(read, Err(NoBuildId::Changed(Change::Younger)));
+        |read: Result<Option<BuildId>, NoBuildId>| matches!(read, Err(NoBuildId::Changed(Mismatch::Younger)));
     // Mapped ten seconds after the clock's zero.
-    assert!(younger(ask_with(at(written - minute), Some(10_000_000_000))));
-    assert!(!younger(ask_with(at(written - minute), Some(70_000_000_000))));
-    assert!(!younger(ask_with(at(written - minute), None)), "without a time there is nothing to compare");
-    let over = |over| Trust { over: Some(over), ..Trust::default() };
-    assert!(younger(ask_with(over(written - minute), None)));
-    assert!(!younger(ask_with(over(written + minute), None)));
-    let told_to = Trust { allow_changed: true, ..over(written - minute) };
-    assert_eq!(ask_with(told_to, None).expect("told to"), id(&[1; 20]));
+    assert!(younger(find_id_with(at(written - minute), Some(10_000_000_000))));
+    assert!(!younger(find_id_with(at(written - minute), Some(70_000_000_000))));
+    assert!(!younger(find_id_with(at(written - minute), None)), "without a time there is nothing to compare");
+    let over = |over| Trust { recorded_until: Some(over), ..Trust::default() };
+    assert!(younger(find_id_with(over(written - minute), None)));
+    assert!(!younger(find_id_with(over(written + minute), None)));
+    let trusting = Trust { allow_changed: true, ..over(written - minute) };
+    assert_eq!(find_id_with(trusting, None).expect("told to"), id(&[1; 20]));
 }
 
 #[test]
@@ -269,13 +275,13 @@ fn another_kernel_is_not_the_one_that_runs() {
     let mut source = KernelSource::default();
     assert!(source.build_id(&kernel, &of(&release)).expect("it runs").is_some());
     let other = source.build_id(&kernel, &of(b"2.6.32"));
-    assert!(matches!(other, Err(NoBuildId::Changed(Change::Release(_)))), "{other:?}");
+    assert!(matches!(other, Err(NoBuildId::Changed(Mismatch::Release(_)))), "{other:?}");
     // Where this boot's addresses can be seen, another boot is told from it.
     let kallsyms = fs::read_to_string("/proc/kallsyms").expect("Linux");
     if kallsyms.lines().any(|line| line.ends_with(" T _text") && !line.starts_with("0000000000000000")) {
         let elsewhere = Recording { kernel_reference: Some(0x1234_5000), ..of(&release) };
         let boot = source.build_id(&kernel, &elsewhere);
-        assert!(matches!(boot, Err(NoBuildId::Changed(Change::Boot))), "{boot:?}");
+        assert!(matches!(boot, Err(NoBuildId::Changed(Mismatch::Boot))), "{boot:?}");
     }
     let mut trusting =
         KernelSource::new(Trust { allow_changed: true, ..Trust::default() }, RunningKernel::default());
@@ -327,16 +333,16 @@ fn a_program_that_was_deleted_while_it_runs_still_has_its_id() {
         inode: Some(process.inode),
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
-    assert!(ask(&mut FileSource::default(), &recorded).is_err());
-    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
+    assert!(find_id(&mut FileSource::default(), &recorded).is_err());
+    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
     // Somebody else may have the pid by now, and the address: then the inode is another.
     let inode = Some(Inode { ino: process.inode.ino + 1, ..process.inode });
     assert_eq!(
-        ask(&mut LiveSource::default(), &Dso { inode, ..recorded.clone() }).expect("not the same"),
+        find_id(&mut LiveSource::default(), &Dso { inode, ..recorded.clone() }).expect("not the same"),
         None
     );
     drop(process);
-    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it is gone"), None);
+    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it is gone"), None);
 }
 
 #[test]
@@ -359,5 +365,5 @@ fn a_file_in_a_process_s_own_mounts_is_found_through_its_root() {
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
     let expected = id_at(Path::new("/bin/cat")).expect("it has an id");
-    assert_eq!(ask(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
+    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
 }

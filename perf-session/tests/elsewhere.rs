@@ -12,8 +12,8 @@ use perf_format::record::{BuildIdRecord, CpuMode, Inode, MapFile, Misc, Mmap2, R
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord};
 use perf_session::build_id::{
-    BuildIdCache, BuildIdSource, Chain, Change, DebugDir, FileSource, Found, InRoot, LiveSource,
-    ModuleSource, NoBuildId, Origin, Places, RootSource, SymfsSource, VdsoSource,
+    BuildIdCache, BuildIdSource, Chain, DebugDir, FileSource, FoundId, InRoot, LiveSource, Mismatch,
+    ModuleSource, NoBuildId, Origin, RootSource, SourceConfig, SymfsSource, VdsoSource,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
@@ -36,7 +36,7 @@ fn put(dir: &Path, name: &str, byte: u8) -> PathBuf {
     path
 }
 
-fn ask(source: &mut dyn BuildIdSource, dso: &Dso) -> Result<Option<Found>, NoBuildId> {
+fn find_id(source: &mut dyn BuildIdSource, dso: &Dso) -> Result<Option<FoundId>, NoBuildId> {
     let recording = Recording { release: Some("9.9.9".into()), ..Recording::default() };
     source.build_id(dso, &recording)
 }
@@ -51,8 +51,8 @@ fn the_files_of_another_machine_are_found_below_a_directory_and_nowhere_else() {
     symlink("../outside", inside.join("up")).expect("linked");
     symlink(&outside, inside.join("out")).expect("linked");
     let symfs = InRoot::open(&inside).expect("there");
-    let mut chain = Chain::of_recording(Places { symfs: Some(symfs), ..Places::default() });
-    let mut found = |kind, name: &str| ask(&mut chain, &dso(kind, name));
+    let mut chain = Chain::of_recording(SourceConfig { symfs: Some(symfs), ..SourceConfig::default() });
+    let mut found = |kind, name: &str| find_id(&mut chain, &dso(kind, name));
     for name in ["/bin/a", "/absolute", "/../../bin/a", "/bin/../../bin/a"] {
         let at = found(DsoKind::File, name).expect(name).expect(name);
         assert_eq!((at.build_id, at.origin, at.unproven), (id(1), Origin::Symfs, true), "{name}");
@@ -76,7 +76,10 @@ fn what_is_no_regular_file_is_not_opened_below_a_directory_either() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a FIFO");
     let mut source = SymfsSource::new(InRoot::open(dir.path()).expect("there"), BuildIdCache::default());
     for name in ["/fifo", "/"] {
-        assert!(matches!(ask(&mut source, &dso(DsoKind::File, name)), Err(NoBuildId::NotAFile)), "{name}");
+        assert!(
+            matches!(find_id(&mut source, &dso(DsoKind::File, name)), Err(NoBuildId::NotAFile)),
+            "{name}"
+        );
     }
     assert!(InRoot::open(&fifo).is_err());
 }
@@ -99,14 +102,15 @@ fn a_process_and_its_descendants_have_the_root_that_is_given() {
     let mut source = RootSource::new(vec![(100, root())], BuildIdCache::default());
     let mut of = |name: &str| {
         let dso = session.dsos.iter().map(|(_, dso)| dso).find(|dso| dso.name == name).expect("mapped");
-        ask(&mut source, dso).expect("no error").map(|found| found.build_id)
+        find_id(&mut source, dso).expect("no error").map(|found| found.build_id)
     };
     assert_eq!(of("/lib/c.so"), Some(id(3)));
     assert_eq!(of("/lib/other.so"), None, "it is not that process's");
     // What is not in its root is nowhere: this machine's file of that name is another.
-    let mut chain = Chain::of_recording(Places { roots: vec![(100, root())], ..Places::default() });
+    let mut chain =
+        Chain::of_recording(SourceConfig { roots: vec![(100, root())], ..SourceConfig::default() });
     let sh = session.dsos.iter().map(|(_, dso)| dso).find(|dso| dso.name == "/bin/sh").expect("mapped");
-    let refused = ask(&mut chain, sh);
+    let refused = find_id(&mut chain, sh);
     assert!(matches!(refused, Err(NoBuildId::BelowRoot(_))), "{refused:?}");
 }
 
@@ -129,7 +133,7 @@ fn what_is_kept_for_its_symbols_is_the_last_resort() {
     put(dir.path(), "opt/packaged.debug", 8);
     let kept = || DebugDir::new(InRoot::open(dir.path()).expect("there"), BuildIdCache::default());
     let mut source = kept();
-    let mut of = |name: &str| ask(&mut source, &dso(DsoKind::File, name));
+    let mut of = |name: &str| find_id(&mut source, &dso(DsoKind::File, name));
     assert_eq!(of("/opt/once").expect("kept").map(|found| found.build_id), Some(id(4)));
     assert_eq!(of("/opt/packaged").expect("kept").map(|found| found.build_id), Some(id(8)));
     assert_eq!((of("/opt/empty").expect("nothing"), of("/opt/never").expect("nothing")), (None, None));
@@ -137,8 +141,11 @@ fn what_is_kept_for_its_symbols_is_the_last_resort() {
     // The file itself comes first.
     let here = put(dir.path(), "here", 1);
     put(dir.path(), &format!("{}/{}/elf", &here.display().to_string()[1..], hex(2)), 2);
-    let places = Places { debug_dirs: vec![InRoot::open(dir.path()).expect("there")], ..Places::default() };
-    let found = ask(&mut Chain::of_recording(places), &dso(DsoKind::File, here.to_str().expect("text")));
+    let places = SourceConfig {
+        debug_dirs: vec![InRoot::open(dir.path()).expect("there")],
+        ..SourceConfig::default()
+    };
+    let found = find_id(&mut Chain::of_recording(places), &dso(DsoKind::File, here.to_str().expect("text")));
     assert_eq!(found.expect("there").map(|found| found.origin), Some(Origin::File));
 }
 
@@ -149,7 +156,7 @@ fn each_file_is_read_once_until_it_changes() {
     let link = dir.path().join("link");
     fs::hard_link(&path, &link).expect("linked");
     let mut source = FileSource::default();
-    let mut of = |path: &Path| ask(&mut source, &dso(DsoKind::File, path.to_str().expect("text")));
+    let mut of = |path: &Path| find_id(&mut source, &dso(DsoKind::File, path.to_str().expect("text")));
     let mut id_of = |path: &Path| of(path).expect("there").expect("an id").build_id;
     assert_eq!(id_of(&path), id(1));
     // Another's bytes in it, and its times as they were: only who reads it again can see that.
@@ -186,9 +193,9 @@ fn a_memfd_that_is_executed_has_its_id() {
         inode: Some(Inode { ino, ..Inode::default() }),
         ..dso(DsoKind::File, "/memfd:jitted (deleted)")
     };
-    let found = ask(&mut LiveSource::default(), &recorded);
-    let of_name = ask(&mut FileSource::default(), &recorded);
-    let expected = ask(&mut FileSource::default(), &dso(DsoKind::File, "/bin/cat"));
+    let found = find_id(&mut LiveSource::default(), &recorded);
+    let of_name = find_id(&mut FileSource::default(), &recorded);
+    let expected = find_id(&mut FileSource::default(), &dso(DsoKind::File, "/bin/cat"));
     child.kill().expect("killed");
     child.wait().expect("gone");
     assert!(of_name.is_err(), "its name leads nowhere");
@@ -203,15 +210,15 @@ fn another_machines_modules_and_vdso_are_not_this_ones() {
     let notes = dir.path().join("nf_nat/notes");
     fs::create_dir_all(&notes).expect("made");
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
-    let module = ask(&mut ModuleSource::at(dir.path().to_owned()), &dso(DsoKind::Module, "[nf_nat]"));
-    let vdso = ask(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"));
+    let module = find_id(&mut ModuleSource::at(dir.path().to_owned()), &dso(DsoKind::Module, "[nf_nat]"));
+    let vdso = find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"));
     for refused in [module, vdso] {
-        assert!(matches!(refused, Err(NoBuildId::Changed(Change::Release(_)))), "{refused:?}");
+        assert!(matches!(refused, Err(NoBuildId::Changed(Mismatch::Release(_)))), "{refused:?}");
     }
 }
 
 /// A session that was told these ids of modules, by their maps or by BUILD_ID records.
-fn told(ids: &[(&str, u8)], by_maps: bool) -> Session {
+fn session_with_ids(ids: &[(&str, u8)], by_maps: bool) -> Session {
     let (mut session, mut bytes) = (Session::new(), Vec::new());
     for (name, byte) in ids {
         let map = Mmap2 {
@@ -237,8 +244,11 @@ fn told(ids: &[(&str, u8)], by_maps: bool) -> Session {
 #[test]
 fn an_id_that_several_modules_carry_is_not_believed_of_any() {
     for by_maps in [true, false] {
-        let session = told(&[("[ext4]", 1), ("[nf_nat]", 1), ("[xfs]", 2), ("/lib/xfs.ko.zst", 2)], by_maps);
-        let mut chain = Chain::of_recording(Places::default());
+        let session = session_with_ids(
+            &[("[ext4]", 1), ("[nf_nat]", 1), ("[xfs]", 2), ("/lib/xfs.ko.zst", 2)],
+            by_maps,
+        );
+        let mut chain = Chain::of_recording(SourceConfig::default());
         let mut of = |name: &str| {
             let dso = session.dsos.iter().map(|(_, dso)| dso).find(|dso| dso.name == name).expect("mapped");
             chain.build_id(dso, &Recording::default())
@@ -258,7 +268,7 @@ fn a_module_whose_recorded_id_cannot_be_right_gets_the_running_one() {
     let notes = dir.path().join("nf_nat/notes");
     fs::create_dir_all(&notes).expect("made");
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
-    let session = told(&[("[ext4]", 1), ("[nf_nat]", 1)], true);
+    let session = session_with_ids(&[("[ext4]", 1), ("[nf_nat]", 1)], true);
     let mut chain = Chain(vec![
         Box::new(perf_session::build_id::Recorded),
         Box::new(ModuleSource::at(dir.path().to_owned())),

@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use perf_buildid_list::{Collected, Question, Sort, check, from_files, from_pipe, json, print};
+use perf_buildid_list::{Collected, Scope, Sort, check, from_files, from_pipe, json, print};
 use perf_format::PerfData;
 use perf_session::build_id::{Chain, KernelSource, Trust, build_id_of, kernel_maps};
 
-use super::Talk;
+use super::Verbosity;
 use crate::input::{self, Input};
 use crate::report;
 
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     check: bool,
 
     #[command(flatten)]
-    talk: Talk,
+    verbosity: Verbosity,
 }
 
 /// What to sort by.
@@ -75,7 +75,7 @@ enum Key {
 
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        report::set_up(self.talk);
+        report::set_up(self.verbosity);
         if self.kernel {
             let id = KernelSource::default().running().map_err(anyhow::Error::msg);
             return write(id.context("cannot find the kernel's build-id")?);
@@ -103,17 +103,17 @@ impl Args {
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
         let counts = self.json || self.sort == Some(Key::Hits);
-        let question = match self {
-            Self { with_hits: true, .. } if counts => Question::HitsCounted,
-            Self { with_hits: true, .. } => Question::WithHits,
-            _ if counts => Question::Everything,
-            _ => Question::Table,
+        let scope = match self {
+            Self { with_hits: true, .. } if counts => Scope::HitsCounted,
+            Self { with_hits: true, .. } => Scope::WithHits,
+            _ if counts => Scope::Everything,
+            _ => Scope::Table,
         };
         let Collected { mut list, damage } = match PerfData::open(input).with_context(unreadable)? {
-            PerfData::Pipe(stream) => from_pipe(stream.records(), question),
+            PerfData::Pipe(stream) => from_pipe(stream.records(), scope),
             PerfData::File(input) => {
                 let (first, others) = input.into_files().with_context(unreadable)?;
-                from_files(first, others, question).with_context(unreadable)?
+                from_files(first, others, scope).with_context(unreadable)?
             }
         };
         if self.missing {
@@ -130,10 +130,10 @@ impl Args {
             Some(Key::Id) => list.sort(Sort::Id),
             None => {}
         }
-        let said = damage.as_ref().map(ToString::to_string);
+        let message = damage.as_ref().map(ToString::to_string);
         let mut out = io::BufWriter::new(io::stdout().lock());
         let written = match self.json {
-            true => json(&list, said.as_deref(), &mut out),
+            true => json(&list, message.as_deref(), &mut out),
             false => print(&list, &mut out),
         };
         written.context(CANNOT_WRITE)?;

@@ -13,11 +13,11 @@ use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
-use perf_inject::{IdsTo, Jit, Plan, Run, Which};
+use perf_inject::{DsoSelection, IdsTo, Jit, Plan, Run};
 use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
 use perf_session::{Error, Repipe};
 
-use super::Talk;
+use super::Verbosity;
 use crate::images::ImageDir;
 use crate::input::Input;
 use crate::output::Output;
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Where ids go: header (the table of a file, its default), events (BUILD_ID records, the default in a
     /// pipe), mmap2 (the records of maps, the default of -B and --mmap2-buildid-all), or several, with commas.
     #[arg(long, value_name = "PLACES")]
-    buildid_to: Option<Places>,
+    buildid_to: Option<IdDestinations>,
 
     /// Write compressed records as what is inside them.
     #[arg(long)]
@@ -131,7 +131,7 @@ pub(crate) struct Args {
     force: bool,
 
     #[command(flatten)]
-    talk: Talk,
+    verbosity: Verbosity,
 }
 
 /// What an image holds.
@@ -168,9 +168,9 @@ impl FromStr for Root {
 
 /// The places that ids go to.
 #[derive(Debug, Clone, Copy)]
-struct Places(IdsTo);
+struct IdDestinations(IdsTo);
 
-impl FromStr for Places {
+impl FromStr for IdDestinations {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -189,17 +189,17 @@ impl FromStr for Places {
 
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        report::set_up(self.talk);
+        report::set_up(self.verbosity);
         let input = Input::open(&self.input, self.force)?;
         // From here on there may be something to clear away.
         let stop = interrupt::noted().context("cannot watch for interrupts")?;
-        let watch = Watch { quiet: self.talk.quiet, stop };
+        let watch = Watch { quiet: self.verbosity.quiet, stop };
         let mut output = Output::open(&self.output, input.is_directory())?;
         let ids_to = self.ids_to();
         if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
             bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
         }
-        if ids_to.is_some() && self.which().is_none() {
+        if ids_to.is_some() && self.dso_selection().is_none() {
             bail!(
                 "--buildid-to says where ids go, and none are asked for: -b, --buildid-all, -B or --mmap2-buildid-all"
             );
@@ -214,7 +214,7 @@ impl Args {
         let trust = input.trust(self.allow_changed);
         let data = PerfData::open(input).with_context(|| format!("cannot read {name}"))?;
         let plan = Plan {
-            build_ids: self.which(),
+            build_ids: self.dso_selection(),
             drop_unused_maps: self.drops_unused_maps(),
             ids_to,
             live,
@@ -222,7 +222,7 @@ impl Args {
             recover: self.recover,
             jit: self.jit.is_some() || self.perf_map,
         };
-        let sources = Chain::of_recording(self.places(trust)?);
+        let sources = Chain::of_recording(self.source_config(trust)?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         if plan.jit {
             run = run.with_jit(self.jit(&output)?);
@@ -242,19 +242,19 @@ impl Args {
             }
             PerfData::File(input) => file(&mut run, input, &mut output, &watch),
         };
-        let ended = run.ended();
-        report::odd(&ended.session.anomalies);
-        report::lost(ended.lost);
-        let passed = ended.passed;
+        let run_report = run.into_report();
+        report::odd(&run_report.session.anomalies);
+        report::lost(run_report.damage);
+        let passed = run_report.passed;
         log::debug!(
             "{} records, {} bytes written, {} of them injected",
             passed.records,
             passed.written,
             passed.injected
         );
-        let framed = ended.framed;
+        let framed = run_report.framed;
         if let Some(form) = self.summary {
-            summary::write(form, &ended, done.as_ref().err());
+            summary::write(form, &run_report, done.as_ref().err());
         }
         let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
@@ -288,10 +288,10 @@ impl Args {
     }
 
     /// Which DSOs get their ids. Of several styles the first here counts, as perf has it.
-    fn which(&self) -> Option<Which> {
+    fn dso_selection(&self) -> Option<DsoSelection> {
         match (self.buildid_all, self.build_ids, self.mmap2_buildid_all, self.mmap2_buildids) {
-            (true, _, _, _) | (false, false, true, _) => Some(Which::Mapped),
-            (false, true, _, _) | (false, false, false, true) => Some(Which::Hit),
+            (true, _, _, _) | (false, false, true, _) => Some(DsoSelection::Mapped),
+            (false, true, _, _) | (false, false, false, true) => Some(DsoSelection::Hit),
             (false, false, false, false) => None,
         }
     }
@@ -301,7 +301,7 @@ impl Args {
         let of_style =
             !self.buildid_all && !self.build_ids && (self.mmap2_buildid_all || self.mmap2_buildids);
         let mmap2 = of_style.then_some(IdsTo { mmap2: true, ..IdsTo::default() });
-        self.buildid_to.map(|Places(to)| to).or(mmap2)
+        self.buildid_to.map(|IdDestinations(to)| to).or(mmap2)
     }
 
     /// Whether `-B` is the style.
@@ -310,11 +310,11 @@ impl Args {
     }
 
     /// Where ids are looked for.
-    fn places(&self, trust: Trust) -> anyhow::Result<build_id::Places> {
+    fn source_config(&self, trust: Trust) -> anyhow::Result<build_id::SourceConfig> {
         let open = |option: &str, dir: &Path| {
             InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
         };
-        Ok(build_id::Places {
+        Ok(build_id::SourceConfig {
             known: self.known()?,
             trust,
             symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,

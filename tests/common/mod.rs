@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use perf_format::record::Record;
 use perf_format::{BuildId, PipeStream, RawRecord, RecordType};
-use perf_inject::{IdsTo, Plan, Which};
-use perf_session::build_id::{BuildIdSource, Chain, Found, NoBuildId, NoFiles, Origin, Recorded};
+use perf_inject::{DsoSelection, IdsTo, Plan};
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
 use perf_session::{Error, Passed, Pipeline, Recording, Repipe, Session, Tool};
 
@@ -79,8 +79,8 @@ pub fn id_of(name: &[u8]) -> BuildId {
 }
 
 impl BuildIdSource for Named {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
-        Ok(Some(Found::from(Origin::File, id_of(&dso.name))))
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        Ok(Some(FoundId::from(Origin::File, id_of(&dso.name))))
     }
 }
 
@@ -89,7 +89,7 @@ pub const EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 
 /// `-b`.
 pub const HIT: Plan = Plan {
-    build_ids: Some(Which::Hit),
+    build_ids: Some(DsoSelection::Hit),
     drop_unused_maps: false,
     ids_to: None,
     live: false,

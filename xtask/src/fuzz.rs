@@ -117,33 +117,33 @@ fn run_target(target: &'static str, seconds: u32) -> anyhow::Result<Ended> {
     println!("== {target}: {seconds} s, new inputs to {grown}");
     let output = command.stdin(Stdio::null()).stdout(Stdio::inherit()).stderr(Stdio::piped()).output();
     let Output { status, stderr, .. } = output.context("cannot run cargo fuzz")?;
-    let said = String::from_utf8_lossy(&stderr);
+    let messages = String::from_utf8_lossy(&stderr);
     if !status.success() {
         io::stderr().write_all(&stderr)?;
     }
     Ok(Ended {
         target,
-        executions: stat(&said, "stat::number_of_executed_units:").unwrap_or(0),
-        seconds: seconds_of(&said).unwrap_or(0),
+        executions: stat(&messages, "stat::number_of_executed_units:").unwrap_or(0),
+        seconds: seconds_of(&messages).unwrap_or(0),
         failed: !status.success(),
-        crasher: crasher(&said).map(str::to_owned),
+        crasher: crasher(&messages).map(str::to_owned),
     })
 }
 
 /// A number that libFuzzer tells at its end.
-fn stat(said: &str, name: &str) -> Option<u64> {
-    said.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+fn stat(messages: &str, name: &str) -> Option<u64> {
+    messages.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 /// `Done 540 runs in 3 second(s)`.
-fn seconds_of(said: &str) -> Option<u64> {
-    let done = said.lines().find(|line| line.starts_with("Done "))?;
+fn seconds_of(messages: &str) -> Option<u64> {
+    let done = messages.lines().find(|line| line.starts_with("Done "))?;
     done.split_whitespace().nth(4)?.parse().ok()
 }
 
 /// The file with the input that a target crashed on, from the root.
-fn crasher(said: &str) -> Option<&str> {
-    let path = said.lines().find_map(|line| line.split_once("Test unit written to "))?.1.trim();
+fn crasher(messages: &str) -> Option<&str> {
+    let path = messages.lines().find_map(|line| line.split_once("Test unit written to "))?.1.trim();
     Some(path.find("fuzz/artifacts/").map_or(path, |at| &path[at..]))
 }
 

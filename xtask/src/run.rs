@@ -18,8 +18,8 @@ pub(crate) fn output(mut command: Command) -> anyhow::Result<Vec<u8>> {
     command.stdin(Stdio::null());
     let output = command.output().with_context(|| format!("cannot run {}", line(&command)))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{}: {}\n{}", line(&command), output.status, said.trim_end());
+        let messages = String::from_utf8_lossy(&output.stderr);
+        bail!("{}: {}\n{}", line(&command), output.status, messages.trim_end());
     }
     Ok(output.stdout)
 }

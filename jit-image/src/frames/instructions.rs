@@ -5,7 +5,7 @@ use gimli::write::{CallFrameInstruction, Expression};
 use gimli::{EhFrame, EndianSlice, Operation, RunTimeEndian};
 
 type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
-pub(super) type Section<'a> = EhFrame<Bytes<'a>>;
+pub(super) type EhFrameSection<'a> = EhFrame<Bytes<'a>>;
 pub(super) type Cie<'a> = gimli::CommonInformationEntry<Bytes<'a>>;
 pub(super) type Instruction = gimli::CallFrameInstruction<usize>;
 
@@ -33,7 +33,7 @@ pub(super) fn advanced(
 pub(super) fn rewrite(
     instruction: &Instruction,
     cie: &Cie<'_>,
-    section: &Section<'_>,
+    section: &EhFrameSection<'_>,
 ) -> Option<CallFrameInstruction> {
     let factored = |offset: i64| number(offset.checked_mul(cie.data_alignment_factor())?);
     let unsigned = |offset: u64| i64::try_from(offset).ok();

@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use bstr::ByteSlice as _;
 
 use super::record::{
-    DebugInfo, DebugInfoWords, Extent, Id, Kind, Load, LoadWords, Move, Prefix, Record, Unwinding,
+    DebugInfo, DebugInfoWords, Extent, Id, JitRecord, Kind, Load, LoadWords, Move, Prefix, Unwinding,
     UnwindingWords,
 };
 use super::window::Window;
@@ -17,19 +17,19 @@ use crate::{Endian, Error};
 const NAME_MOSTLY: usize = 512;
 
 /// A record that is whole, and where it is.
-pub(super) struct Place {
+pub(super) struct WholeRecord {
     pub(super) offset: u64,
     pub(super) size: usize,
     pub(super) prefix: Prefix,
     pub(super) endian: Endian,
 }
 
-impl Place {
+impl WholeRecord {
     /// Reads the small fields; `None` where the source has lost what it had.
     pub(super) fn read<'w, S: Read + Seek>(
         &self,
         window: &'w mut Window<S>,
-    ) -> Result<Option<Record<'w>>, Error> {
+    ) -> Result<Option<JitRecord<'w>>, Error> {
         let kind = match self.prefix.id {
             Id::CODE_LOAD => self.load(window)?.map(Kind::Load),
             Id::CODE_MOVE => self.moved(window)?.map(Kind::Move),
@@ -39,7 +39,7 @@ impl Place {
             id => Some(Kind::Unknown(id)),
         };
         let (size, timestamp) = (self.prefix.total_size, self.prefix.timestamp);
-        Ok(kind.map(|kind| Record { offset: self.offset, size, timestamp, kind }))
+        Ok(kind.map(|kind| JitRecord { offset: self.offset, size, timestamp, kind }))
     }
 
     fn load<'w, S: Read + Seek>(&self, window: &'w mut Window<S>) -> Result<Option<Load<'w>>, Error> {

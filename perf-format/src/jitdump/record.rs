@@ -139,7 +139,7 @@ pub struct Extent {
 
 /// A record of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct JitRecord<'a> {
     /// Where it starts, in bytes from the dump's start.
     pub offset: u64,
     /// All of its bytes.

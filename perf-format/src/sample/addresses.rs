@@ -6,7 +6,7 @@ use crate::attr::SampleType;
 use crate::codec::Array;
 use crate::record::{CallchainDeferred, CpuMode, RawRecord, RecordType};
 use crate::sample::context::Context;
-use crate::sample::{Frame, Places, SampleFormat};
+use crate::sample::{FieldOffsets, Frame, SampleFormat};
 use crate::{Endian, Error};
 
 /// Where in a sample an address stands.
@@ -74,7 +74,7 @@ impl SampleFormat {
     }
 }
 
-impl Places {
+impl FieldOffsets {
     /// What [`SampleFormat::addresses`] gives of a SAMPLE, for the loop that passes over nearly all of a recording;
     /// `None` where the record has no room for it.
     #[must_use]
@@ -207,8 +207,8 @@ mod tests {
             true
         }));
         assert_eq!(seen, walked);
-        if let Some(places) = format.places().filter(|_| record.record_type() == RecordType::SAMPLE) {
-            assert_eq!(places.addresses(record).unwrap().map(parts).collect::<Vec<_>>(), walked);
+        if let Some(offsets) = format.field_offsets().filter(|_| record.record_type() == RecordType::SAMPLE) {
+            assert_eq!(offsets.addresses(record).unwrap().map(parts).collect::<Vec<_>>(), walked);
         }
         walked
     }
@@ -227,7 +227,7 @@ mod tests {
             // A group of two values stands before the chain.
             let bytes = record(RecordType::SAMPLE, &[0x10, 1, 2, 2, 77, 88, 3, 0x10, USER, 0x20], endian);
             let format = format(places | SampleType::READ);
-            assert_eq!(format.places(), None);
+            assert_eq!(format.field_offsets(), None);
             assert_eq!(walked(&format, &RawRecord::first(&bytes, 0, endian).unwrap()), expected);
         }
     }
@@ -274,17 +274,17 @@ mod tests {
             for count in [3, u64::from(u32::MAX), 1 << 61, u64::MAX] {
                 let bytes = record(RecordType::SAMPLE, &[0x10, 1, 2, count, 0x10, 0x20], endian);
                 let sample = RawRecord::first(&bytes, 0x40, endian).unwrap();
-                let said = format.addresses(&sample).unwrap_err().to_string();
+                let message = format.addresses(&sample).unwrap_err().to_string();
                 let problem = format!("field callchain: a count of {count} does not fit");
-                assert_eq!(said, format!("SAMPLE record at offset 0x40: {problem}"));
-                assert!(format.places().unwrap().addresses(&sample).is_none());
+                assert_eq!(message, format!("SAMPLE record at offset 0x40: {problem}"));
+                assert!(format.field_offsets().unwrap().addresses(&sample).is_none());
                 let bytes = record(RecordType::CALLCHAIN_DEFERRED, &[9, count, 0x20], endian);
                 let deferred = RawRecord::first(&bytes, 0x40, endian).unwrap();
                 assert!(matches!(format.addresses(&deferred), Err(Error::Malformed { offset: 0x40, .. })));
             }
             let bytes = record(RecordType::SAMPLE, &[], endian);
             let sample = RawRecord::first(&bytes, 0, endian).unwrap();
-            assert!(format.places().unwrap().addresses(&sample).is_none());
+            assert!(format.field_offsets().unwrap().addresses(&sample).is_none());
         }
     }
 }

@@ -123,7 +123,7 @@ fn of_perf(endian: Endian) -> Vec<(Record<'static>, usize)> {
     vec![
         (Record::HeaderAttr(HeaderAttr { attr, ids: Words(array(endian, &[100u64, 101])) }), 160),
         (Record::HeaderEventType(EventType { id: 3, name: borrowed(b"cycles") }), 80),
-        (Record::TracingData(TracingData { size: 24, pad: Some(0) }), 12),
+        (Record::TracingData(TracingDataRecord { size: 24, pad: Some(0) }), 12),
         (
             Record::BuildId(BuildIdRecord {
                 pid: HOST_PID,

@@ -204,7 +204,7 @@ fn built(endian: Endian, u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let header = HeaderWords { elf_mach, pid, flags: u64::from(flags >> 6 == 3), ..jit_header() };
     let mut dump = JitDumpBuilder::with_header(endian, &header);
     while !u.is_empty() {
-        match told(dump.clone(), endian, u) {
+        match with_record(dump.clone(), endian, u) {
             Ok(longer) => dump = longer,
             Err(_) => break,
         }
@@ -218,7 +218,7 @@ fn built(endian: Endian, u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 }
 
 /// A record, or two that belong together.
-fn told(dump: JitDumpBuilder, endian: Endian, u: &mut Unstructured<'_>) -> Result<JitDumpBuilder> {
+fn with_record(dump: JitDumpBuilder, endian: Endian, u: &mut Unstructured<'_>) -> Result<JitDumpBuilder> {
     let [kind, time]: [u8; 2] = u.arbitrary()?;
     let time = u64::from(time & 0x7f);
     let number = u64::from(kind >> 5);

@@ -8,12 +8,12 @@ use perf_session::dso::{Dso, DsoId, PerDso};
 use perf_session::machine::HOST;
 use perf_session::{Error, Event, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
-use super::{SharedIds, Which, is_map};
+use super::{DsoSelection, SharedIds, is_map};
 
 /// Injects ids that go by name. A DSO whose id stands there already gets none; one without an id is not asked for again.
 #[derive(Debug)]
 pub struct IdsByName {
-    which: Which,
+    selection: DsoSelection,
     to_header: bool,
     to_events: bool,
     /// Whether files are read when their maps pass: of a process that runs now they may be gone when it is hit.
@@ -47,9 +47,9 @@ impl Done {
 impl IdsByName {
     /// An injector of ids into BUILD_ID records (`to_events`), the table of a file (`to_header`), or both.
     #[must_use]
-    pub fn new(which: Which, ids: SharedIds, to_header: bool, to_events: bool) -> Self {
+    pub fn new(selection: DsoSelection, ids: SharedIds, to_header: bool, to_events: bool) -> Self {
         Self {
-            which,
+            selection,
             to_header,
             to_events,
             eager: false,
@@ -104,9 +104,9 @@ impl IdsByName {
                 pending.push(dso);
             }
         };
-        match self.which {
-            Which::Hit => hits.event(event, session, |hit| select(hit.dso)),
-            Which::Mapped => event.changes.mapped_dso().into_iter().for_each(select),
+        match self.selection {
+            DsoSelection::Hit => hits.event(event, session, |hit| select(hit.dso)),
+            DsoSelection::Mapped => event.changes.mapped_dso().into_iter().for_each(select),
         }
     }
 
@@ -154,17 +154,17 @@ fn record(dso: &Dso, id: BuildId) -> BuildIdRecord<'_> {
 
 impl Tool for IdsByName {
     fn wants(&self) -> RecordSet {
-        let which = match self.which {
-            Which::Hit => Hits::WANTS,
-            Which::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
+        let selection = match self.selection {
+            DsoSelection::Hit => Hits::WANTS,
+            DsoSelection::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
         };
-        which.union(RecordSet::of(&[RecordType::BUILD_ID]))
+        selection.union(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
-        match self.which {
-            Which::Hit => self.hits.skip_samples(batch, session),
-            Which::Mapped => 0,
+        match self.selection {
+            DsoSelection::Hit => self.hits.skip_samples(batch, session),
+            DsoSelection::Mapped => 0,
         }
     }
 

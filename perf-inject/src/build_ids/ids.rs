@@ -2,7 +2,7 @@
 
 use perf_format::BuildId;
 use perf_session::Session;
-use perf_session::build_id::{BuildIdSource as _, Chain, Found, NoBuildId};
+use perf_session::build_id::{BuildIdSource as _, Chain, FoundId, NoBuildId};
 use perf_session::dso::{DsoId, PerDso};
 
 /// The sources, and what they answered.
@@ -15,7 +15,7 @@ pub struct Ids {
 /// What the sources say of a DSO.
 #[derive(Debug)]
 struct Answer {
-    found: Result<Found, NoBuildId>,
+    found: Result<FoundId, NoBuildId>,
     /// Whether it was reported.
     is_reported: bool,
     /// Whether its name is another file's, so that the id is of no use where records go by names.
@@ -69,7 +69,10 @@ impl Ids {
     }
 
     /// What was answered, by DSO; `by_name` where that must do for records that go by names.
-    pub(crate) fn answers(&self, by_name: bool) -> impl Iterator<Item = (DsoId, Result<&Found, &NoBuildId>)> {
+    pub(crate) fn answers(
+        &self,
+        by_name: bool,
+    ) -> impl Iterator<Item = (DsoId, Result<&FoundId, &NoBuildId>)> {
         self.answers.iter().filter_map(move |(id, answer)| {
             let answer = answer.as_ref()?;
             let namesake = by_name && answer.is_namesake;
@@ -79,7 +82,7 @@ impl Ids {
 
     fn answer(&mut self, id: DsoId, session: &Session) -> Option<&mut Answer> {
         let (dso, sources) = (session.dso(id)?, &mut self.sources);
-        let ask = || {
+        let find = || {
             let found = sources.build_id(dso, &session.recording);
             Answer {
                 found: found.and_then(|found| found.ok_or(NoBuildId::Unknown)),
@@ -87,6 +90,6 @@ impl Ids {
                 is_namesake: false,
             }
         };
-        Some(self.answers.of(id).get_or_insert_with(ask))
+        Some(self.answers.of(id).get_or_insert_with(find))
     }
 }

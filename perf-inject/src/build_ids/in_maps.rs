@@ -6,12 +6,12 @@ use perf_session::dso::{DsoId, DsoKind, PerDso};
 use perf_session::{Error, Event, Hit, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
 use super::lazy_maps::{LazyMaps, is_deferrable};
-use super::{SharedIds, Which, is_map};
+use super::{DsoSelection, SharedIds, is_map};
 
 /// Writes ids into maps.
 #[derive(Debug)]
 pub struct IdsInMaps {
-    which: Which,
+    selection: DsoSelection,
     /// Whether maps that nothing hits are left out, where the others get their ids.
     drop_unused: bool,
     /// Whether files are read when their maps pass: of a process that runs now they may be gone when it is hit.
@@ -26,9 +26,9 @@ pub struct IdsInMaps {
 impl IdsInMaps {
     /// An injector of ids into the maps of these DSOs.
     #[must_use]
-    pub fn new(which: Which, ids: SharedIds) -> Self {
+    pub fn new(selection: DsoSelection, ids: SharedIds) -> Self {
         Self {
-            which,
+            selection,
             drop_unused: false,
             eager: false,
             hits: Hits::every(),
@@ -71,7 +71,7 @@ impl IdsInMaps {
         };
         let record = event.record;
         let map = Mmap2::of_record(record)?;
-        if self.which == Which::Mapped {
+        if self.selection == DsoSelection::Mapped {
             *self.is_selected.of(id) = true;
         } else if is_deferrable(dso, &map) {
             let comes_when_hit = self.drop_unused && self.ids.borrow_mut().find(id, session).is_some();
@@ -84,8 +84,8 @@ impl IdsInMaps {
             self.lazy.show(record, session);
         }
         // The kernel's image is hit in every recording.
-        let build_id = match self.which {
-            Which::Hit if dso.kind != DsoKind::Kernel => None,
+        let build_id = match self.selection {
+            DsoSelection::Hit if dso.kind != DsoKind::Kernel => None,
             _ => self.ids.borrow_mut().take(id, session),
         };
         build_id.map_or(Ok(Verdict::Repipe), |id| rewrite(record, &map, id, session, inject))
@@ -110,9 +110,9 @@ impl IdsInMaps {
 
 impl Tool for IdsInMaps {
     fn wants(&self) -> RecordSet {
-        match self.which {
-            Which::Hit => Hits::WANTS.union(LazyMaps::WANTS),
-            Which::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
+        match self.selection {
+            DsoSelection::Hit => Hits::WANTS.union(LazyMaps::WANTS),
+            DsoSelection::Mapped => RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2]),
         }
     }
 
@@ -130,7 +130,7 @@ impl Tool for IdsInMaps {
         {
             self.ids.borrow_mut().find(dso, session);
         }
-        if self.which == Which::Mapped {
+        if self.selection == DsoSelection::Mapped {
             return self.map(event, session, inject);
         }
         let Self { hits, is_selected, found, .. } = self;

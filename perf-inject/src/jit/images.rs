@@ -11,7 +11,7 @@ use jit_image::{ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindIn
 
 use super::source::Body;
 use super::source::opened::Sources;
-use super::timeline::{Function, FunctionId, LiveRange, LiveRangeId, Timeline};
+use super::timeline::{FunctionId, JitFunction, LiveRange, LiveRangeId, Timeline};
 use crate::limits::UNWINDING_IMAGES_AT_MOST;
 
 mod arrange;
@@ -163,7 +163,7 @@ impl ProcessImages {
     fn place_packed(
         &mut self,
         id: FunctionId,
-        function: &Function,
+        function: &JitFunction,
         target: Target,
         how: &Placement<'_>,
     ) -> Option<Slot> {
@@ -192,7 +192,7 @@ impl ProcessImages {
     fn place_as_in_memory(
         &mut self,
         range: &LiveRange,
-        function: &Function,
+        function: &JitFunction,
         target: Target,
         timeline: &Timeline,
         how: &Placement<'_>,
@@ -285,14 +285,14 @@ impl ProcessImages {
 }
 
 /// What a function's code is for.
-fn target(function: &Function, sources: &Sources, how: &Placement<'_>) -> Option<Target> {
+fn target(function: &JitFunction, sources: &Sources, how: &Placement<'_>) -> Option<Target> {
     let (endian, machine) = sources.target(function.source)?;
     Some(Target { machine: machine.unwrap_or(how.machine), endian })
 }
 
 fn add<W: io::Write + io::Seek>(
     image: &mut ImageWriter<W>,
-    function: &Function,
+    function: &JitFunction,
     offset: u64,
     body: &Body,
 ) -> Result<(), ImageError> {

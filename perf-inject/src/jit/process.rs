@@ -8,7 +8,7 @@ use perf_session::{Error, Injection, Session};
 use super::images::ProcessImages;
 use super::images::output::ImageOutput;
 use super::options::JitOptions;
-use super::source::Source;
+use super::source::FunctionSource;
 use super::source::find::{Marker, NoNames};
 use super::source::jitdump::Dump;
 use super::source::opened::Sources;
@@ -28,7 +28,7 @@ pub(super) struct JitProcess {
 }
 
 impl JitProcess {
-    fn add_source(&mut self, source: Box<dyn Source>) {
+    fn add_source(&mut self, source: Box<dyn FunctionSource>) {
         self.sources.add(source);
         self.read_on();
     }

@@ -10,7 +10,7 @@ use bstr::BString;
 use perf_format::jitdump::Line;
 use perf_format::{Endian, Error};
 
-use super::timeline::{Function, SourceId, Timeline};
+use super::timeline::{JitFunction, SourceId, Timeline};
 
 mod clock;
 pub(super) mod find;
@@ -19,7 +19,7 @@ pub(super) mod opened;
 pub(super) mod perf_map;
 
 /// A file that describes functions of a process.
-pub(super) trait Source: fmt::Debug + Send {
+pub(super) trait FunctionSource: fmt::Debug + Send {
     /// Where it was found.
     fn path(&self) -> &Path;
 
@@ -42,7 +42,7 @@ pub(super) trait Source: fmt::Debug + Send {
     ///
     /// # Errors
     /// Where it cannot be read.
-    fn body(&mut self, function: &Function) -> Result<Body, Error>;
+    fn body(&mut self, function: &JitFunction) -> Result<Body, Error>;
 }
 
 /// What an image needs of a function.
@@ -62,7 +62,7 @@ pub(super) struct Body {
 
 impl Body {
     /// Its lines. Those of a table that cannot be read are left out.
-    pub(super) fn lines(&self, function: &Function) -> Vec<Line<'_>> {
+    pub(super) fn lines(&self, function: &JitFunction) -> Vec<Line<'_>> {
         let lines = function.lines.as_ref().and_then(|lines| lines.lines(&self.lines).ok());
         let mut lines = lines.unwrap_or_default();
         for line in &mut lines {

@@ -35,7 +35,7 @@ pub(super) struct SourceId(pub(super) usize);
 
 /// A function, wherever it stood. What is large is still in its source.
 #[derive(Debug)]
-pub(super) struct Function {
+pub(super) struct JitFunction {
     pub(super) name: Name,
     pub(super) source: SourceId,
     /// The number that its source gives it.
@@ -58,7 +58,7 @@ pub(super) enum Name {
     Is(BString),
 }
 
-impl Function {
+impl JitFunction {
     /// Bytes that its unwinding tables may have in an image at the most.
     pub(super) fn max_tables_size(&self) -> u64 {
         match self.unwinding.as_ref().map_or(0, |unwinding| unwinding.eh_frame.len as u64) {
@@ -101,7 +101,7 @@ impl LiveRange {
 /// All functions of a process.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    functions: Vec<Function>,
+    functions: Vec<JitFunction>,
     ranges: Vec<LiveRange>,
     /// The live ranges with a byte in a page, in the order of their times.
     pages: BTreeMap<u64, Vec<LiveRangeId>>,
@@ -121,7 +121,7 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    pub(super) fn function(&self, id: FunctionId) -> Option<&Function> {
+    pub(super) fn function(&self, id: FunctionId) -> Option<&JitFunction> {
         self.functions.get(id.0)
     }
 
@@ -135,7 +135,7 @@ impl Timeline {
     }
 
     /// A function was made, at a time in ns. Tells whether there is room for it.
-    pub(super) fn load(&mut self, function: Function, since: u64) -> bool {
+    pub(super) fn load(&mut self, function: JitFunction, since: u64) -> bool {
         let (start, size) = (function.address, function.size);
         if size == 0 {
             return true;
@@ -161,7 +161,7 @@ impl Timeline {
 
     fn put(&mut self, number: (SourceId, u64), range: LiveRange) -> bool {
         let id = LiveRangeId(self.ranges.len());
-        let tables = self.function(range.function).map_or(0, Function::max_tables_size);
+        let tables = self.function(range.function).map_or(0, JitFunction::max_tables_size);
         if range.end - range.start >= LARGE_FROM {
             if self.large.len() >= LARGE_AT_MOST {
                 return false;
@@ -282,10 +282,10 @@ impl Timeline {
 mod tests {
     use super::*;
 
-    fn function(address: u64, size: u64, index: u64) -> Function {
+    fn function(address: u64, size: u64, index: u64) -> JitFunction {
         let name = Name::Is("f".into());
         let (source, code, lines, unwinding) = (SourceId(0), None, None, None);
-        Function { name, source, index, address, size, code, lines, unwinding }
+        JitFunction { name, source, index, address, size, code, lines, unwinding }
     }
 
     #[test]

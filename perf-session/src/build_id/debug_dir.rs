@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use perf_format::BuildId;
 
-use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -42,13 +42,13 @@ impl DebugDir {
 }
 
 impl BuildIdSource for DebugDir {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let name = Path::new(OsStr::from_bytes(&dso.name));
         // The kernel's has no path, and any kernel's symbols may be kept under that name.
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) || !name.is_absolute() {
             return Ok(None);
         }
-        let found = |id| Some(Found { unproven: true, ..Found::from(Origin::DebugDir, id) });
+        let found = |id| Some(FoundId { unproven: true, ..FoundId::from(Origin::DebugDir, id) });
         match self.cached(name).as_slice() {
             [] => {}
             [one] => return Ok(found(*one)),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{BuildIdCache, BuildIdSource, Found, NoBuildId, Origin, Trust};
+use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -27,7 +27,7 @@ impl FileSource {
 }
 
 impl BuildIdSource for FileSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
             return Ok(None);
         }
@@ -37,7 +37,7 @@ impl BuildIdSource for FileSource {
         }
         let file = open_regular(path)?;
         let unproven = self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
-        Ok(Some(Found { unproven, ..Found::from(Origin::File, self.cache.id_in(file)?) }))
+        Ok(Some(FoundId { unproven, ..FoundId::from(Origin::File, self.cache.id_in(file)?) }))
     }
 }
 

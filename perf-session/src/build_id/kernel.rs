@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use perf_format::BuildId;
 
-use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust, gnu_build_id};
+use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust, gnu_build_id};
 use crate::dso::{Dso, DsoKind};
 use crate::limits::SYS_NOTES_AT_MOST;
 use crate::recording::Recording;
@@ -41,14 +41,14 @@ impl KernelSource {
 }
 
 impl BuildIdSource for KernelSource {
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         if dso.kind != DsoKind::Kernel {
             return Ok(None);
         }
         if !self.trust.allow_changed {
             self.running.is_same_boot(recording).map_err(NoBuildId::Changed)?;
         }
-        Ok(Some(Found::from(Origin::Kernel, self.running()?)))
+        Ok(Some(FoundId::from(Origin::Kernel, self.running()?)))
     }
 }
 

@@ -4,7 +4,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
 use perf_format::{BuildId, BuildIdError};
 
-use super::{BuildIdSource, Found, NoBuildId, Origin};
+use super::{BuildIdSource, FoundId, NoBuildId, Origin};
 use crate::dso::Dso;
 use crate::machine::HOST;
 use crate::recording::Recording;
@@ -56,9 +56,9 @@ impl Known {
 }
 
 impl BuildIdSource for Known {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let known = if dso.machine == HOST { self.ids.get(&dso.name) } else { None };
-        Ok(known.map(|id| Found::from(Origin::Known, *id)))
+        Ok(known.map(|id| FoundId::from(Origin::Known, *id)))
     }
 }
 
@@ -98,10 +98,10 @@ mod tests {
     #[test]
     fn a_known_id_is_of_the_host() {
         let mut known = Known::parse("abcd /bin/a".into(), b',').unwrap();
-        let mut ask = |machine| {
+        let mut find_id = |machine| {
             known.build_id(&Dso::new(machine, DsoKind::File, "/bin/a".into()), &Recording::default())
         };
-        assert!(ask(HOST).unwrap().is_some());
-        assert!(ask(77).unwrap().is_none());
+        assert!(find_id(HOST).unwrap().is_some());
+        assert!(find_id(77).unwrap().is_none());
     }
 }

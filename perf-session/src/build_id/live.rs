@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file::open_regular;
-use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind, MappedBy};
 use crate::recording::Recording;
 
@@ -28,7 +28,7 @@ impl LiveSource {
 }
 
 impl BuildIdSource for LiveSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let (Some(MappedBy { pid, start, end, .. }), Some(inode)) = (dso.mapped_by, dso.inode) else {
             return Ok(None);
         };
@@ -45,6 +45,6 @@ impl BuildIdSource for LiveSource {
         // Where the process is gone, or may not be looked into, the file's own name must do.
         let file = mapped().filter(is_it).or_else(|| rooted().filter(is_it));
         let id = file.and_then(|file| self.cache.id_in(file).ok());
-        Ok(id.map(|id| Found::from(Origin::Process, id)))
+        Ok(id.map(|id| FoundId::from(Origin::Process, id)))
     }
 }

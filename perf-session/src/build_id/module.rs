@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
+use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 use bstr::{BStr, BString, ByteSlice as _};
@@ -38,7 +38,7 @@ impl ModuleSource {
 }
 
 impl BuildIdSource for ModuleSource {
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         if dso.kind != DsoKind::Module {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl BuildIdSource for ModuleSource {
             self.running.is_same_boot(recording).map_err(NoBuildId::Changed)?;
         }
         let notes = self.modules.join(OsStr::from_bytes(&name)).join("notes/.note.gnu.build-id");
-        Ok(Some(Found::from(Origin::Module, super::kernel::id_in(&notes)?)))
+        Ok(Some(FoundId::from(Origin::Module, super::kernel::id_in(&notes)?)))
     }
 }
 

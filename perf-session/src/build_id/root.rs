@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -24,7 +24,7 @@ impl RootSource {
 }
 
 impl BuildIdSource for RootSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let root = dso.mapped_by.and_then(|mapped| mapped.root);
         let Some((_, root)) = self.roots.iter().find(|(pid, _)| Some(*pid) == root) else { return Ok(None) };
         if dso.kind != DsoKind::File {
@@ -33,6 +33,6 @@ impl BuildIdSource for RootSource {
         let file = root.open_regular(Path::new(OsStr::from_bytes(&dso.name)));
         let build_id = file.and_then(|file| self.cache.id_in(file));
         let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
-        Ok(Some(Found { unproven: true, ..Found::from(Origin::Root, build_id) }))
+        Ok(Some(FoundId { unproven: true, ..FoundId::from(Origin::Root, build_id) }))
     }
 }

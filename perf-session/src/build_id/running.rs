@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bstr::BString;
 
-use super::Change;
+use super::Mismatch;
 use crate::recording::Recording;
 
 /// What tells one boot of one kernel from another; asked for once, and shared by those that ask.
@@ -32,20 +32,22 @@ impl RunningKernel {
     }
 
     /// Whether the recorded kernel has the release of the one that runs; one that is not told has.
-    pub(super) fn is_same_release(&self, recording: &Recording) -> Result<(), Change> {
+    pub(super) fn is_same_release(&self, recording: &Recording) -> Result<(), Mismatch> {
         match &recording.release {
-            Some(recorded) if *recorded != self.facts().release => Err(Change::Release(recorded.clone())),
+            Some(recorded) if *recorded != self.facts().release => Err(Mismatch::Release(recorded.clone())),
             _ => Ok(()),
         }
     }
 
     /// Whether the recorded boot is the one that runs. A kernel that hides its addresses, on either side, is compared
     /// by its release alone.
-    pub(super) fn is_same_boot(&self, recording: &Recording) -> Result<(), Change> {
+    pub(super) fn is_same_boot(&self, recording: &Recording) -> Result<(), Mismatch> {
         self.is_same_release(recording)?;
         let references = &self.facts().references;
         match recording.kernel_reference {
-            Some(recorded) if !references.is_empty() && !references.contains(&recorded) => Err(Change::Boot),
+            Some(recorded) if !references.is_empty() && !references.contains(&recorded) => {
+                Err(Mismatch::Boot)
+            }
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use super::{BuildIdCache, BuildIdSource, Found, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
 use crate::recording::Recording;
 
@@ -49,11 +49,11 @@ impl SymfsSource {
 }
 
 impl BuildIdSource for SymfsSource {
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let mut reason = None;
         for path in Self::candidates(dso, recording) {
             match self.dir.open_regular(&path).and_then(|file| self.cache.id_in(file)) {
-                Ok(id) => return Ok(Some(Found { unproven: true, ..Found::from(Origin::Symfs, id) })),
+                Ok(id) => return Ok(Some(FoundId { unproven: true, ..FoundId::from(Origin::Symfs, id) })),
                 Err(error) => _ = reason.get_or_insert(error),
             }
         }

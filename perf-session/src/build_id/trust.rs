@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
-use super::Change;
+use super::Mismatch;
 use crate::dso::Dso;
 
 /// How far what is here now is trusted to be what was recorded.
@@ -16,7 +16,7 @@ pub struct Trust {
     /// is not what was mapped.
     pub clock_zero: Option<SystemTime>,
     /// When the recording was over, if that is known: a file that was written after that is not what was recorded.
-    pub over: Option<SystemTime>,
+    pub recorded_until: Option<SystemTime>,
 }
 
 /// Files have coarser times than records, and clocks are read one after the other.
@@ -27,7 +27,7 @@ impl Trust {
     ///
     /// A device that cannot be compared (overlayfs and btrfs show another in a process's maps than in a file's
     /// metadata) says nothing of its inodes, and is passed over.
-    pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<bool, Change> {
+    pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<bool, Mismatch> {
         if self.allow_changed {
             return Ok(false);
         }
@@ -36,14 +36,14 @@ impl Trust {
             let device = (rustix::fs::major(here.dev()), rustix::fs::minor(here.dev()));
             unproven = device != (recorded.maj, recorded.min);
             if !unproven && here.ino() != recorded.ino {
-                return Err(Change::Inode { recorded: recorded.ino, here: here.ino() });
+                return Err(Mismatch::Inode { recorded: recorded.ino, here: here.ino() });
             }
         }
         let mapped = self.clock_zero.zip(dso.mapped_at);
         let mapped = mapped.and_then(|(zero, at)| zero.checked_add(Duration::from_nanos(at)));
         let written = here.modified().ok();
-        match (written, mapped.into_iter().chain(self.over).min()) {
-            (Some(written), Some(recorded)) if written > recorded + SLACK => Err(Change::Younger),
+        match (written, mapped.into_iter().chain(self.recorded_until).min()) {
+            (Some(written), Some(recorded)) if written > recorded + SLACK => Err(Mismatch::Younger),
             _ => Ok(unproven),
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::elf::find_build_id;
-use super::{BuildIdSource, Found, NoBuildId, Origin, RunningKernel, Trust};
+use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust};
 use crate::dso::{Dso, DsoKind};
 use crate::limits::VDSO_AT_MOST;
 use crate::recording::Recording;
@@ -26,7 +26,7 @@ impl VdsoSource {
 }
 
 impl BuildIdSource for VdsoSource {
-    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<Found>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         // The 32-bit images are others, and no 64-bit process has them.
         if dso.kind != DsoKind::Vdso || dso.name != "[vdso]" {
             return Ok(None);
@@ -36,7 +36,7 @@ impl BuildIdSource for VdsoSource {
         }
         let image = own_vdso()?.ok_or(NoBuildId::Unknown)?;
         match find_build_id(image.as_slice()) {
-            Ok(Some(id)) => Ok(Some(Found::from(Origin::Vdso, id))),
+            Ok(Some(id)) => Ok(Some(FoundId::from(Origin::Vdso, id))),
             Ok(None) => Err(NoBuildId::NoNote),
             Err(error) => Err(NoBuildId::Elf(error)),
         }

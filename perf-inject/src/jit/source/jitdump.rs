@@ -11,8 +11,8 @@ use perf_session::Session;
 
 use super::clock::Clock;
 use super::find::{Finder, Marker, NoNames};
-use super::{Body, Source};
-use crate::jit::timeline::{Function, Name, SourceId, Timeline};
+use super::{Body, FunctionSource};
+use crate::jit::timeline::{JitFunction, Name, SourceId, Timeline};
 
 /// What V8 adds to the addresses of its lines, in bytes: the size of the header of perf's images, which perf took off
 /// once.
@@ -37,7 +37,7 @@ pub(crate) struct Dump {
     damage: Option<Error>,
     ended: bool,
     /// Whether it has more functions than are remembered.
-    crowded: bool,
+    is_full: bool,
 }
 
 impl Dump {
@@ -74,7 +74,7 @@ impl Dump {
                 late: 0,
                 damage: None,
                 ended: false,
-                crowded: false,
+                is_full: false,
             }),
             Err(why) => Err(NoNames::Clock { path, why }),
         }
@@ -97,7 +97,7 @@ impl Dump {
     }
 }
 
-impl Source for Dump {
+impl FunctionSource for Dump {
     fn path(&self) -> &Path {
         &self.path
     }
@@ -126,7 +126,7 @@ impl Source for Dump {
             let since = self.clock.time(record.timestamp);
             let there_is_room = match record.kind {
                 Kind::Load(load) => {
-                    let function = Function {
+                    let function = JitFunction {
                         name: Name::At(load.name_at),
                         source: id,
                         index: load.code_index,
@@ -153,21 +153,21 @@ impl Source for Dump {
                 }
                 Kind::Close | Kind::Unknown(_) => true,
             };
-            self.crowded |= !there_is_room;
+            self.is_full |= !there_is_room;
         }
         Ok(())
     }
 
     fn damage(&self) -> Option<String> {
         let path = self.path.display();
-        match (&self.damage, self.crowded) {
+        match (&self.damage, self.is_full) {
             (Some(error), _) => Some(format!("{path}: {error}")),
             (None, true) => Some(format!("{path}: it has more functions than are remembered")),
             (None, false) => None,
         }
     }
 
-    fn body(&mut self, function: &Function) -> Result<Body, Error> {
+    fn body(&mut self, function: &JitFunction) -> Result<Body, Error> {
         let mut body = Body::default();
         if let Name::At(at) = function.name {
             body.name = self.dump.bytes(at)?.into();

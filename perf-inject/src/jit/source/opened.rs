@@ -5,13 +5,13 @@ use std::path::Path;
 use perf_format::Endian;
 
 use super::find::Marker;
-use super::{Body, Source};
-use crate::jit::timeline::{Function, SourceId, Timeline};
+use super::{Body, FunctionSource};
+use crate::jit::timeline::{JitFunction, SourceId, Timeline};
 
 /// The sources of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    open: Vec<Box<dyn Source>>,
+    open: Vec<Box<dyn FunctionSource>>,
     /// The dumps that the process mapped, whether or not they could be read.
     markers: Vec<Marker>,
     /// Of those, one whose dump has not even a header yet.
@@ -49,7 +49,7 @@ impl Sources {
     }
 
     /// Adds a source that was opened.
-    pub(crate) fn add(&mut self, source: Box<dyn Source>) {
+    pub(crate) fn add(&mut self, source: Box<dyn FunctionSource>) {
         self.open.push(source);
     }
 
@@ -84,7 +84,7 @@ impl Sources {
     }
 
     /// What an image needs of a function. `None` where it cannot be read; the reason is noted.
-    pub(crate) fn body(&mut self, function: &Function) -> Option<Body> {
+    pub(crate) fn body(&mut self, function: &JitFunction) -> Option<Body> {
         let source = self.open.get_mut(function.source.0)?;
         match source.body(function) {
             Ok(body) => Some(body),

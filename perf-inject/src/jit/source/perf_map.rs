@@ -8,8 +8,8 @@ use bstr::{BString, ByteSlice as _};
 use perf_format::{Endian, Error};
 
 use super::find::{Finder, NoNames};
-use super::{Body, Source};
-use crate::jit::timeline::{Function, Name, SourceId, Timeline};
+use super::{Body, FunctionSource};
+use crate::jit::timeline::{JitFunction, Name, SourceId, Timeline};
 use crate::limits::{NO_CODE_AT_MOST, PERF_MAP_AT_MOST};
 
 /// A perf map that is being read.
@@ -35,7 +35,7 @@ impl PerfMap {
     }
 }
 
-impl Source for PerfMap {
+impl FunctionSource for PerfMap {
     fn path(&self) -> &Path {
         &self.path
     }
@@ -55,7 +55,7 @@ impl Source for PerfMap {
         for line in self.rest.get(..whole).unwrap_or_default().lines() {
             self.lines += 1;
             if let Some((address, size, name)) = parse(line) {
-                let function = Function {
+                let function = JitFunction {
                     name: Name::Is(name),
                     source: id,
                     index: self.lines,
@@ -76,7 +76,7 @@ impl Source for PerfMap {
         None
     }
 
-    fn body(&mut self, function: &Function) -> Result<Body, Error> {
+    fn body(&mut self, function: &JitFunction) -> Result<Body, Error> {
         let mut body = Body::default();
         if let Name::Is(name) = &function.name {
             body.name.clone_from(name);
