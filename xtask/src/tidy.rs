@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 
 mod arrows;
 mod code;
+mod names;
 mod paths;
 mod rendered;
 mod rooms;
@@ -39,6 +40,7 @@ impl File {
 pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     let files = files()?;
     let mut findings = arrows::check(&workspace.metadata);
+    findings.extend(names::check(&files));
     for file in &files {
         for check in [rooms::check, text::check, code::check, paths::check] {
             findings.extend(check(file));
