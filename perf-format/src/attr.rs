@@ -86,7 +86,7 @@ bitflags! {
         const PERIOD = 1 << 8;
         /// The stream's id.
         const STREAM_ID = 1 << 9;
-        /// A tracepoint's fields, or what a PMU has to say.
+        /// A tracepoint's fields, or a PMU's own data.
         const RAW = 1 << 10;
         /// Last branches.
         const BRANCH_STACK = 1 << 11;
@@ -176,7 +176,7 @@ bitflags! {
         const EXCLUDE_CALLCHAIN_USER = 1 << 22;
         /// MMAP2 records are wanted.
         const MMAP2 = 1 << 23;
-        /// COMM records tell an exec.
+        /// COMM records mark an exec.
         const COMM_EXEC = 1 << 24;
         /// `clockid` is valid.
         const USE_CLOCKID = 1 << 25;
@@ -251,7 +251,7 @@ impl crate::codec::Fixed for AttrFlags {
     const SIZE: usize = 8;
 }
 
-/// An attr as it was recorded: the fields known here, and whatever a newer writer put behind them.
+/// An attr as it was recorded: the fields known here, and the bytes that a newer writer put behind them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attr {
     /// The fields.
@@ -267,7 +267,7 @@ impl Attr {
     /// Every size that a kernel has had so far (`PERF_ATTR_SIZE_VER0` to `VER9`).
     pub const SIZES: [usize; 10] = [64, 72, 80, 96, 104, 112, 120, 128, 136, 144];
 
-    /// The attr's size in bytes, as it says itself.
+    /// The attr's size in bytes, from its own `size` field.
     #[must_use]
     pub fn size(&self) -> usize {
         match self.fields.size {

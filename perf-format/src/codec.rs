@@ -16,7 +16,7 @@ pub enum Problem {
     Short,
     /// A name has no terminating NUL inside its record.
     NoNul,
-    /// A count says more elements than the record has room for.
+    /// A count is larger than the number of elements that the record has room for.
     Count(u64),
     /// A size byte or word holds a value that its field cannot have.
     Size(u64),
@@ -71,7 +71,7 @@ impl<'a> Decoder<'a> {
         self.endian
     }
 
-    /// Goes on in another byte order, for data that says its order itself.
+    /// Switches to another byte order, for data that declares its own.
     pub(crate) fn set_endian(&mut self, endian: Endian) {
         self.endian = endian;
     }
@@ -110,7 +110,7 @@ impl<'a> Decoder<'a> {
     /// Reads one value.
     ///
     /// # Errors
-    /// What [`Codec::decode`] says of it.
+    /// The problem that [`Codec::decode`] returns.
     pub fn get<T: Codec<'a>>(&mut self) -> Result<T, Problem> {
         T::decode(self)
     }
@@ -270,7 +270,7 @@ impl<'a> Codec<'a> for &'a BStr {
     }
 }
 
-/// Whatever is left of the record.
+/// The rest of the record.
 impl<'a> Codec<'a> for &'a [u8] {
     fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
         d.take(d.rest().len())
@@ -281,7 +281,7 @@ impl<'a> Codec<'a> for &'a [u8] {
     }
 }
 
-/// A part that older writers left out: there if any bytes are left.
+/// A field that older writers left out: it is `Some` if any bytes are left.
 impl<'a, T: Codec<'a>> Codec<'a> for Option<T> {
     fn decode(d: &mut Decoder<'a>) -> Result<Self, Problem> {
         if d.rest().is_empty() { Ok(None) } else { d.get().map(Some) }
@@ -294,7 +294,7 @@ impl<'a, T: Codec<'a>> Codec<'a> for Option<T> {
     }
 }
 
-/// Elements of one fixed size, decoded as they are asked for.
+/// Elements of one fixed size, each decoded when the iterator comes to it.
 #[derive(Clone, Copy)]
 pub struct Array<'a, T> {
     bytes: &'a [u8],
@@ -303,7 +303,7 @@ pub struct Array<'a, T> {
 }
 
 impl<'a, T: Fixed> Array<'a, T> {
-    /// A view of `bytes` as elements; what does not fill an element at the end is not seen.
+    /// A view of `bytes` as elements; bytes at the end that do not fill an element are ignored.
     #[must_use]
     pub fn new(bytes: &'a [u8], endian: Endian) -> Self {
         Self { bytes, endian, element: PhantomData }

@@ -1,5 +1,5 @@
-//! What is inside COMPRESSED and COMPRESSED2 records: one zstd stream across all of them, which its writer never
-//! ends, and in it records of which one may span two pieces.
+//! Inflates COMPRESSED and COMPRESSED2 records. All of them hold one zstd stream, which its writer never ends; a record
+//! in it may span two of them.
 
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
@@ -41,10 +41,11 @@ fn piece<'a>(record: &RawRecord<'a>) -> Result<&'a [u8], Error> {
         return record.parse_as();
     }
     let Ok(Compressed2 { data_size, data }) = record.parse_as() else {
-        return Err(failed(record, "it does not say how much it holds"));
+        return Err(failed(record, "it has no data size"));
     };
     let len = usize::try_from(data_size).ok();
-    len.and_then(|len| data.get(..len)).ok_or_else(|| failed(record, "it says to hold more than it does"))
+    len.and_then(|len| data.get(..len))
+        .ok_or_else(|| failed(record, "its data size is larger than the record"))
 }
 
 #[cold]
@@ -53,12 +54,12 @@ fn failed(record: &RawRecord<'_>, problem: &'static str) -> Error {
 }
 
 impl Inflater {
-    /// Gives each whole record inside a COMPRESSED or COMPRESSED2 record, with that record's offset, which is where
-    /// one would look for it.
+    /// Passes each whole record inside a COMPRESSED or COMPRESSED2 record to `each`, with the offset of the compressed
+    /// record, the only one that it has in the input.
     ///
     /// # Errors
-    /// [`Error::Inflate`] where the piece is no part of the stream; what comes after it cannot be inflated then
-    /// either, and is not tried. What `each` ends with.
+    /// [`Error::Inflate`] where the piece is no part of the stream; what comes after it cannot be inflated then either,
+    /// and is not tried. Any error of `each`.
     pub fn inflate<E: From<Error>>(
         &mut self,
         record: &RawRecord<'_>,
@@ -90,7 +91,7 @@ impl Inflater {
         Ok(())
     }
 
-    /// Gives the whole records at the start of the buffer, and tells where they end.
+    /// Passes the whole records at the start of the buffer to `each`; returns where they end.
     fn give_whole<E: From<Error>>(
         &self,
         end: usize,

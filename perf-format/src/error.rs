@@ -1,4 +1,4 @@
-//! What can be wrong with perf data, and where: every variant carries the offset at which a reader would look.
+//! Errors of reading perf data. Every variant carries the offset at which one looks for its cause.
 
 use std::io;
 
@@ -100,7 +100,7 @@ pub enum Error {
         /// Payload bytes that the record announces.
         need: u64,
     },
-    /// A record that is whole but whose content cannot be what its type says.
+    /// A record that is whole but whose content does not fit its type.
     #[error("{record_type} record at offset {offset:#x}: field {field}: {problem}")]
     Malformed {
         /// Where the record starts.
@@ -124,7 +124,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: Problem,
     },
-    /// A compressed record whose content cannot be had.
+    /// A compressed record that cannot be inflated.
     #[error("{record_type} record at offset {offset:#x} does not inflate: {problem}")]
     Inflate {
         /// Where the record starts.
@@ -134,7 +134,7 @@ pub enum Error {
         /// Why.
         problem: &'static str,
     },
-    /// A record that would not fit in the 65535 bytes that a record's size can say.
+    /// A record that would be longer than 65535 bytes, the most that the size in a header can hold.
     #[error("a {record_type} record of {size} bytes does not fit in a record's 65535")]
     RecordTooLarge {
         /// Its type.
@@ -165,7 +165,7 @@ pub enum SectionProblem {
     /// No such section is that long.
     #[error("is longer than any such section")]
     TooLong,
-    /// Nobody came to write its size.
+    /// Its size was never written, since the recording was not closed.
     #[error("was never completed: the recording was not closed")]
     NotClosed,
     /// It lies over another.

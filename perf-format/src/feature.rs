@@ -14,11 +14,11 @@ pub struct Feature(pub u32);
 
 impl Feature {
     /// `HEADER_LAST_FEATURE` of the perf of the day (6.1 to 6.12): a HEADER_FEATURE record with this number and no
-    /// payload says that there are no more.
+    /// payload marks the end of the features.
     pub const LAST: Self = Self(32);
 
-    /// Whether the feature describes the file that it is in and not the recording: where things stand in it, or
-    /// what a pipe says with records of its own.
+    /// Whether the feature describes the file that it is in and not the recording: where sections stand in it, or facts
+    /// for which a pipe has records of their own.
     #[must_use]
     pub fn is_of_the_file(self) -> bool {
         let of_the_file = [

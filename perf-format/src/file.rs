@@ -1,5 +1,5 @@
-//! A perf.data file: its header, its events, its feature sections, and a reader of its records. The file is whatever
-//! can be read and sought in: nothing here opens one by name.
+//! A perf.data file: its header, its events, its feature sections, and a reader of its records. The source is anything
+//! that is `Read` and `Seek`: nothing here opens a file by name.
 
 use std::io::{Read, Seek, SeekFrom, Take};
 
@@ -110,7 +110,7 @@ impl<S: Read + Seek> PerfFile<S> {
         Ok(preamble)
     }
 
-    /// Whether the recording was ended in good order.
+    /// Whether the recording was closed: `perf record` writes the size of the data at its end.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.header.words.data.size != 0
@@ -144,8 +144,8 @@ impl<S: Read + Seek> PerfFile<S> {
         self.section(name, section).map(|bytes| Some((section.offset, bytes)))
     }
 
-    /// A reader of the records, from the first. Where the header says that there are none, since whoever recorded
-    /// did not live to write how many, the file is read to its end.
+    /// A reader of the records, from the first. Where the header has a data size of 0, since the recorder ended before
+    /// it could write the size, the file is read to its end.
     ///
     /// # Errors
     /// Where the source cannot seek there.

@@ -1,4 +1,4 @@
-//! What an input begins with: the sixteen bytes before a pipe's records, or the header of a file.
+//! The headers of perf data: the sixteen bytes before a pipe's records, and the header of a file.
 
 use std::io::Read;
 
@@ -19,13 +19,13 @@ pub const PIPE_HEADER_SIZE: usize = 16;
 /// Bytes of a file's header.
 pub const FILE_HEADER_LEN: usize = 104;
 
-/// The size that a file header says it has.
+/// The value of a file header's own size field.
 pub const FILE_HEADER_SIZE: u64 = FILE_HEADER_LEN as u64;
 
 /// The file header's size before there were features: it ends where the bitmap would start.
 const FILE_HEADER_SIZE_OLD: u64 = 72;
 
-/// What the first sixteen bytes of an input say.
+/// The format of an input, which its first sixteen bytes declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Records follow at once: `struct perf_pipe_file_header`.
@@ -35,7 +35,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells a pipe's stream from a file, and the byte order.
+    /// Detects whether an input is a pipe's stream or a file, and its byte order.
     ///
     /// # Errors
     /// Where the bytes start with no magic of perf's, or with a header size that neither has.
@@ -49,7 +49,7 @@ impl Format {
         };
         let truncated = Error::HeaderTruncated { have: head.len(), need: PIPE_HEADER_SIZE };
         let Some(size) = head.get(8..16).and_then(|size| size.first_chunk()) else { return Err(truncated) };
-        // The old magic says nothing of the order; the size, a small number, does.
+        // The old magic has no byte order; the size, a small number, shows it.
         let endian = endian.unwrap_or_else(|| {
             let little = u64::from_le_bytes(*size);
             if little <= little.swap_bytes() { Endian::Little } else { Endian::Big }
@@ -70,10 +70,10 @@ impl Format {
     }
 }
 
-/// The first sixteen bytes of an input, read and understood.
+/// The first sixteen bytes of an input and the format that they declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// What they say.
+    /// The format.
     pub format: Format,
     /// The bytes: all of a pipe's header, the start of a file's.
     pub bytes: [u8; PIPE_HEADER_SIZE],
@@ -83,7 +83,7 @@ impl Head {
     /// Reads them from the start of a source.
     ///
     /// # Errors
-    /// What [`Format::detect`] says of them, or [`Error::Io`].
+    /// The errors of [`Format::detect`], or [`Error::Io`].
     pub fn read(source: &mut impl Read) -> Result<Self, Error> {
         let mut bytes = [0; PIPE_HEADER_SIZE];
         let have = read_full(source, &mut bytes, 0)?;

@@ -1,7 +1,8 @@
-//! jitdump: what a JIT compiler tells of the functions that it made, for the time when their pages are gone.
+//! jitdump: the file in which a JIT compiler describes the functions that it made, so that they can be named after
+//! their pages are gone.
 //!
-//! A dump is scanned once, for names and addresses; what is large (code, lines, unwinding tables) is told by the
-//! place where it stands, and read of the few functions that one wants it of. The dump may still grow.
+//! A dump is scanned once, for names and addresses; the large parts (code, lines, unwinding tables) are returned as an
+//! [`Extent`] each, and can be read later, for the few functions that need them. The dump may still grow.
 //!
 //! ```
 //! use perf_format::jitdump::{JitDump, Kind};
@@ -33,13 +34,13 @@ use crate::misc::Misc;
 
 mod header;
 mod lines;
-mod place;
+mod parse;
 mod record;
 mod window;
 
 pub use header::{Header, HeaderWords, MAGIC};
 pub use lines::Line;
-use place::WholeRecord;
+use parse::WholeRecord;
 pub use record::{
     DebugInfo, DebugInfoWords, Extent, Id, JitRecord, Kind, Load, LoadWords, Move, Prefix, Unwinding,
     UnwindingWords,
@@ -74,23 +75,23 @@ impl<S: Read + Seek> JitDump<S> {
         Ok(Self { window, header, next: header.size.into() })
     }
 
-    /// What the dump says of itself.
+    /// The dump's header.
     #[must_use]
     pub fn header(&self) -> Header {
         self.header
     }
 
-    /// Where in the dump stands what has not been given out yet.
+    /// Where in the dump the next record starts, in bytes from its start.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.next
     }
 
-    /// The next record; `None` while it is not whole. Where the dump has grown since, asking again gives more.
+    /// The next record; `None` while it is not whole. Where the dump has grown since, the next call returns more.
     ///
     /// # Errors
-    /// [`Error::Structure`] with the offset of a record that cannot be what its id says: one may go on, and the next
-    /// call gives the record behind it. Not so with the others, which come again when asked again:
+    /// [`Error::Structure`] with the offset of a record whose content does not fit its id; the next call returns the
+    /// record behind it. The other errors are final, and each further call returns them again:
     /// [`Error::JitRecordSize`], behind which nothing can be found, and [`Error::Io`].
     pub fn next_record(&mut self) -> Result<Option<JitRecord<'_>>, Error> {
         let (offset, endian) = (self.next, self.header.endian);
@@ -113,7 +114,7 @@ impl<S: Read + Seek> JitDump<S> {
         record
     }
 
-    /// Reads what stands at a place that a record told: a function's code, its lines, its unwinding tables.
+    /// Reads an extent that a record refers to: a function's code, its lines, its unwinding tables.
     ///
     /// # Errors
     /// [`Error::Truncated`] where the dump ends before it does; [`Error::Io`].

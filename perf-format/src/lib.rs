@@ -1,12 +1,13 @@
 //! perf.data and perf's pipe format: bytes to records and back, in either byte order.
 //!
-//! [`PerfData::open`] tells a file from a pipe's stream by its first bytes. The raw record ([`RawRecord`]: its very
-//! bytes, its offset, its byte order) is the currency; a typed [`Record`] is a view that one may ask it for.
-//! [`RecordReader`] cuts a stream into batches of raw records, [`SampleFormat`] knows how an event's samples are laid
-//! out, [`Attr`] is the event, [`Preamble`] is what a recording says beside its records. Each record type is one file
-//! under `record/` that declares its layout once, for reading and for writing.
+//! [`PerfData::open`] distinguishes a file from a pipe's stream by its first bytes. What is passed around is the raw
+//! record ([`RawRecord`]: its bytes as they stood, its offset, its byte order); a typed [`Record`] is a view that is
+//! parsed from it on demand. [`RecordReader`] cuts a stream into batches of raw records, [`SampleFormat`] knows how an
+//! event's samples are laid out, [`Attr`] is an event's `perf_event_attr`, [`Preamble`] holds the events and features
+//! of a recording. Each record type is one file under `record/` that declares its layout once, for reading and for
+//! writing.
 //!
-//! This crate opens no files by name and prints nothing; what it reads from is given to it.
+//! This crate opens no files by name and prints nothing; the caller hands it the sources that it reads.
 //!
 //! ```
 //! use std::io::Read;

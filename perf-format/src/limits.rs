@@ -12,7 +12,7 @@ pub(crate) const OVERFLOWN_AT_MOST: u64 = 1 << 20;
 /// of 16 bytes each, as there are bits for features.
 pub(crate) const SLACK_AT_MOST: u64 = 256 * 16;
 
-/// How often a file's length may be read as sections of it: some are asked for twice.
+/// How often a file's length may be read as sections of it: some are read twice.
 pub(crate) const SECTIONS_READ_AT_MOST: u64 = 4;
 
 /// Bytes of sections that may be read however small the file is.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// In which mode the CPU was, or whose a map is. An enumeration in the low three bits of misc, not a set of
+/// The mode that the CPU was in, or that a map belongs to. An enumeration in the low three bits of misc, not a set of
 /// bits: taking it for one is how guests appear where there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CpuMode {
@@ -21,13 +21,13 @@ pub enum CpuMode {
 }
 
 impl CpuMode {
-    /// Whether it speaks of a guest machine.
+    /// Whether it is a mode of a guest machine.
     #[must_use]
     pub fn is_guest(self) -> bool {
         matches!(self, Self::GuestKernel | Self::GuestUser)
     }
 
-    /// Whether it speaks of a kernel, the host's or a guest's.
+    /// Whether it is a mode of a kernel, the host's or a guest's.
     #[must_use]
     pub fn is_kernel(self) -> bool {
         matches!(self, Self::Kernel | Self::GuestKernel)

@@ -1,4 +1,4 @@
-//! The front door: what a source holds, a file or a pipe's stream, is told by its first bytes.
+//! The front door: the first bytes of a source decide whether it holds a file or a pipe's stream.
 
 use std::io::Read;
 
@@ -6,7 +6,7 @@ use crate::header::{Format, Head};
 use crate::reader::RecordReader;
 use crate::{Endian, Error};
 
-/// Perf data, by what its first bytes say that it is.
+/// Perf data in one of its two formats.
 #[derive(Debug)]
 pub enum PerfData<S> {
     /// A pipe's stream: its records follow at once.
@@ -42,7 +42,7 @@ impl<R: Read> PipeStream<R> {
     /// Reads the header of a source that must hold a pipe's stream.
     ///
     /// # Errors
-    /// [`Error::NotPipe`] where it holds a file, and what [`PerfData::open`] says of it.
+    /// [`Error::NotPipe`] where it holds a file, and the errors of [`PerfData::open`].
     pub fn open(source: R) -> Result<Self, Error> {
         match PerfData::open(source)? {
             PerfData::Pipe(stream) => Ok(stream),
@@ -61,8 +61,8 @@ impl<R: Read> PipeStream<R> {
     pub fn records(self) -> RecordReader<R> {
         RecordReader::pipe(self.source, self.head)
     }
-    /// The source, of which the records are still to be read, and what was read of it: for a
-    /// [`RecordReader::pipe`] out of another source that goes on where this one is.
+    /// The source, positioned at the first record, and the header that was read of it: for a [`RecordReader::pipe`] out
+    /// of another source that goes on where this one is.
     #[must_use]
     pub fn into_parts(self) -> (R, Head) {
         (self.source, self.head)

@@ -16,7 +16,7 @@ use crate::record::{
 use crate::tracing_data::TracingData;
 use crate::{Endian, Error};
 
-/// What is said of a recording beside its records.
+/// The events and features that describe a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preamble {
     /// The byte order.
@@ -25,7 +25,8 @@ pub struct Preamble {
     pub events: Vec<EventAttr>,
     /// The features, each as a file has it.
     pub features: BTreeMap<Feature, Vec<u8>>,
-    /// Bytes between the table of features and the first of them: places of features that were not to be had.
+    /// Bytes between the table of features and the first of them: unused entries, which `perf record` leaves for
+    /// features that it could not collect.
     pub slack: u64,
 }
 
@@ -45,14 +46,14 @@ impl Preamble {
         Self { endian, events, features: BTreeMap::new(), slack: 0 }
     }
 
-    /// Takes the preamble off the front of a pipe's stream: all before the first record that is not of it. What comes
-    /// later stays where it is.
+    /// Takes the preamble off the front of a pipe's stream: all records before the first that is not a part of it.
+    /// Later ones stay in the stream.
     ///
     /// # Errors
     /// Where the stream cannot be read on.
     pub fn read_from_pipe<R: Read>(records: &mut RecordReader<R>) -> Result<Self, Error> {
         let mut preamble = Self::new(records.endian(), Vec::new());
-        // Where the stream ends inside a record, whoever reads on is told.
+        // A stream that ends inside a record is an error for the next reader.
         while let Ok(Some(mut batch)) = records.next_batch() {
             let mut tracing = false;
             while let Some(record) = batch.peek() {
@@ -109,7 +110,7 @@ impl Preamble {
     }
 
     /// Adds entries to the table of build-ids. A table that stays empty is not there. An entry that does not fit is
-    /// left out, and why is told to `left_out`.
+    /// left out, and its error is passed to `left_out`.
     pub fn extend_build_ids<'e>(
         &mut self,
         entries: impl Iterator<Item = (Misc, BuildIdRecord<'e>)>,
@@ -126,8 +127,8 @@ impl Preamble {
         }
     }
 
-    /// The records that say in a pipe what this preamble says in a file, with the pipe's header before them. Features
-    /// that do not fit in a record are left out, and told to `left_out`.
+    /// The same preamble as records in a pipe, with the pipe's header before them. Features that do not fit in a record
+    /// are left out, and passed to `left_out`.
     ///
     /// # Errors
     /// Where an event has more ids than fit in a record.
@@ -167,7 +168,8 @@ impl Preamble {
         Ok(out)
     }
 
-    /// Writes what stands in a file before its records, the header still empty. Tells where the records start.
+    /// Writes the part of a file that stands before its records, with the header still empty. Returns where the records
+    /// start.
     ///
     /// # Errors
     /// Where the output cannot be written.

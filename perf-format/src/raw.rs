@@ -1,4 +1,5 @@
-//! The raw record: its very bytes, where they stood, and their byte order. The typed views of it are in `record.rs`.
+//! The raw record: its bytes as they stood, their offset, and their byte order. The typed views of it are in
+//! `record.rs`.
 
 use crate::codec::{Decoder, FieldError, Layout, Problem};
 use crate::misc::Misc;
@@ -56,7 +57,7 @@ pub struct RawRecord<'a> {
 }
 
 impl<'a> RawRecord<'a> {
-    /// The record at the start of `bytes`, if it is whole.
+    /// The record at the start of `bytes`, if all of it is there.
     #[must_use]
     #[inline]
     pub fn first(bytes: &'a [u8], offset: u64, endian: Endian) -> Option<Self> {

@@ -1,4 +1,4 @@
-//! Reads from a source that may be interrupted, and says where in the input it failed.
+//! Reads from a source that signals may interrupt; errors have the offset at which reading failed.
 
 use std::io::{self, Read};
 

@@ -1,4 +1,4 @@
-//! From bytes to batches of raw records: one read brings a batch, nothing waits for the next.
+//! Reads batches of raw records: each read of the source makes one batch, so that no record waits for the next read.
 
 use std::io::Read;
 
@@ -86,9 +86,8 @@ impl<R: Read> RecordReader<R> {
         self.cursor.offset
     }
 
-    /// Reads once, and gives the whole records that are then there; `None` at the input's end. Records that are
-    /// there already (behind a payload, or left in the last batch) are given first; a payload that was not asked
-    /// for is passed over.
+    /// Reads once, and gives the whole records that are then there; `None` at the input's end. Records that are there
+    /// already (behind a payload, or left in the last batch) are given first; a payload that was not read is skipped.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Truncated`] where the input ends inside a record.
@@ -159,8 +158,8 @@ impl Cursor {
     }
 }
 
-/// The whole records that one read brought, as an iterator. Records that it has given out are read; those that
-/// it has not are passed over with it.
+/// The whole records that one read brought, as an iterator. Records that it has given out are read; when it is dropped,
+/// the others stay in the reader, and come with the next batch.
 #[derive(Debug)]
 pub struct Batch<'r> {
     bytes: &'r [u8],
@@ -187,8 +186,8 @@ impl<'r> Batch<'r> {
         RawRecord::first(rest, self.cursor.offset, self.cursor.endian)
     }
 
-    /// The next whole record, if the question says yes to it; otherwise it stays the next. The question is asked of
-    /// no record that [`next`](Iterator::next) would not give as `Ok`.
+    /// The next whole record, if the predicate holds for it; otherwise it stays the next. The predicate is called only
+    /// with records that [`next`](Iterator::next) would give as `Ok`.
     #[inline]
     pub fn next_if(&mut self, predicate: impl FnOnce(&RawRecord<'r>) -> bool) -> Option<RawRecord<'r>> {
         if self.failed {
@@ -203,11 +202,11 @@ impl<'r> Batch<'r> {
         Some(record)
     }
 
-    /// Passes over records for as long as the question says yes to them. It is asked of no record that
-    /// [`next`](Iterator::next) would not give as `Ok`, and of none with a payload behind it.
+    /// Skips records for as long as the predicate holds for them. It is called only with records that
+    /// [`next`](Iterator::next) would give as `Ok`, and with none that has a payload behind it.
     ///
-    /// This is [`next_if`](Self::next_if) for the loop that passes over nearly all of a stream: where the reader is
-    /// stays in registers until the end.
+    /// This is [`next_if`](Self::next_if) for the loop that skips nearly all of a stream: the reader's position stays
+    /// in registers until the end.
     #[inline]
     pub fn advance_while(&mut self, mut predicate: impl FnMut(&RawRecord<'r>) -> bool) -> Skipped {
         let Cursor { offset, endian, .. } = *self.cursor;
@@ -256,12 +255,12 @@ impl<'r> Batch<'r> {
     }
 }
 
-/// The records that [`Batch::advance_while`] passed over.
+/// The records that [`Batch::advance_while`] skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Skipped {
-    /// How many they are.
+    /// The number of records.
     pub records: u64,
-    /// How many bytes they have.
+    /// Their size in bytes.
     pub bytes: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Records: the header, the types, and the raw record, which is the currency of the whole program. The typed
-//! views are one file each below this one, and one row each in the table at the end.
+//! Records: the header, the types, and the raw record, which all crates pass around. The typed views are one file each
+//! below this one, and one row each in the table at the end.
 
 use crate::codec::{Decoder, Encoder, FieldError, Layout};
 use crate::{Endian, Error};

@@ -1,5 +1,5 @@
-//! Reads on past damage: whole records go on, what is no record is left out, and counted. A stream whose records are
-//! whole passes as it is.
+//! Reads on past damage: whole records pass, bytes that are no record are left out and counted. A stream whose records
+//! are whole passes as it is.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use crate::Endian;
 use crate::limits::{OVERFLOWN_AT_MOST, PAYLOAD_AT_MOST};
 use crate::record::{RecordHeader, RecordType};
 
-/// What was left out of a damaged stream.
+/// How much of a damaged stream was left out, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Damage {
     /// Bytes that are in no whole record.
@@ -28,7 +28,7 @@ const READ_AT_ONCE: usize = 1 << 16;
 /// How many plausible records in a row make a place where one can go on.
 const IN_A_ROW: usize = 3;
 
-/// A source that gives whole records alone. It stands between a source of records and a
+/// A source that passes whole records alone. It stands between a source of records and a
 /// [`RecordReader`](crate::RecordReader), which finds no damage then.
 #[derive(Debug)]
 pub struct Recovering<R> {
@@ -59,7 +59,7 @@ enum Front {
 }
 
 impl<R: Read> Recovering<R> {
-    /// A source whose first record stands at `offset` in the input. What is lost is told through the cell.
+    /// A source whose first record stands at `offset` in the input. The cell counts what is left out.
     pub fn new(source: R, endian: Endian, offset: u64) -> (Self, Rc<Cell<Damage>>) {
         let damage = Rc::default();
         let (read, whole) = (Vec::new(), Vec::new());
@@ -135,7 +135,7 @@ impl<R: Read> Recovering<R> {
             return Front::Damage;
         }
         let size = usize::from(header.size);
-        // Where a record tells a size of its own, or of a payload, that is inside it.
+        // Some records hold a size of their own, or of the payload behind them.
         let (payload, size_ends) = match header.record_type {
             RecordType::TRACING_DATA => (self.endian.u32_at(bytes, 8).map(u64::from), 12),
             RecordType::AUXTRACE => (self.endian.u64_at(bytes, 8), 16),

@@ -1,7 +1,7 @@
 //! Samples and the `sample_id` trailer of other records: a layout that the attr's `sample_type` decides.
 //!
-//! [`SampleFormat`] knows where things stand. The few fields that every sample is asked for are read at offsets
-//! worked out once; [`Sample`] reads and writes all of them.
+//! [`SampleFormat`] knows where fields stand. The few fields that are read of every sample have offsets that are worked
+//! out once; [`Sample`] reads and writes all fields.
 
 use crate::attr::{Attr, AttrFlags, BranchSampleType, ReadFormat, SampleType};
 use crate::codec::{Array, Decoder, FieldError};
@@ -20,7 +20,7 @@ pub use context::{Frame, frames, frames_of};
 pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};
 pub use read_values::{ReadValue, ReadValues};
 
-/// What of an attr decides how its records are laid out.
+/// How the records of an event are laid out, which its attr decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleFormat {
     /// What a sample holds.
@@ -38,7 +38,7 @@ pub struct SampleFormat {
     after_fixed: usize,
 }
 
-/// Places in a sample, in bytes from the record's start.
+/// Offsets of fields in a sample, in bytes from the record's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldOffsets {
     /// The address.
@@ -75,7 +75,7 @@ const TRAILER: [SampleType; 6] = [
 ];
 
 impl SampleFormat {
-    /// The layout that an attr asks for.
+    /// The layout of an attr's records.
     #[must_use]
     pub fn new(attr: &Attr) -> Self {
         let fields = &attr.fields;
@@ -121,7 +121,7 @@ impl SampleFormat {
         sample.endian.u64_at(sample.bytes, self.time?)
     }
 
-    /// Where the fields stand that every sample is asked for, if they stand at one place in all samples.
+    /// The offsets of the fields that are read of every sample, if they are the same in all samples.
     #[must_use]
     #[inline]
     pub fn field_offsets(&self) -> Option<FieldOffsets> {

@@ -19,7 +19,7 @@ mod swap;
 pub use jitdump::{JitDumpBuilder, jit_header};
 pub use swap::swapped;
 
-/// A pipe's stream under construction. Records other than samples get the trailer that the last attr asks for.
+/// A pipe's stream under construction. Records other than samples get the trailer of the last attr's format.
 #[derive(Debug, Clone)]
 pub struct StreamBuilder {
     endian: Endian,
@@ -53,7 +53,7 @@ pub fn attr(sample_type: SampleType) -> Attr {
     Attr { fields: AttrFields { size: 128, sample_type, flags, ..Default::default() }, tail: Vec::new() }
 }
 
-/// What `perf record -g` asks of a sample.
+/// The attr of `perf record -g`.
 #[must_use]
 pub fn callchain_attr() -> Attr {
     attr(SampleType::IP | SampleType::TID | SampleType::TIME | SampleType::CALLCHAIN | SampleType::PERIOD)
@@ -121,7 +121,7 @@ impl StreamBuilder {
         self.mapped(at, start, len, filename, MapFile::Inode(Inode::default()))
     }
 
-    /// A file mapped into a process, told by its inode or its build-id.
+    /// A file mapped into a process, identified by its inode or its build-id.
     #[must_use]
     pub fn mapped(self, at: At, start: u64, len: u64, filename: &str, file: MapFile) -> Self {
         let map = Mmap2 {

@@ -41,7 +41,7 @@ pub struct TracingData<'a> {
     pub size: usize,
 }
 
-/// A system of tracepoints: `sched`, `block` and their like.
+/// A system of tracepoints: `sched`, `block` and so on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct System<'a> {
     /// Its name.
@@ -51,7 +51,7 @@ pub struct System<'a> {
 }
 
 impl System<'_> {
-    /// The name and id of each event, as its format says them (`name: sched_switch`, `ID: 314`).
+    /// The name and id of each event, out of its format (`name: sched_switch`, `ID: 314`).
     pub fn events(&self) -> impl Iterator<Item = (&BStr, Option<u64>)> {
         self.formats.iter().map(|format| {
             let value_of = |key: &str| {
@@ -71,7 +71,7 @@ impl<'a> TracingData<'a> {
     /// # Errors
     /// [`Error::Structure`] with the part that cannot be read.
     pub fn parse(bytes: &'a [u8], offset: u64) -> Result<Self, Error> {
-        // The numbers' order is said by the data itself, after its first texts.
+        // The data declares its byte order itself, behind its first texts.
         let mut d = Decoder::new(bytes, 0, Endian::Little, Misc::default());
         Self::read(&mut d).map_err(|error| Error::structure("tracing data", offset, error))
     }

@@ -1,4 +1,4 @@
-//! What stands before the records of a dump.
+//! The header of a dump, `struct jitheader`.
 
 use crate::codec::{Decoder, FieldError, Fixed as _, Layout as _, Problem, layout};
 use crate::misc::Misc;
@@ -36,7 +36,7 @@ layout! {
     }
 }
 
-/// What a dump says of itself.
+/// The header of a dump, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The byte order of all numbers in the dump.
@@ -60,7 +60,7 @@ impl Header {
     /// Reads the header that `bytes` start with.
     ///
     /// # Errors
-    /// Where they are no dump's, too few, or say what no header of a known version can.
+    /// Where the bytes are not those of a dump, too few, or not possible in a header of a known version.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let truncated = Error::HeaderTruncated { have: bytes.len(), need: HeaderWords::SIZE };
         let Some(magic) = bytes.first_chunk::<4>() else { return Err(truncated) };

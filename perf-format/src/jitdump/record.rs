@@ -1,11 +1,11 @@
-//! The records of a dump: their layouts, and what one is told of them.
+//! The records of a dump: their layouts and their typed views.
 
 use bstr::BStr;
 
 use crate::Endian;
 use crate::codec::{Codec, Decoder, Encoder, Fixed, Problem, layout};
 
-/// What a record is.
+/// The type of a record, `enum jit_record_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Id(pub u32);
 
@@ -51,11 +51,11 @@ impl Fixed for Id {
 layout! {
     /// What every record starts with.
     pub fixed struct Prefix {
-        /// What it is.
+        /// The record's type.
         pub id: Id,
         /// The record's size in bytes, these included.
         pub total_size: u32,
-        /// When, in the clock that the header tells.
+        /// The time, in the clock that the header declares.
         pub timestamp: u64,
     }
 }
@@ -75,7 +75,7 @@ layout! {
         pub pid: u32,
         /// Thread.
         pub tid: u32,
-        /// Address of the code's mapping, by which nobody goes.
+        /// Address of the code's mapping; no reader uses it.
         pub vma: u64,
         /// Address of the code.
         pub code_addr: u64,
@@ -144,13 +144,13 @@ pub struct JitRecord<'a> {
     pub offset: u64,
     /// All of its bytes.
     pub size: u32,
-    /// When, in the clock that the header tells.
+    /// The time, in the clock that the header declares.
     pub timestamp: u64,
-    /// What it says.
+    /// The record's content.
     pub kind: Kind<'a>,
 }
 
-/// What a record says.
+/// The content of a record, by its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// A function was made.
@@ -163,7 +163,7 @@ pub enum Kind<'a> {
     Close,
     /// The unwinding tables of the function that the next [`Load`] makes.
     Unwinding(Unwinding),
-    /// An id that is not known here, and is passed over.
+    /// A record of a type that is not known here; readers skip it.
     Unknown(Id),
 }
 
@@ -174,7 +174,7 @@ pub struct Load<'a> {
     pub pid: u32,
     /// Thread.
     pub tid: u32,
-    /// Address of the code's mapping, by which nobody goes.
+    /// Address of the code's mapping; no reader uses it.
     pub vma: u64,
     /// Address of the code, which ends inside the address space.
     pub code_addr: u64,
@@ -205,15 +205,15 @@ pub struct DebugInfo {
     pub nr_entry: u64,
     /// Where they stand, for [`DebugInfo::lines`].
     pub entries: Extent,
-    /// The byte order that they have.
+    /// Their byte order.
     pub endian: Endian,
 }
 
 /// A CODE_UNWINDING_INFO record: the unwinding tables of the function that the next [`Load`] makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unwinding {
-    /// Bytes that the process has mapped of them behind its code, 0 where it has none. It is what the JIT says, and
-    /// is not held against anything.
+    /// Bytes that the process has mapped of them behind its code, 0 where it has none. It is the JIT's own figure, and
+    /// is not checked.
     pub mapped_size: u64,
     /// Where `.eh_frame` stands.
     pub eh_frame: Extent,

@@ -1,4 +1,4 @@
-//! A window on a source that may be growing, and in which one may skip.
+//! A buffered window on a source that may still be growing, in which a reader can skip.
 
 use std::io::{Read, Seek, SeekFrom};
 

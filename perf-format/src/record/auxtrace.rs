@@ -1,4 +1,4 @@
-//! AUXTRACE: says how many bytes of hardware trace follow.
+//! AUXTRACE: announces the bytes of hardware trace that follow the record.
 
 use crate::codec::layout;
 
@@ -9,7 +9,7 @@ layout! {
         pub size: u64,
         /// Where they stood in the AUX area.
         pub offset: u64,
-        /// What tells overlapping pieces apart.
+        /// Distinguishes overlapping pieces.
         pub reference: u64,
         /// Index of the buffer.
         pub idx: u32,

@@ -21,8 +21,8 @@ layout! {
 /// The pid that stands for the host in BUILD_ID records.
 pub const HOST_PID: i32 = -1;
 
-/// 20 id bytes, a size byte and three of padding. Without misc bit 15 (`PERF_RECORD_MISC_BUILD_ID_SIZE`) the size
-/// byte says nothing and the id has 20 bytes; what is written here always has the bit.
+/// 20 id bytes, a size byte and three of padding. Without misc bit 15 (`PERF_RECORD_MISC_BUILD_ID_SIZE`) the size byte
+/// has no meaning and the id has 20 bytes; records written here always have the bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizedBuildId(pub BuildId);
 

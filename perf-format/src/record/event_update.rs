@@ -10,7 +10,7 @@ use crate::record::CpuMap;
 pub struct EventUpdate<'a> {
     /// One of the event's ids.
     pub id: u64,
-    /// What is told of it.
+    /// The property that it updates.
     pub update: Update<'a>,
 }
 

@@ -6,7 +6,7 @@ use crate::codec::{Words, layout};
 layout! {
     /// `PERF_RECORD_HEADER_ATTR`, `struct perf_record_header_attr`.
     pub struct HeaderAttr<'a> {
-        /// The event, as long as its own size says.
+        /// The event's attr, as long as its own size field.
         pub attr: Attr,
         /// One id a CPU or thread that the event was opened on.
         pub ids: Words<'a>,

@@ -1,4 +1,4 @@
-//! MMAP2: a map with its protection and with what tells its file from another of that name.
+//! MMAP2: a map with its protection, and with the inode or the build-id that identifies its file.
 
 use bstr::BStr;
 
@@ -31,7 +31,7 @@ layout! {
 }
 
 layout! {
-    /// The device and inode of a mapped file: which file of that name it was.
+    /// The device and inode of a mapped file, which identify it among the files of its name.
     #[derive(Hash)]
     pub fixed struct Inode {
         /// Device, major number.
@@ -55,7 +55,7 @@ impl<'a> Mmap2<'a> {
     /// `MAP_HUGETLB` of mmap(2): memory of huge pages, which is of no file.
     pub const MAP_HUGETLB: u32 = 0x4_0000;
 
-    /// What an MMAP record says, with nothing known of its file, and executable unless it is marked as data.
+    /// An MMAP record as MMAP2: its file is unknown, and it is executable unless it is marked as data.
     #[must_use]
     pub fn of_mmap(misc: Misc, map: &Mmap<'a>) -> Self {
         let Mmap { pid, tid, start, len, pgoff, filename } = *map;
@@ -64,7 +64,7 @@ impl<'a> Mmap2<'a> {
         Self { pid, tid, start, len, pgoff, file, prot, flags: 0, filename }
     }
 
-    /// What an MMAP or MMAP2 record says.
+    /// The map of an MMAP or MMAP2 record.
     ///
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) where it cannot be one.

@@ -4,8 +4,7 @@ use crate::codec::{Words, layout};
 
 layout! {
     /// `PERF_RECORD_READ`, `struct perf_record_read`. The values are laid out by the attr's `read_format`
-    /// ([`crate::sample::ReadValues`] reads them); ask [`crate::RawRecord::parse_before`] for a view without the
-    /// trailer.
+    /// ([`crate::sample::ReadValues`] reads them); [`crate::RawRecord::parse_before`] gives a view without the trailer.
     pub struct Read<'a> {
         /// Process (thread group).
         pub pid: u32,

@@ -1,4 +1,4 @@
-//! TRACING_DATA: says how many bytes of tracing data follow. The bytes themselves are [`crate::tracing_data`].
+//! TRACING_DATA: announces the bytes of tracing data that follow the record. [`crate::tracing_data`] parses them.
 
 use crate::codec::layout;
 

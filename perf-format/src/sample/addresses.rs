@@ -1,4 +1,4 @@
-//! The addresses of a sample: its own, and those of its call chain. One walk of them for all who look addresses up.
+//! The addresses of a sample: its own, and those of its call chain. All lookups walk them here.
 
 use std::slice::ChunksExact;
 
@@ -31,9 +31,9 @@ pub struct Address {
 
 impl SampleFormat {
     /// The addresses of a record: of a SAMPLE its own, then those of its call chain, innermost first, each with the
-    /// mode that the record or the last marker before it says; of a CALLCHAIN_DEFERRED those of the user's part of a
-    /// chain. No other record has any, and no sample more than its event asks for. The whole chain is known to be
-    /// there before the first address is given.
+    /// mode of the record or of the last marker before it; of a CALLCHAIN_DEFERRED those of the user's part of a chain.
+    /// No other record has any, and a sample has only those of its event's format. The whole chain is known to be there
+    /// before the first address is given.
     ///
     /// # Errors
     /// [`Error::Malformed`] where the chain does not fit in the record.
@@ -75,8 +75,8 @@ impl SampleFormat {
 }
 
 impl FieldOffsets {
-    /// What [`SampleFormat::addresses`] gives of a SAMPLE, for the loop that passes over nearly all of a recording;
-    /// `None` where the record has no room for it.
+    /// The same as [`SampleFormat::addresses`] of a SAMPLE, for the loop that skips nearly all of a recording; `None`
+    /// where the record has no room for it.
     #[must_use]
     #[inline]
     pub fn addresses<'a>(&self, sample: &RawRecord<'a>) -> Option<Addresses<'a>> {

@@ -1,4 +1,4 @@
-//! Call chains: addresses, and between them markers that say whose addresses follow.
+//! Call chains: addresses, and between them markers of the mode of the addresses that follow.
 
 use crate::codec::Array;
 use crate::record::CpuMode;
@@ -18,7 +18,7 @@ pub struct Frame {
     pub cpumode: CpuMode,
 }
 
-/// What the markers of a chain have said so far.
+/// The mode that the markers of a chain have set so far.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context {
     cpumode: CpuMode,

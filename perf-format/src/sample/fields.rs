@@ -4,7 +4,7 @@ use crate::attr::BranchSampleType;
 use crate::codec::{Array, Codec, Decoder, Encoder, Problem, layout};
 use crate::sample::{ReadValues, SampleFormat};
 
-/// A field of a sample, read and written by what the attr says of it.
+/// A field of a sample, whose layout may depend on the attr.
 pub(crate) trait SampleField<'a>: Sized {
     fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem>;
     fn write(&self, format: &SampleFormat, e: &mut Encoder<'_>);
@@ -147,7 +147,8 @@ impl<'a> Codec<'a> for StackDump<'a> {
     }
 }
 
-/// Registers: those of a mask that the attr has; `USER` tells which of its two masks.
+/// Registers, those of one of the attr's two masks: `sample_regs_user` where `USER` is true, otherwise
+/// `sample_regs_intr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Regs<'a, const USER: bool> {
     /// `PERF_SAMPLE_REGS_ABI_*`: 0 none, 1 32-bit, 2 64-bit.
@@ -173,11 +174,11 @@ impl<'a, const USER: bool> SampleField<'a> for Regs<'a, USER> {
 /// The last branches taken, `struct perf_branch_stack`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BranchStack<'a> {
-    /// Index of the newest entry in hardware, where the attr asks for it.
+    /// Index of the newest entry in hardware, if the attr has `HW_INDEX`.
     pub hw_idx: Option<u64>,
     /// The branches, newest first.
     pub entries: Array<'a, Branch>,
-    /// A word of counters an entry, where the attr asks for them.
+    /// A word of counters an entry, if the attr has `COUNTERS`.
     pub counters: Option<Array<'a, u64>>,
 }
 

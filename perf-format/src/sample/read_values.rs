@@ -3,7 +3,7 @@
 use crate::attr::ReadFormat;
 use crate::codec::{Decoder, Encoder, Problem};
 
-/// What a counter says, or a group of them.
+/// The values of a counter, or of a group of counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadValues {
     /// Time enabled, in ns.

@@ -35,7 +35,7 @@ impl JitDumpBuilder {
         Self::with_header(endian, &jit_header())
     }
 
-    /// A dump whose header says this; what its size says beyond 40 is for [`raw`](Self::raw) to add.
+    /// A dump with this header; where its `total_size` is more than 40, [`raw`](Self::raw) adds the rest.
     #[must_use]
     pub fn with_header(endian: Endian, header: &HeaderWords) -> Self {
         let empty = Self { endian, out: Vec::new() };
@@ -84,7 +84,7 @@ impl JitDumpBuilder {
         self.record(Id::CODE_UNWINDING_INFO, time, &body)
     }
 
-    /// The end that a JIT tells.
+    /// The record with which a JIT closes its dump.
     #[must_use]
     pub fn close(self, time: u64) -> Self {
         self.record(Id::CODE_CLOSE, time, &[])

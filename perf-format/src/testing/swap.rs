@@ -7,8 +7,8 @@ use crate::record::{HeaderFeature, RawRecord, Record, RecordType};
 use crate::sample::{Sample, SampleFormat, SampleId};
 use crate::{Endian, Feature, PipeStream};
 
-/// The twin of a pipe's stream. Records that cannot be read keep their bytes behind a swapped header; of the
-/// features only the texts are swapped; payloads, which say their order themselves, stay as they are.
+/// The twin of a pipe's stream. Records that cannot be read keep their bytes behind a swapped header; of the features
+/// only the texts are swapped; payloads, which declare their own byte order, stay as they are.
 ///
 /// # Panics
 /// Where the stream is not whole: this is for tests.

@@ -1,4 +1,4 @@
-//! From a record that is whole to what it says: each size and count is held against the record.
+//! Parses whole records of a dump: each size and count in one is checked against the record's own size.
 
 use std::io::{Read, Seek};
 
@@ -16,7 +16,7 @@ use crate::{Endian, Error};
 /// Bytes in which a name's end is looked for first.
 const NAME_MOSTLY: usize = 512;
 
-/// A record that is whole, and where it is.
+/// A record that is whole, and where it stands in the dump.
 pub(super) struct WholeRecord {
     pub(super) offset: u64,
     pub(super) size: usize,
