@@ -1,5 +1,5 @@
-//! An address space with its history: what stands at which addresses, and from when. An address is looked up as of a
-//! time, so that a sample finds what was mapped when it was taken, in whatever order the records come.
+//! An address space with its history: the maps at its addresses, and when each was mapped. A lookup is as of a time, so
+//! that a sample finds what was mapped when it was taken, in whatever order the records come.
 //!
 //! An example. A process maps A at 10 ns and B over a part of it at 20 ns; the records come as B, A. B is put into the
 //! snapshot. A is older, so it goes into the gaps round B, and the part under B into the past, until 20 ns. A sample of
@@ -16,7 +16,7 @@ mod snapshot;
 
 use snapshot::Snapshot;
 
-/// Whose addresses: the kernel's, or a process's.
+/// The owner of an address space: the kernel, or a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AddressSpace {
     /// The kernel's.
@@ -37,7 +37,7 @@ pub struct AddressSpaceMaps {
     past: Past,
 }
 
-/// What held before something else did.
+/// Maps that held in the past.
 #[derive(Debug, Clone, Default)]
 struct Past {
     entries: Vec<Held>,
@@ -90,7 +90,7 @@ impl Past {
         }
     }
 
-    /// Lets go of what no record can ask for any more.
+    /// Forgets what no record can look up any more.
     fn forget(&mut self, now: Round) {
         if self.entries.first().is_some_and(|held| !held.round.is_recent(now)) {
             self.entries.retain(|held| held.round.is_recent(now));
@@ -125,7 +125,7 @@ impl Past {
 }
 
 impl AddressSpaceMaps {
-    /// When what held at a time had begun, in ns, with a fork or an exec; 0 where that is not known.
+    /// When the address space as of a time began, with a fork or an exec, in ns; 0 where that is not known.
     #[must_use]
     pub fn began(&self, time: u64) -> u64 {
         if self.since <= time {
@@ -152,7 +152,7 @@ impl AddressSpaceMaps {
         }
     }
 
-    /// Whether nothing is known to stand between two addresses, the second included, now or before.
+    /// Whether no map is known, now or in the past, that has an address from `first` to `last`, both included.
     #[must_use]
     pub fn is_empty_between(&self, first: u64, last: u64) -> bool {
         let is_empty = |snapshot: &Snapshot| snapshot.floor(last).is_none_or(|map| map.end <= first);
@@ -178,8 +178,8 @@ impl AddressSpaceMaps {
         self.snapshot.len() + self.past.maps
     }
 
-    /// Maps something. What it covers is remembered; what something later covers already, or an exec has ended, is
-    /// itself the past. Tells from when until when the map holds: who forked then has it too.
+    /// Inserts a map. What it covers is remembered; what something later covers already, or an exec has ended, is
+    /// itself the past. Returns from when until when the map holds: a child that was forked in that time has it too.
     pub(crate) fn insert(&mut self, map: Map, now: Round, work: &mut Work) -> Range<u64> {
         self.past.forget(now);
         if map.since < self.since {
@@ -190,7 +190,7 @@ impl AddressSpaceMaps {
         map.since..u64::MAX
     }
 
-    /// Maps something that a parent had mapped before the fork, at this time, from which this space comes.
+    /// Inserts a map that the parent had before the fork, at this time, from which this space comes.
     pub(crate) fn inherit(&mut self, map: Map, fork: u64, now: Round, work: &mut Work) -> Range<u64> {
         self.past.forget(now);
         if fork < self.since {
@@ -292,17 +292,17 @@ impl AddressSpaceMaps {
         }
     }
 
-    /// Lets go of what no record can ask for any more.
+    /// Forgets what no record can look up any more.
     pub(crate) fn forget_past(&mut self, now: Round) {
         self.past.forget(now);
     }
 
-    /// Lets go of all that is past.
+    /// Forgets the whole past.
     pub(crate) fn forget_all_past(&mut self) {
         self.past = Past::default();
     }
 
-    /// Whether something is remembered that is to be let go of.
+    /// Whether there is a past, which will have to be forgotten.
     #[must_use]
     pub fn has_past(&self) -> bool {
         !self.past.entries.is_empty()

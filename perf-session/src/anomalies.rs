@@ -1,4 +1,4 @@
-//! Records that are whole but odd: each kind is said once, all are counted, none is held up.
+//! Anomalies: records that are whole but odd. The first of each type is reported, all are counted, and all pass.
 
 use std::collections::BTreeMap;
 

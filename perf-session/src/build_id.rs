@@ -1,5 +1,5 @@
-//! Build-ids, from wherever they are: a chain of sources, each of which knows one kind of place. Only here are
-//! object files opened.
+//! Build-ids of DSOs, from a chain of sources, each of which looks in one kind of place. Only here are object files
+//! opened.
 
 use std::fmt;
 use std::io;
@@ -51,36 +51,36 @@ pub use vdso::VdsoSource;
 
 /// Knows build-ids of some DSOs.
 pub trait BuildIdSource {
-    /// The id of a DSO; `None` where this source knows nothing of such DSOs.
+    /// The build-id of a DSO; `None` where this source has none for it, so that the next one is tried.
     ///
     /// # Errors
-    /// Why there is no id, where the source is the one to ask.
+    /// Why the DSO has no build-id, where this source is responsible for it.
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId>;
 }
 
-/// A build-id, and how it was come by.
+/// A build-id, and the source that found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundId {
     /// The id.
     pub build_id: BuildId,
-    /// Which source knew it.
+    /// The source.
     pub origin: Origin,
-    /// Whether it could not be told that the file is the recorded one: its device is none that compares.
+    /// Whether nothing proves that the file is the recorded one, since its device number cannot be compared.
     pub unproven: bool,
 }
 
 impl FoundId {
-    /// An id of which nothing needs to be proven.
+    /// An id that needs no proof.
     #[must_use]
     pub fn from(origin: Origin, build_id: BuildId) -> Self {
         Self { build_id, origin, unproven: false }
     }
 }
 
-/// The sources, in the order in which they are asked.
+/// The sources, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// Somebody gave it.
+    /// The user gave the id (`--known-build-ids`).
     Known,
     /// The recording carries it.
     Recording,
@@ -122,7 +122,7 @@ impl fmt::Display for Origin {
 /// Why a DSO has no build-id.
 #[derive(Debug)]
 pub enum NoBuildId {
-    /// It is of no file.
+    /// It is anonymous memory, and has no file.
     Anonymous,
     /// It is on another machine, and the recording does not carry its id.
     OtherMachine,
@@ -136,21 +136,21 @@ pub enum NoBuildId {
     Elf(ElfError),
     /// It has no build-id note.
     NoNote,
-    /// What is here now is not what was recorded, and how one knows.
+    /// The file or kernel that is here now is not the recorded one.
     Changed(Mismatch),
-    /// The recording gives it an id that another has, too: at most one of them is right.
+    /// The recording gives the same id to another module, so that at most one of the two is right.
     Shared(BuildId),
-    /// It is not to be had below the root of its process; what has its name on this machine is something else.
+    /// It cannot be read below the root of its process; a file of its name elsewhere is another one.
     BelowRoot(Box<NoBuildId>),
-    /// Several builds of it are kept, and nothing tells which was recorded.
+    /// Several builds of it are kept, and any of them may be the recorded one.
     Ambiguous(usize),
-    /// Another file of its name is in the recording, and a record that goes by names would give it this one's id.
+    /// The recording has another file of its name, to which a record that identifies DSOs by name would give this id.
     Namesake,
-    /// No source knows of it.
+    /// No source has an id for it.
     Unknown,
 }
 
-/// How what is here now was found to be another than what was recorded.
+/// How the file or kernel that is here now differs from the recorded one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
     /// On the device of the recorded file, another inode has its name.
@@ -230,7 +230,7 @@ impl BuildIdSource for Recorded {
     }
 }
 
-/// Sources asked one after the other, until one knows.
+/// Sources that are tried one after the other, until one has the id.
 #[derive(Default)]
 pub struct Chain(pub Vec<Box<dyn BuildIdSource>>);
 
@@ -240,14 +240,14 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// Where a recording's ids are looked for, besides itself.
+/// The sources for a recording's ids, besides the recording itself.
 #[derive(Debug, Default)]
 pub struct SourceConfig {
-    /// What somebody gave.
+    /// Ids that the user gave.
     pub known: Known,
     /// How far this machine is trusted to be the recorded one.
     pub trust: Trust,
-    /// The recorded machine's files, where it was another than this one: then nothing of this one is asked.
+    /// The files of the recorded machine, where that is not this one: then this machine's files are not used.
     pub symfs: Option<InRoot>,
     /// The root directories of some processes.
     pub roots: Vec<(i32, InRoot)>,
@@ -256,7 +256,7 @@ pub struct SourceConfig {
 }
 
 impl Chain {
-    /// What can be asked of a recording: what somebody knows, the recording itself, and then these places.
+    /// The sources for a recording: the known ids, the recording itself, then the places of `config`.
     #[must_use]
     pub fn of_recording(config: SourceConfig) -> Self {
         let SourceConfig { known, trust, symfs, roots, debug_dirs } = config;
@@ -297,17 +297,17 @@ impl Chain {
 }
 
 impl BuildIdSource for Chain {
-    /// The first id that a source knows; otherwise the first reason that says something.
+    /// The first id that a source has; otherwise the first reason that is more than a missing file.
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let mut reason = None;
         for source in &mut self.0 {
             match source.build_id(dso, recording) {
                 Ok(Some(found)) => return Ok(Some(found)),
-                // A DSO of no file, or of another machine or root, is nothing for the sources behind this one.
+                // The sources behind this one have no ids of anonymous memory, of other machines or of other roots.
                 Err(end @ (NoBuildId::Anonymous | NoBuildId::OtherMachine | NoBuildId::BelowRoot(_))) => {
                     return Err(end);
                 }
-                // That a place has no such file says less than anything else.
+                // A missing file in one place is the least telling reason.
                 Err(error) if matches!(reason, None | Some(NoBuildId::Io(_))) => reason = Some(error),
                 Ok(None) | Err(_) => {}
             }
@@ -316,7 +316,7 @@ impl BuildIdSource for Chain {
     }
 }
 
-/// Ends the chain for what no machine's files say anything of.
+/// Ends the chain for DSOs of which no file can be read: anonymous memory and guests.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct NoFiles;
 

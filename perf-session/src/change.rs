@@ -9,7 +9,7 @@ use crate::map::Map;
 pub struct MapChange {
     /// The machine.
     pub machine: MachinePid,
-    /// Whose addresses.
+    /// The address space.
     pub space: AddressSpace,
     /// What changed.
     pub what: Change,
@@ -26,20 +26,20 @@ pub enum Change {
         last: u64,
         /// What is mapped.
         dso: DsoId,
-        /// From when on, in ns.
+        /// The time from which the map holds, in ns.
         since: u64,
     },
-    /// It begins, with its parent's maps.
+    /// The address space begins, with its parent's maps.
     Forked {
-        /// When, in ns; `None` where the records have no times.
+        /// The time of the fork, in ns; `None` where the records have no times.
         since: Option<u64>,
     },
-    /// It begins anew, with nothing. Maps that come with it are changes of their own.
+    /// The process executes another program, and its address space begins again without maps.
     Executed,
 }
 
 impl Change {
-    /// That a map came.
+    /// The change that a new map makes.
     #[must_use]
     pub fn mapped(map: &Map) -> Self {
         let last = map.end.saturating_sub(1);
@@ -47,7 +47,7 @@ impl Change {
     }
 }
 
-/// What one record changed: mostly nothing, or one space. A map of a process that its children inherited changes theirs
+/// The changes that one record made: mostly none, or one. A map of a process that its children inherited changes theirs
 /// as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MapChanges {
@@ -64,7 +64,7 @@ impl MapChanges {
         }
     }
 
-    /// All of them; that of the record's own space is the first.
+    /// All changes; that of the record's own address space is the first.
     pub fn iter(&self) -> impl Iterator<Item = &MapChange> {
         self.first.iter().chain(&self.others)
     }

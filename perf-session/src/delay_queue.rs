@@ -1,22 +1,22 @@
-//! A queue of things that are to be done two rounds later.
+//! A queue of work that is due two rounds later.
 
 use std::collections::VecDeque;
 
 use crate::limits::DELAYED_AT_MOST;
 use crate::round::Round;
 
-/// Things to be done two rounds later, in the order in which they came.
+/// Work that is due two rounds later, in the order in which it came.
 #[derive(Debug)]
 pub(crate) struct DelayQueue<T> {
     queue: VecDeque<(Round, T)>,
 }
 
-/// Something whose time has come.
+/// An entry that left the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expired<T> {
     /// What.
     pub(crate) what: T,
-    /// Whether it has come too soon, for want of room.
+    /// Whether it left the queue too early, because the queue was full.
     pub(crate) evicted: bool,
 }
 
@@ -32,7 +32,7 @@ impl<T> DelayQueue<T> {
         self.queue.push_back((now, what));
     }
 
-    /// The next thing whose time has come, or for which there is no room any more.
+    /// The next entry that is due, or for which there is no room any more.
     pub(crate) fn pop_expired(&mut self, now: Round) -> Option<Expired<T>> {
         let (noted, _) = self.queue.front()?;
         let evicted = noted.is_recent(now);

@@ -8,7 +8,7 @@ use crate::record_set::RecordSet;
 use crate::session::Session;
 use crate::tool::{Event, Injection, Tool, Verdict};
 
-/// The tools of a run, and what they want: asked once, since every record is compared with it.
+/// The tools of a run, and the types that they want: collected once, since every record is compared with them.
 pub(crate) struct Dispatch<'t, 'u> {
     tools: &'t mut [&'u mut dyn Tool],
     by_any: RecordSet,
@@ -42,7 +42,8 @@ pub(crate) fn is_compressed(record_type: RecordType) -> bool {
 }
 
 impl<'t, 'u> Dispatch<'t, 'u> {
-    /// Whatever these tools want to see, and with it all that the session needs; nothing without tools.
+    /// A dispatch to these tools. It wants the types that they want, and those that the session needs; without tools
+    /// none.
     pub(crate) fn new(tools: &'t mut [&'u mut dyn Tool]) -> Self {
         let by_tool: Vec<_> = tools.iter().map(|tool| tool.wants()).collect();
         let always = if tools.is_empty() { RecordSet::EMPTY } else { Session::WANTS.union(COMPRESSED) };
@@ -70,7 +71,7 @@ impl<'t, 'u> Dispatch<'t, 'u> {
     /// The session takes the record in, then the tools that want it see it.
     ///
     /// # Errors
-    /// What a tool ends the run with.
+    /// The error with which a tool ends the run.
     #[inline]
     pub(crate) fn show(
         &mut self,
@@ -108,10 +109,10 @@ impl<'t, 'u> Dispatch<'t, 'u> {
         Ok(verdict)
     }
 
-    /// The stream is over.
+    /// Shows the tools the end of the stream.
     ///
     /// # Errors
-    /// What a tool ends the run with.
+    /// The error with which a tool ends the run.
     pub(crate) fn finish(
         &mut self,
         session: &mut Session,

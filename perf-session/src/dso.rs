@@ -1,4 +1,4 @@
-//! DSOs: the files and images that maps are of, each once a machine.
+//! DSOs: the files and images that are mapped, each once for each machine.
 
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{Equivalent, HashMap};
@@ -8,7 +8,7 @@ use perf_format::record::{Inode, MapFile};
 /// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
 pub type MachinePid = i32;
 
-/// Which DSO of a session.
+/// The id of a DSO in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DsoId(u32);
 
@@ -19,7 +19,7 @@ impl DsoId {
     }
 }
 
-/// What a DSO is, as far as its name tells.
+/// The kind of a DSO, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DsoKind {
     /// The kernel's image, `[kernel.kallsyms]`.
@@ -41,7 +41,7 @@ impl DsoKind {
         matches!(self, Self::Kernel | Self::Module)
     }
 
-    /// What a map of a process is of, by its name.
+    /// The kind of the DSO that a process maps, by its name.
     #[must_use]
     pub fn of_user_map(name: &BStr) -> Self {
         match name.as_bytes() {
@@ -77,9 +77,9 @@ pub struct Dso {
     pub kind: DsoKind,
     /// Its long name: a path, or a name in brackets.
     pub name: BString,
-    /// Which file of that name it was, as its first map told.
+    /// The inode that its first map recorded.
     pub inode: Option<Inode>,
-    /// The id that its first map with one carried.
+    /// The build-id of its first MMAP2 record that has one.
     pub mapped_id: Option<BuildId>,
     /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
     pub mapped_at: Option<u64>,
@@ -90,7 +90,7 @@ pub struct Dso {
     /// Whether the recording gives that id to another module, too: then at most one of them has it.
     pub shares_id: bool,
     /// The DSO that was the first with its name on its machine, where this is another file: a program that was built
-    /// again while it was recorded, or one in a container. What goes by names means the first.
+    /// again while it was recorded, or one in a container. Records that identify DSOs by name mean the first.
     pub namesake_of: Option<DsoId>,
 }
 
@@ -109,7 +109,7 @@ pub struct MappedBy {
 }
 
 impl Dso {
-    /// A DSO of which nothing but its name is known.
+    /// A DSO with its name alone.
     #[must_use]
     pub fn new(machine: MachinePid, kind: DsoKind, name: &BStr) -> Self {
         let name = name.to_owned();
@@ -128,8 +128,8 @@ impl Dso {
     }
 }
 
-/// The DSOs of a session. A DSO is known by its machine, whether it is the kernel's, and its name: that is all
-/// that a BUILD_ID record says of it. Files of one name are told apart where their maps tell.
+/// The DSOs of a session. A DSO is identified by its machine, whether it is the kernel's, and its name, which is all
+/// that a BUILD_ID record has. Files of one name are distinguished where their maps have inodes or build-ids.
 #[derive(Debug, Default)]
 pub struct Dsos {
     all: Vec<Dso>,
@@ -137,7 +137,7 @@ pub struct Dsos {
     namesakes: HashMap<(DsoId, FileIdentity), DsoId>,
 }
 
-/// What a DSO is known by, with a name that somebody else has: every map asks.
+/// The key of a DSO with a borrowed name: every map looks one up.
 #[derive(Hash)]
 struct DsoKey<'n> {
     machine: MachinePid,
@@ -151,7 +151,7 @@ impl Equivalent<(MachinePid, bool, BString)> for DsoKey<'_> {
     }
 }
 
-/// Which of the files of one name, as far as a map tells.
+/// What identifies a file among those of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum FileIdentity {
     Inode { maj: u32, min: u32, ino: u64 },
@@ -159,7 +159,8 @@ enum FileIdentity {
 }
 
 impl FileIdentity {
-    /// What a map tells: generations are left out, since those of maps from before the recording are 0.
+    /// The identity in a map's record. Inode generations are left out, since those of maps from before the recording
+    /// are 0.
     fn of(file: MapFile) -> Option<Self> {
         match file {
             MapFile::Inode(Inode { ino: 0, .. }) | MapFile::BuildId(None) => None,
@@ -181,7 +182,7 @@ impl Dsos {
         id
     }
 
-    /// The DSO of that name which is that file, as far as the map tells; made if it is new.
+    /// The DSO of that name and file, as far as the map identifies the file; made if it is new.
     pub fn find_or_create_file(
         &mut self,
         machine: MachinePid,
@@ -228,7 +229,7 @@ fn push(all: &mut Vec<Dso>, dso: Dso) -> DsoId {
     id
 }
 
-/// Something that a tool notes of each DSO.
+/// A value for each DSO, for a tool.
 #[derive(Debug, Clone)]
 pub struct PerDso<T> {
     notes: Vec<T>,
@@ -241,14 +242,14 @@ impl<T> Default for PerDso<T> {
 }
 
 impl<T> PerDso<T> {
-    /// All that is noted.
+    /// All values that were touched.
     pub fn iter(&self) -> impl Iterator<Item = (DsoId, &T)> {
         (0..).map(DsoId).zip(&self.notes)
     }
 }
 
 impl<T: Default> PerDso<T> {
-    /// What is noted of a DSO; the default until something is.
+    /// The value of a DSO, at first the default.
     #[expect(clippy::indexing_slicing, reason = "the table was made long enough a line before")]
     pub fn of(&mut self, dso: DsoId) -> &mut T {
         if self.notes.len() <= dso.index() {

@@ -1,4 +1,4 @@
-//! What can go wrong while a stream passes: reading it, writing it on, or what a tool does beside.
+//! Errors of passing a stream: of reading it, of writing it, or of a tool.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The events of a recording, and which of them a record is of.
+//! The events of a recording, and the lookup of a record's event.
 
 use hashbrown::HashMap;
 use perf_format::{Attr, RawRecord, RecordType, SampleFormat};
@@ -8,11 +8,11 @@ use perf_format::{Attr, RawRecord, RecordType, SampleFormat};
 pub struct Evsel {
     /// The attr, as recorded.
     pub attr: Attr,
-    /// What follows from it for records.
+    /// The layout of its records.
     pub format: SampleFormat,
 }
 
-/// How a record tells of which event it is.
+/// How the event of a record is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identify {
     /// There are none yet.
@@ -21,7 +21,7 @@ enum Identify {
     Alike,
     /// By the id, which stands at one place in all: in samples, and from the end in other records.
     ById { sample: usize, trailer: Option<usize> },
-    /// The events do not agree where the id stands, so no record can be told.
+    /// The events do not agree on where the id stands, so that no record's event can be found.
     Unknowable,
 }
 
@@ -48,7 +48,8 @@ impl Evlist {
         self.evsels.push(Evsel { attr, format });
     }
 
-    /// How records tell, when one more event lays them out like this. What was so of all before is so of the first.
+    /// How the event of a record is found with one more event of this layout. What holds for all events before holds
+    /// for the first.
     fn identify_with(&self, format: &SampleFormat) -> Identify {
         let Some(first) = self.evsels.first() else { return Identify::Alike };
         let place = |format: &SampleFormat| (format.id_offset(), format.trailer_id_offset());

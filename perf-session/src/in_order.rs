@@ -1,5 +1,5 @@
-//! Records in the order of time, for tools that repipe nothing and so need not hurry: what perf calls ordered
-//! events. A record waits until a round is over in which only later ones can still come.
+//! Records in the order of time, which perf calls ordered events, for tools that repipe nothing. A record waits until a
+//! round is over in which only later ones can still come.
 
 use std::io::Read;
 
@@ -17,7 +17,7 @@ pub struct InOrder<'t, 'u> {
     dispatch: Dispatch<'t, 'u>,
     /// What tools inject, which is dropped.
     injected: Injected,
-    /// Whether a finished round speaks for all there is to read.
+    /// Whether FINISHED_ROUND holds for all readers: there is only one.
     by_rounds: bool,
     /// The first piece that did not inflate.
     missing: Option<perf_format::Error>,
@@ -35,15 +35,15 @@ impl std::fmt::Debug for InOrder<'_, '_> {
 struct Waiting {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
-    /// Room of what was shown, for what comes: fresh memory costs as much as all the copying.
+    /// The memory of records that were shown, for later ones: fresh memory costs as much as all the copying.
     spare: Due,
     /// The latest time of all that has come.
     newest: u64,
-    /// What that was when the last round was over: nothing earlier can come any more after the next.
+    /// The value of `newest` when the last round ended: after the next one, no earlier record can come.
     settled: u64,
 }
 
-/// Records whose time has come, and the buffer in which they stand.
+/// Records that can be shown now, and the buffer in which they stand.
 #[derive(Debug, Default)]
 struct Due {
     entries: Vec<Entry>,
@@ -78,8 +78,8 @@ impl<'t, 'u> InOrder<'t, 'u> {
     /// readers are those of a directory, whose files were written side by side.
     ///
     /// # Errors
-    /// [`Error::Format`] where a reader cannot read on; all that was read has then been shown. What a tool ends the
-    /// run with.
+    /// [`Error::Format`] where a reader cannot read on; all that was read has then been shown. The error with which a
+    /// tool ends the run.
     pub fn run<R: Read>(
         mut self,
         readers: &mut [RecordReader<R>],
@@ -176,12 +176,12 @@ impl<'t, 'u> InOrder<'t, 'u> {
         Ok(true)
     }
 
-    /// Takes a record that somebody wants to see.
+    /// Takes in a record that a tool wants to see.
     fn take(&mut self, record: &RawRecord<'_>, session: &mut Session) -> Result<(), Error> {
         let record_type = record.record_type();
         let time = if record_type.is_kernel() { session.evlist.time(record) } else { None };
         match time {
-            // A time that says nothing: such a record waits for no other.
+            // These times have no meaning: such a record waits for no other.
             None | Some(0 | u64::MAX) => self.show(record, session)?,
             Some(time) => {
                 if self.waiting.bytes.len() + record.bytes.len() > WAITING_AT_MOST {

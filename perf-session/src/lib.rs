@@ -1,13 +1,13 @@
-//! What a stream of perf records adds up to, and the drivers that lead it past tools.
+//! The state that a stream of perf records describes, and the drivers that pass the stream through tools.
 //!
-//! A [`Session`] takes records in and keeps the picture: [machines](machine), [processes](process), what is mapped in
-//! their [address spaces](address_space) and from when, the [DSOs](dso) there, the [events](evlist). A [`Pipeline`] reads
-//! batches of records, shows them to the session and to [tools](tool), and repipes them; [`InOrder`] shows them in the
-//! order of time, for tools that repipe nothing. [`Session::load_preamble`] takes in what a recording says beside its
-//! records. [`hits`] tells which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//! A [`Session`] takes records in and keeps the state: [machines](machine), [processes](process), the maps of their
+//! [address spaces](address_space) and when each was mapped, the [DSOs](dso), the [events](evlist). A [`Pipeline`]
+//! reads batches of records, shows them to the session and to [tools](tool), and repipes them; [`InOrder`] shows them
+//! in the order of time, for tools that repipe nothing. [`Session::load_preamble`] takes in the events and features of
+//! a recording. [`hits`] finds which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
 //!
-//! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: what a person
-//! may want to know goes to the `log` facade.
+//! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: messages for people
+//! go to the `log` facade.
 #![cfg_attr(
     not(any(test, feature = "testing")),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)

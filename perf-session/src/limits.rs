@@ -13,7 +13,7 @@ pub(crate) const STEPS_AT_MOST: u64 = 1 << 18;
 /// How many children of a process are remembered whose first records are still to come.
 pub(crate) const FORKS_AT_MOST: usize = 1024;
 
-/// How many guests of a host are told apart; the records of more are taken for one guest's.
+/// How many guests of a host are distinguished; the records of more are taken for one guest's.
 pub(crate) const GUESTS_AT_MOST: usize = 256;
 
 /// How many pasts of maps are remembered in one address space at the most, and how many maps in all of them.
@@ -51,7 +51,7 @@ pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
 /// table of sections is at the end.
 pub(crate) const UNPACKED_HEAD: usize = 1 << 16;
 
-/// The most bytes of notes that sysfs is asked for; a kernel has a few hundred.
+/// The most bytes of notes that are read from sysfs; a kernel has a few hundred.
 pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
 
 /// The most bytes that a vdso has; it has two pages.

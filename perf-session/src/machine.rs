@@ -17,7 +17,7 @@ use crate::work::Work;
 /// The host's pid, as BUILD_ID records have it.
 pub const HOST: MachinePid = perf_format::record::HOST_PID;
 
-/// The pid of a guest that nobody named.
+/// The pid of the guest whose records do not name their machine.
 pub const DEFAULT_GUEST: MachinePid = 0;
 
 /// A machine.
@@ -50,7 +50,7 @@ impl Machine {
         }
     }
 
-    /// What is mapped in an address space; `None` where nothing is known of its process.
+    /// The maps of an address space; `None` where its process is not known.
     #[must_use]
     #[inline]
     pub fn maps(&self, space: AddressSpace) -> Option<&AddressSpaceMaps> {
@@ -67,13 +67,13 @@ impl Machine {
         self.maps(space)?.find(addr, time)
     }
 
-    /// Whether nothing is known to stand between two addresses, the second included, now or before.
+    /// Whether no map is known, now or in the past, that has an address from `first` to `last`, both included.
     #[must_use]
     pub fn is_empty_between(&self, space: AddressSpace, first: u64, last: u64) -> bool {
         self.maps(space).is_none_or(|maps| maps.is_empty_between(first, last))
     }
 
-    /// When what was mapped in a space at a time had begun, in ns: with a fork or an exec. 0 where that is not known.
+    /// When an address space as of a time began, with a fork or an exec, in ns; 0 where that is not known.
     #[must_use]
     pub fn began(&self, space: AddressSpace, time: u64) -> u64 {
         match space {
@@ -89,7 +89,7 @@ impl Machine {
         self.processes.iter().map(|(pid, process)| (*pid, process))
     }
 
-    /// Which of the processes whose roots are known a process descends from.
+    /// The process with a known root that a process descends from.
     pub(crate) fn root_of(&self, pid: i32) -> Option<i32> {
         self.processes.get(&pid)?.root
     }
@@ -98,13 +98,13 @@ impl Machine {
         self.process(pid).root = root;
     }
 
-    /// Maps something in the kernel.
+    /// Inserts a map of the kernel.
     pub(crate) fn map_kernel(&mut self, map: Map, update: &mut UpdateContext<'_>) {
         self.kernel.insert(map, update.now, update.work);
         self.changed(AddressSpace::Kernel, Change::mapped(&map), update);
     }
 
-    /// Maps something in a process, and in those that forked from it after that.
+    /// Inserts a map of a process, and of those that were forked from it later.
     pub(crate) fn map_process(&mut self, pid: i32, map: Map, update: &mut UpdateContext<'_>) {
         let held = self.process(pid).maps.insert(map, update.now, update.work);
         self.changed(AddressSpace::Process(pid), Change::mapped(&map), update);
@@ -247,7 +247,7 @@ impl Machine {
         }
     }
 
-    /// Lets go of what no record can ask for any more.
+    /// Forgets what no record can look up any more.
     pub(crate) fn forget(&mut self, now: Round) {
         while let Some(Expired { what: pid, evicted }) = self.to_forget.pop_expired(now) {
             if let Some(process) = self.processes.get_mut(&pid) {
@@ -269,7 +269,7 @@ impl Machine {
     }
 }
 
-/// What the records of one moment have in common: when they are, what work they may make, and what they change.
+/// The context of an update by one record: the round, the work that it may cost, and the changes that it makes.
 #[derive(Debug)]
 pub(crate) struct UpdateContext<'u> {
     pub(crate) now: Round,
@@ -277,7 +277,7 @@ pub(crate) struct UpdateContext<'u> {
     pub(crate) changes: &'u mut MapChanges,
 }
 
-/// Who begins, and of whom.
+/// The threads of a FORK record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskIds {
     /// The process.
@@ -304,7 +304,7 @@ impl Default for Machines {
 }
 
 impl Machines {
-    /// A machine, if anything is known of it.
+    /// A machine, if it is known.
     #[must_use]
     #[inline]
     pub fn get(&self, pid: MachinePid) -> Option<&Machine> {
@@ -322,7 +322,7 @@ impl Machines {
         self.guests.entry(pid).or_insert_with(|| Machine::new(pid))
     }
 
-    /// The guest that a record of that pid speaks of: the one that is known by it, or the one nobody named.
+    /// The guest that a record with that pid is of: the one with this pid, if it is known, otherwise the default guest.
     #[must_use]
     pub fn guest_pid(&self, pid: MachinePid) -> MachinePid {
         if self.guests.contains_key(&pid) { pid } else { DEFAULT_GUEST }

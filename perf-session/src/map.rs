@@ -1,8 +1,8 @@
-//! A map: a range of addresses and what stands in it.
+//! A map: a range of addresses and the DSO that is mapped there.
 
 use crate::dso::DsoId;
 
-/// A range of addresses and the DSO in it, as `struct perf_record_mmap2` tells it.
+/// A range of addresses and the DSO in it, with the fields of `struct perf_record_mmap2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Map {
     /// First address.
@@ -13,7 +13,7 @@ pub struct Map {
     pub pgoff: u64,
     /// When it was mapped, in ns; 0 where that is not known.
     pub since: u64,
-    /// What is mapped.
+    /// The DSO.
     pub dso: DsoId,
     /// `PROT_*` bits.
     pub prot: u32,
@@ -22,7 +22,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// Whether the address lies in it.
+    /// Whether the address lies in the map.
     #[must_use]
     #[inline]
     pub fn contains(&self, addr: u64) -> bool {

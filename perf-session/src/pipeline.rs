@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::sink::{Passed, Repipe, Sink};
 use crate::tool::{Tool, Verdict};
 
-/// What a stream passes through: tools, and what inflates its compressed records.
+/// The tools that a stream passes through, and the inflater of its compressed records.
 pub struct Pipeline<'t, 'u> {
     dispatch: Dispatch<'t, 'u>,
     /// Made when the first compressed record comes: it is large.
@@ -40,7 +40,7 @@ impl<'t, 'u> Pipeline<'t, 'u> {
         }
     }
 
-    /// The same; compressed records go on as the records that are inside them, if `decompress` says so.
+    /// The same; with `decompress`, compressed records are replaced by the records inside them.
     #[must_use]
     pub fn decompress(mut self, decompress: bool) -> Self {
         self.decompress = decompress;
@@ -53,8 +53,8 @@ impl<'t, 'u> Pipeline<'t, 'u> {
     /// been written.
     ///
     /// # Errors
-    /// [`Error::Format`] where the input cannot be read on, [`Error::Write`] where the output cannot be written,
-    /// and what a tool ends the run with.
+    /// [`Error::Format`] where the input cannot be read on, [`Error::Write`] where the output cannot be written, and
+    /// the error with which a tool ends the run.
     pub fn run<R: Read>(
         mut self,
         records: &mut RecordReader<R>,
@@ -154,7 +154,7 @@ impl<'t, 'u> Pipeline<'t, 'u> {
             Ok(())
         });
         match inside {
-            // A compressed record that does not inflate passes as it is: it is odd, and nothing worse.
+            // A compressed record that does not inflate is an anomaly, and passes as it is.
             Err(Error::Format(error @ perf_format::Error::Inflate { .. })) => {
                 session.anomalies.malformed(record, &error);
             }

@@ -1,4 +1,4 @@
-//! The session takes in what a recording says beside its records.
+//! Loads the preamble of a recording into the session.
 
 use perf_format::codec::Decoder;
 use perf_format::{Attr, Error, EventAttr, Misc, Preamble};
@@ -6,10 +6,10 @@ use perf_format::{Attr, Error, EventAttr, Misc, Preamble};
 use crate::Session;
 
 impl Session {
-    /// Takes in which events there are, and what the features say.
+    /// Loads the events and the features of a recording.
     ///
     /// # Errors
-    /// [`Error::Structure`] where an attr cannot be read, and what is wrong with the table of build-ids.
+    /// [`Error::Structure`] where an attr cannot be read, and the errors of the table of build-ids.
     pub fn load_preamble(&mut self, preamble: &Preamble) -> Result<(), Error> {
         for EventAttr { attr, ids } in &preamble.events {
             let attr: Result<Attr, _> = Decoder::new(attr, 0, preamble.endian, Misc::default()).get();

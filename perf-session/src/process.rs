@@ -1,4 +1,5 @@
-//! Processes and their threads, as far as addresses need them: who shares whose maps, and until when.
+//! Processes and their threads, as far as lookups of addresses need them: which threads share an address space, and
+//! until when.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,7 @@ use crate::round::Round;
 pub struct Process {
     /// What is mapped in its address space.
     pub maps: AddressSpaceMaps,
-    /// Threads that have begun and not ended, as far as the stream told.
+    /// Threads that have begun and not ended, as far as records show.
     pub(crate) threads: u32,
     /// When it was forked, in ns; 0 where that is not known.
     pub(crate) born: u64,
@@ -21,7 +22,7 @@ pub struct Process {
     pub(crate) forks: VecDeque<Fork>,
     /// Whether it waits in the queue of those that have something to forget.
     pub(crate) is_queued: bool,
-    /// Which of the processes whose roots are known it descends from.
+    /// The process with a known root that it descends from.
     pub(crate) root: Option<i32>,
 }
 
@@ -42,19 +43,19 @@ impl Process {
         self.forks.push_back(fork);
     }
 
-    /// Lets go of what no record can ask for any more.
+    /// Forgets what no record can look up any more.
     pub(crate) fn forget(&mut self, now: Round) {
         self.maps.forget_past(now);
         self.forks.retain(|fork| fork.round.is_recent(now));
     }
 
-    /// Lets go of all that is past: there is no room for it.
+    /// Forgets the whole past, for want of room.
     pub(crate) fn forget_all(&mut self) {
         self.maps.forget_all_past();
         self.forks.clear();
     }
 
-    /// Whether something is kept that is to be let go of later.
+    /// Whether it has a past, which will have to be forgotten.
     pub(crate) fn has_past(&self) -> bool {
         self.maps.has_past() || !self.forks.is_empty()
     }

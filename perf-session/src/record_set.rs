@@ -13,7 +13,7 @@ impl RecordSet {
     /// All types that the kernel writes.
     pub const KERNEL: Self = Self((1 << RecordType::USER_START.0) - 1);
 
-    /// These types. Types from 128 up are not known here and cannot be asked for.
+    /// These types. Types from 128 up are not known here and cannot be in a set.
     #[must_use]
     pub const fn of(types: &[RecordType]) -> Self {
         let mut set = 0;

@@ -1,9 +1,9 @@
-//! What a recording says of itself, as far as build-ids need it.
+//! The facts about a recording, out of its features, that build-ids need.
 
 use bstr::{BString, ByteSlice as _};
 use perf_format::{Endian, Feature};
 
-/// What a recording says of itself.
+/// The facts about a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recording {
     /// The release of the kernel that it was made on (`uname -r`).

@@ -1,5 +1,5 @@
-//! The session: what the records so far add up to. It reads nothing and writes nothing; a
-//! [pipeline](crate::Pipeline) gives it one record after the other.
+//! The session: the state that the records so far describe. It reads and writes nothing; a [pipeline](crate::Pipeline)
+//! gives it one record after the other.
 
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{HashMap, HashSet};
@@ -22,23 +22,23 @@ use crate::round::Round;
 use crate::shared_ids::DuplicateIds;
 use crate::work::Work;
 
-/// What the records so far add up to: machines, threads, maps, DSOs, events.
+/// The state that the records so far describe: machines, threads, maps, DSOs, events.
 #[derive(Debug)]
 pub struct Session {
     /// The events.
     pub evlist: Evlist,
     /// The host and its guests.
     pub machines: Machines,
-    /// The files and images that maps are of.
+    /// The files and images that are mapped.
     pub dsos: Dsos,
     /// Records that were whole but odd; they passed all the same.
     pub anomalies: Anomalies,
-    /// What the recording says of itself.
+    /// The facts about the recording, out of its features.
     pub recording: Recording,
-    /// Whether executable memory of no file is told apart by its process, under the name of the file in which its
-    /// writer may leave symbols (`/tmp/perf-PID.map`), as perf names it.
+    /// Whether executable anonymous memory is a DSO of its process, under the name of the file in which its runtime may
+    /// leave symbols (`/tmp/perf-PID.map`), as perf names it.
     pub jit_names: bool,
-    /// The processes whose root directories are known: what they and their descendants map is noted to be theirs.
+    /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: HashSet<i32>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
@@ -93,15 +93,15 @@ impl Session {
         self.round
     }
 
-    /// Whether a record asked for so much that it was not followed to its end: maps of some processes are then missing
-    /// from the picture. No recording of a real machine is known to do that.
+    /// Whether a record needed more work than it may cost, and was applied only in part: maps of some processes are
+    /// then missing. No recording of a real machine is known to do that.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         self.is_incomplete
     }
 
-    /// Takes a record in, and tells what it changed of what is mapped. One that cannot be what its type says changes
-    /// nothing.
+    /// Takes a record in, and returns the changes of address spaces that it made. A record that does not fit its type
+    /// changes nothing.
     ///
     /// # Errors
     /// [`perf_format::Error::Malformed`].
@@ -208,7 +208,7 @@ impl Session {
         }
     }
 
-    /// Notes what a map tells of its DSO: of several maps the first one's word counts.
+    /// Notes the inode, the build-id and the time of a map in its DSO; the first map of a DSO decides.
     fn note_mapped(&mut self, id: DsoId, file: MapFile, time: Option<u64>, by: Option<MappedBy>) {
         let Some(dso) = self.dsos.get_mut(id) else { return };
         // A tool that lists what was there before the recording has no time for it.
@@ -249,7 +249,7 @@ impl Session {
         Some(dso)
     }
 
-    /// Which of the processes whose roots are known a process is, or descends from.
+    /// The process with a known root that a process is, or descends from.
     fn root(&self, machine: MachinePid, pid: i32) -> Option<i32> {
         if self.roots.is_empty() || machine != HOST {
             return None;
@@ -286,7 +286,7 @@ impl Session {
         }
     }
 
-    /// The guest that a sample is of: the one of its id, or of its pid, or the one nobody named.
+    /// The guest that a sample is of: that of its event id, or of its pid, or the default guest.
     fn guest(&self, sample: &RawRecord<'_>, pid: i32) -> MachinePid {
         let at = self.evlist.evsel(sample).and_then(|evsel| evsel.format.id_offset());
         let id = at.and_then(|at| sample.endian.u64_at(sample.bytes, at));
@@ -327,7 +327,8 @@ impl Session {
     }
 }
 
-/// What a map is of, and its name. `None` for a map of the kernel's that is neither its image nor a module's.
+/// The kind and the name of the DSO that a record maps. `None` for a map of the kernel's that is neither its image nor
+/// a module's.
 fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BStr)> {
     // Huge pages are of no file, whatever name they have.
     let name = if mmap.flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { mmap.filename };

@@ -1,4 +1,5 @@
-//! Kernel modules to which the recording gives one build-id: there are perfs that give the first module's to all.
+//! Kernel modules to which the recording gives the same build-id: some versions of perf give the first module's id to
+//! all.
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
@@ -14,7 +15,7 @@ pub(crate) struct DuplicateIds {
 }
 
 impl DuplicateIds {
-    /// Notes that the recording gives a DSO an id. Where another module has it, neither is to be believed.
+    /// Notes that the recording gives a DSO an id. Where another module has the same, neither can be trusted.
     pub(crate) fn check(&mut self, id: DsoId, build_id: BuildId, dsos: &mut Dsos) {
         let named = |dso: &Dso| module_name(dso.name.as_bstr());
         let Some(dso) = dsos.get(id).filter(|dso| dso.kind == DsoKind::Module && !dso.shares_id) else {

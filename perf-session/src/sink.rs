@@ -1,29 +1,29 @@
-//! The writer's end of a pipeline: where what is read goes on to, and how much has.
+//! The output of a pipeline: where the stream is written to, and counts of what was written.
 
 use std::io::{self, Write};
 
 use crate::error::Error;
 
-/// Whether what is read goes on, and where to. The `repipe` of the first perf inject, with its writer inside.
+/// Whether the stream is repiped, and where to. The `repipe` of the first perf inject, with its writer inside.
 pub enum Repipe<'w> {
-    /// It is only looked at.
+    /// The stream is only read.
     Off,
-    /// It goes on, each read's bytes before the next read.
+    /// The stream is written to this output, the bytes of each read before the next read.
     To(&'w mut dyn Write),
-    /// It goes on in the same way, but the input's own bytes need not come out of memory.
+    /// The stream is written in the same way, but the input's own bytes need not come out of memory.
     Through(&'w mut dyn Pass),
 }
 
 /// Writes what it can get without the pipeline's copy: the input's bytes, by where they stand in it.
 pub trait Pass {
-    /// Passes bytes of the input on, of which the first stands at `offset`; tells how many. Those before them that
+    /// Passes on bytes of the input, of which the first stands at `offset`; returns how many. Bytes before them that
     /// were not passed on never will be.
     ///
     /// # Errors
     /// Where they cannot be written.
     fn pass(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes bytes that are not of the input; tells how many.
+    /// Writes bytes that are not of the input; returns how many.
     ///
     /// # Errors
     /// Where they cannot be written.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Repipe<'_> {
     }
 }
 
-/// What has passed.
+/// Counts of what has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Passed {
     /// Records read.

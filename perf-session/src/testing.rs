@@ -11,13 +11,13 @@ pub struct Elf {
     pub endian: Endianness,
     /// 64 bits or 32.
     pub is_64: bool,
-    /// Whether a program header tells where the notes are.
+    /// Whether a program header has the place of the notes.
     pub segments: bool,
-    /// Whether a section header tells where the notes are.
+    /// Whether a section header has the place of the notes.
     pub sections: bool,
-    /// How many headers of a kind tell where the notes are: all of them tell the same.
+    /// How many headers of a kind there are, all with the same place of the notes.
     pub headers: u16,
-    /// The notes: alone, what the kernel shows of its own.
+    /// The notes; alone, they are what the kernel has in sysfs.
     pub notes: Vec<u8>,
 }
 

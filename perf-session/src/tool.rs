@@ -1,4 +1,4 @@
-//! Tools: what looks at the records as they pass, and may put others in front of them.
+//! Tools: they see the records as they pass, and may inject others in front of them.
 
 use perf_format::{Batch, Endian, Misc, RawRecord, Record};
 
@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::record_set::RecordSet;
 use crate::session::Session;
 
-/// A record as it passes, which the session has taken in.
+/// A record that passes, after the session has taken it in.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'e> {
     /// The record.
     pub record: &'e RawRecord<'e>,
-    /// What it changed of what is mapped.
+    /// The changes of address spaces that it made.
     pub changes: &'e MapChanges,
 }
 
@@ -27,7 +27,7 @@ pub enum Verdict {
     Drop,
 }
 
-/// Where a tool puts records round the one it sees: in front of it, unless its [`Verdict`] says behind.
+/// The records that a tool injects: in front of the record that it sees, or behind it with [`Verdict::RepipeFirst`].
 #[derive(Debug)]
 pub struct Injection<'i> {
     endian: Endian,
@@ -63,9 +63,9 @@ impl<'i> Injection<'i> {
     }
 }
 
-/// Looks at records as they pass.
+/// A tool, which sees records as they pass.
 ///
-/// Tools are shown records, and do not ask for them: what nobody wants is never parsed, and whole runs of it are passed
+/// Records are pushed to tools: records of types that no tool wants are never parsed, and whole runs of them are passed
 /// on with one write.
 pub trait Tool {
     /// The types it wants to see. The session takes a record in before any tool sees it.
@@ -74,7 +74,7 @@ pub trait Tool {
     /// Sees a record of a type that it wants.
     ///
     /// # Errors
-    /// What ends the whole run; a record that is merely odd is noted in [`Session::anomalies`] instead.
+    /// An error that ends the whole run; a record that is merely odd is noted in [`Session::anomalies`] instead.
     fn event(
         &mut self,
         event: &Event<'_>,
@@ -82,17 +82,17 @@ pub trait Tool {
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error>;
 
-    /// Takes samples off the front of a batch, as long as it has nothing to say to them, and tells how many. They pass
-    /// as they are. It is asked only where no other tool wants to see samples.
+    /// Skips samples at the front of a batch that the tool injects nothing for, and returns how many; they pass as they
+    /// are. It is called only where no other tool wants to see samples.
     fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
         let _ = (batch, session);
         0
     }
 
-    /// The stream is over; records injected here stand at its end.
+    /// Called at the end of the stream; records that are injected here stand there.
     ///
     /// # Errors
-    /// What ends the whole run.
+    /// An error that ends the whole run.
     fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         let _ = (session, inject);
         Ok(())

@@ -1,12 +1,13 @@
-//! How much work a stream has a right to: what one record makes the session do beyond a constant is paid for with what
-//! the records before it have earned.
+//! A budget of work: work for one record beyond a constant is paid for with steps that the records before it have
+//! earned.
 //!
-//! A map that lies over thousands of others, or goes on to thousands of children, is rare and its work is done. A stream
-//! of nothing else would take time that grows with its square. So each record earns some steps, steps that are not used
-//! are saved up to a bound, and a record whose work costs more than is there is left undone. [`Work::is_exhausted`] says
-//! so for good: from then on whoever asks which DSOs are hit takes all of them for hit, so that no id is ever lost.
+//! A map that lies over thousands of others, or goes on to thousands of children, is rare and its work is done. A
+//! stream of nothing else would take time that grows with its square. So each record earns some steps, steps that are
+//! not used are saved up to a bound, and a record whose work costs more than is there is left undone.
+//! [`Work::is_exhausted`] stays true from then on, and all DSOs that are mapped count as hit, so that no id is ever
+//! missing.
 
-/// A purse of steps.
+/// A budget of steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
     steps: u64,
@@ -15,19 +16,18 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// A purse that is full.
+    /// A budget that is full.
     pub(crate) fn new(at_most: u64) -> Self {
         Self { steps: at_most, at_most, exhausted: false }
     }
 
-    /// Puts steps in, as far as there is room.
+    /// Adds steps, up to the bound.
     #[inline]
     pub(crate) fn earn(&mut self, steps: u64) {
         self.steps = self.steps.saturating_add(steps).min(self.at_most);
     }
 
-    /// Takes steps out; `false` where there are not as many, and then none are taken and the purse is exhausted for
-    /// good.
+    /// Takes steps; `false` where there are not as many, and then none are taken and the budget is exhausted for good.
     #[inline]
     pub(crate) fn spend(&mut self, steps: u64) -> bool {
         match self.steps.checked_sub(steps) {

@@ -1,5 +1,5 @@
-//! The ids of files that were read: each file is read once, whatever names and processes lead to it, whether it has an
-//! id or not.
+//! A cache of the ids of files: each file is read once, whatever names and processes lead to it, whether it has an id
+//! or not.
 
 use std::cell::RefCell;
 use std::fs::{File, Metadata};
@@ -11,7 +11,7 @@ use perf_format::BuildId;
 
 use super::{ElfError, NoBuildId, build_id_of};
 
-/// Which file, and in which state: what is written into changes its times or its size.
+/// A file in one state: writing to it changes its times or its size.
 type Identity = (u64, u64, i64, i64, u64);
 
 /// The ids of files, shared by the sources that read files.
@@ -20,8 +20,8 @@ pub struct BuildIdCache {
     read: Rc<RefCell<HashMap<Identity, InBytes>>>,
 }
 
-/// What a file's bytes say: that is the same under every name. That a file could not be read is nothing of it, and is not
-/// kept.
+/// The id in a file's bytes, the same under every name. An error of reading is not a property of the bytes, and is not
+/// cached.
 type InBytes = Result<Option<BuildId>, ElfError>;
 
 impl BuildIdCache {

@@ -1,4 +1,5 @@
-//! What an ELF file's headers and notes are read from: a file, or what a packed file is unpacked to.
+//! The contents of an ELF file, out of which its headers and notes are read: those of a file, or those that a packed
+//! file unpacks to.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +9,7 @@ use object::read::ReadCacheOps;
 use super::packed::{Failure, Unpacker};
 use super::{ElfError, NoBuildId};
 
-/// An open file's contents, and what kept them from being read: `object` is told only that they could not be.
+/// An open file's contents, and the reason why they could not be read, for which `object`'s errors have no room.
 pub(super) struct Contents {
     stored: Stored,
     at: u64,
@@ -21,7 +22,7 @@ enum Stored {
 }
 
 impl Contents {
-    /// The contents of a file, whose first bytes tell whether it is packed.
+    /// The contents of a file; its first bytes show whether it is packed.
     pub(super) fn of(file: File) -> Result<Self, NoBuildId> {
         let stored = match Unpacker::of(file)? {
             Ok(unpacker) => Stored::Packed(unpacker),
@@ -30,7 +31,7 @@ impl Contents {
         Ok(Self { stored, at: 0, failure: None })
     }
 
-    /// Tells what kept the contents from being read.
+    /// Returns the error that kept the contents from being read.
     pub(super) fn check(&mut self) -> Result<(), NoBuildId> {
         self.failure.take().map_or(Ok(()), Err)
     }

@@ -44,7 +44,7 @@ impl DebugDir {
 impl BuildIdSource for DebugDir {
     fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let name = Path::new(OsStr::from_bytes(&dso.name));
-        // The kernel's has no path, and any kernel's symbols may be kept under that name.
+        // The kernel's image has no path, and any kernel's symbols may be kept under its name.
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) || !name.is_absolute() {
             return Ok(None);
         }

@@ -16,7 +16,7 @@ use super::notes::first_build_id;
 use super::packed::UnpackError;
 use crate::limits::ELF_AT_MOST;
 
-/// What is wrong with an ELF file. All of it is what the file's bytes say, and the same whenever it is read.
+/// What is wrong with an ELF file. It is a property of the file's bytes, and the same whenever they are read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElfError {
@@ -66,8 +66,8 @@ pub(super) fn find_build_id<'d>(data: impl ReadRef<'d>) -> Result<Option<BuildId
     }
 }
 
-/// Program headers first: they are there in every file that runs. Relocatable files (kernel modules) have their
-/// notes in sections alone. Notes that cannot be read are passed over: others may be whole.
+/// Program headers first: they are there in every file that runs. Relocatable files (kernel modules) have their notes
+/// in sections alone. Notes that cannot be read are skipped: others may be whole.
 fn find<'d, Elf, R>(data: R) -> Result<Option<BuildId>, ElfError>
 where
     Elf: FileHeader<Endian = Endianness>,
@@ -83,7 +83,7 @@ where
             return Ok(Some(id));
         }
     }
-    // A damaged section table takes nothing from what the segments say; they said nothing.
+    // The segments have no build-id, so that a damaged section table is an error.
     let sections = header.section_headers(endian, data).map_err(ElfError::Damaged)?;
     for section in sections {
         if let Ok(Some(notes)) = section.notes(endian, data)

@@ -19,7 +19,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// A source that trusts files so far.
+    /// A source that trusts files as far as `trust` allows.
     #[must_use]
     pub fn new(trust: Trust, cache: BuildIdCache) -> Self {
         Self { trust, cache }

@@ -1,4 +1,4 @@
-//! The running kernel's id, from the notes that it shows.
+//! The running kernel's id, from the notes in sysfs.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Default for KernelSource {
 }
 
 impl KernelSource {
-    /// A source that trusts the running kernel so far.
+    /// A source that trusts the running kernel as far as `trust` allows.
     #[must_use]
     pub fn new(trust: Trust, running: RunningKernel) -> Self {
         Self { notes: "/sys/kernel/notes".into(), trust, running }

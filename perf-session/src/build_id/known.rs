@@ -1,4 +1,4 @@
-//! Ids that somebody gave by hand: a list of ids and names, as `buildid-list` prints it.
+//! Ids that the user gave: a list of ids and names, as `buildid-list` prints it.
 
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
@@ -33,8 +33,7 @@ pub enum BadEntry {
 
 impl Known {
     /// Reads entries `HEX NAME`, separated by `separator`: a comma on a command line, a newline in a file. Blanks
-    /// before an entry are passed over. An entry that has no id, as `buildid-list` prints a DSO without one, says
-    /// nothing.
+    /// before an entry are skipped. An entry that has no id, as `buildid-list` prints a DSO without one, is ignored.
     ///
     /// # Errors
     /// The first entry that cannot be read.

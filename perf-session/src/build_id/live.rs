@@ -12,8 +12,8 @@ use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind, MappedBy};
 use crate::recording::Recording;
 
-/// Reads `/proc/PID/map_files/START-END` and `/proc/PID/root/PATH`. No namespace is entered. A pid may be somebody
-/// else's by now: only the recorded inode counts.
+/// Reads `/proc/PID/map_files/START-END` and `/proc/PID/root/PATH`. No namespace is entered. The pid may have been used
+/// again: a file counts only if it has the recorded inode.
 #[derive(Debug, Default, Clone)]
 pub struct LiveSource {
     cache: BuildIdCache,

@@ -1,4 +1,4 @@
-//! A loaded kernel module's id, from the notes that the kernel keeps of it.
+//! A loaded kernel module's id, from its notes in sysfs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -24,7 +24,7 @@ impl Default for ModuleSource {
 }
 
 impl ModuleSource {
-    /// A source that trusts the running kernel so far.
+    /// A source that trusts the running kernel as far as `trust` allows.
     #[must_use]
     pub fn new(trust: Trust, running: RunningKernel) -> Self {
         Self { modules: "/sys/module".into(), trust, running }
@@ -62,7 +62,7 @@ pub(crate) fn module_name(name: &BStr) -> Option<BString> {
             file.get(..file.find(".ko")?)?
         }
     };
-    // It becomes a part of a path: nothing but a name may pass.
+    // It becomes a part of a path, so that only a plain name may pass.
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let named = !stem.is_empty() && stem.iter().all(plain);
     named.then(|| stem.replace("-", "_").into())

@@ -1,5 +1,5 @@
-//! Files packed with gzip, xz or zstd: kernel modules, mostly. The bytes decide, not the name. What they are unpacked to
-//! is not kept: it is read as a stream, which begins again where something before is wanted.
+//! Files packed with gzip, xz or zstd: kernel modules, mostly. The bytes decide, not the name. The unpacked contents
+//! are not kept: they are read as a stream, which begins again for each read before its position.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -17,17 +17,17 @@ use crate::limits::{
     ZSTD_WINDOW_LOG_AT_MOST,
 };
 
-/// Why a packed file cannot be unpacked, as its bytes say.
+/// Why a packed file cannot be unpacked: a property of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
-    /// It is damaged, in the words of what unpacks it.
+    /// It is damaged; the text is the decompressor's.
     #[error("{0}")]
     Damaged(String),
     /// Its size, packed or unpacked, is beyond any module's.
     #[error("it is larger than any module")]
     TooLarge,
-    /// It goes on, but nothing comes of it: padding, or frames to be skipped.
+    /// It goes on without yielding bytes: padding, or frames to be skipped.
     #[error("it is larger than what is in it")]
     Hollow,
     /// Unpacking it takes more memory than any module's does.
@@ -35,7 +35,7 @@ pub enum UnpackError {
     FarBack,
 }
 
-/// Why something of a packed file could not be had.
+/// Why a part of a packed file could not be read.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The file could not be read.
@@ -51,7 +51,7 @@ enum Format {
     Zstd,
 }
 
-/// What a packed file is unpacked to, as far as it is asked for.
+/// The unpacked contents of a file, unpacked as far as they are read.
 pub(super) struct Unpacker {
     packed: Rc<Packed>,
     format: Format,
@@ -105,7 +105,7 @@ impl Unpacker {
         }
     }
 
-    /// Reads what stands at an offset; tells whether there is as much.
+    /// Reads at an offset; returns whether there are as many bytes.
     pub(super) fn read_exact_at(&mut self, buf: &mut [u8], mut offset: u64) -> Result<bool, Failure> {
         self.fill_head()?;
         let mut rest = buf;
@@ -156,7 +156,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Unpacks what stands before an offset; tells whether it comes so far.
+    /// Unpacks up to an offset; returns whether the contents reach it.
     fn skip_to(&mut self, offset: u64) -> Result<bool, Failure> {
         let mut skipped = [0; 1 << 13];
         while self.at < offset {
@@ -180,7 +180,7 @@ impl Unpacker {
                 Err(error) => return Err(self.packed.failure(&error)),
             }
         };
-        // Nobody asks for no bytes: it is at its end, unless that was hidden.
+        // No caller reads 0 bytes: the stream is at its end, unless that was hidden.
         if read == 0 {
             self.packed.failed.take().map_or(Ok(()), Err)?;
             self.at_end = true;

@@ -1,4 +1,4 @@
-//! The root directories of processes, given by hand: of containers that are gone, or of another machine's.
+//! The root directories of processes, which the user gives: of containers that are gone, or of another machine.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

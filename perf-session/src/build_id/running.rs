@@ -10,7 +10,7 @@ use bstr::BString;
 use super::Mismatch;
 use crate::recording::Recording;
 
-/// What tells one boot of one kernel from another; asked for once, and shared by those that ask.
+/// What distinguishes one boot of one kernel from another; it is read once, and shared by the sources.
 #[derive(Debug, Clone, Default)]
 pub struct RunningKernel {
     facts: Rc<OnceCell<Facts>>,
@@ -31,7 +31,7 @@ impl RunningKernel {
         })
     }
 
-    /// Whether the recorded kernel has the release of the one that runs; one that is not told has.
+    /// Whether the recorded kernel has the release of the running one; an unknown release counts as the same.
     pub(super) fn is_same_release(&self, recording: &Recording) -> Result<(), Mismatch> {
         match &recording.release {
             Some(recorded) if *recorded != self.facts().release => Err(Mismatch::Release(recorded.clone())),

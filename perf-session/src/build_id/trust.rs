@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use super::Mismatch;
 use crate::dso::Dso;
 
-/// How far what is here now is trusted to be what was recorded.
+/// How far the files and the kernel that are here now are trusted to be the recorded ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Trust {
-    /// All of it is.
+    /// They are trusted even where they differ (`--allow-changed`).
     pub allow_changed: bool,
-    /// When the recording's clock was 0, if it is a clock of this boot: a file that was written after it was mapped
-    /// is not what was mapped.
+    /// When the recording's clock was 0, if it is a clock of this boot: a file that was written after it was mapped is
+    /// not the mapped one.
     pub clock_zero: Option<SystemTime>,
-    /// When the recording was over, if that is known: a file that was written after that is not what was recorded.
+    /// When the recording ended, if that is known: a file that was written later is not the recorded one.
     pub recorded_until: Option<SystemTime>,
 }
 
@@ -23,10 +23,10 @@ pub struct Trust {
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Trust {
-    /// Compares a DSO with a file of its name. Tells whether that proves nothing.
+    /// Compares a DSO with a file of its name. Returns whether the comparison proves nothing.
     ///
     /// A device that cannot be compared (overlayfs and btrfs show another in a process's maps than in a file's
-    /// metadata) says nothing of its inodes, and is passed over.
+    /// metadata) proves nothing, and its inodes are not compared.
     pub(super) fn file(&self, dso: &Dso, here: &Metadata) -> Result<bool, Mismatch> {
         if self.allow_changed {
             return Ok(false);

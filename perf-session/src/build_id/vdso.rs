@@ -18,7 +18,7 @@ pub struct VdsoSource {
 }
 
 impl VdsoSource {
-    /// A source that trusts the running kernel so far.
+    /// A source that trusts the running kernel as far as `trust` allows.
     #[must_use]
     pub fn new(trust: Trust, running: RunningKernel) -> Self {
         Self { trust, running }
