@@ -1,5 +1,5 @@
-//! Unwinding information: what each function brings is read for where it ran, and written for where it stands in the
-//! image, with one table over all of it.
+//! Unwinding information: that of each function is read relative to where it ran, and rewritten relative to where it
+//! stands in the image, with one search table over all of it.
 
 use gimli::write::{
     Address, CieId, CommonInformationEntry, EhFrame as WrittenFrames, EndianVec, FrameDescriptionEntry,
@@ -44,7 +44,7 @@ const CIES_AT_MOST: usize = 1 << 8;
 /// How pointers to functions are written: from where they stand, in four bytes.
 const POINTERS: DwEhPe = DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
 
-/// What functions bring, as it came.
+/// The unwinding information of all functions, as it was given.
 #[derive(Debug)]
 pub(crate) struct Frames {
     target: Target,
@@ -96,8 +96,8 @@ impl Frames {
         });
     }
 
-    /// The sections for a place in the image, if there is anything to say in them or they are asked for `in_any_case`;
-    /// and how many functions go without.
+    /// The sections for a place in the image, if any function has entries or `in_any_case` is set; and how many
+    /// functions have none.
     ///
     /// # Errors
     /// Where they are too large for their pointers.
@@ -190,7 +190,7 @@ fn search_table(frames: &[u8], at: u64, target: Target) -> Result<Vec<u8>, Image
     Ok(table)
 }
 
-/// What one function brings, said of the image.
+/// The entries of one function, rewritten for the image.
 struct Converted {
     cies: Vec<CommonInformationEntry>,
     /// Each with the index of its CIE.
@@ -199,8 +199,8 @@ struct Converted {
     instructions: usize,
 }
 
-/// Reads what a function brings, and says it of where the function stands in an image whose `.eh_frame` is `at` an
-/// address. Nothing comes of what cannot be read, or said again in full.
+/// Reads the entries of a function, and rewrites them for its place in an image whose `.eh_frame` is `at` an address.
+/// `None` where they cannot be read, or cannot be rewritten in full.
 fn convert(function: &Brought, frames: &[u8], at: u64, target: Target) -> Option<Converted> {
     if function.size > REACH || at.checked_sub(function.offset)? > REACH {
         return None;
@@ -260,8 +260,8 @@ fn convert(function: &Brought, frames: &[u8], at: u64, target: Target) -> Option
     Some(converted)
 }
 
-/// A CIE without its instructions. What it says of exceptions is left out: that leads to addresses of the process,
-/// and nobody throws where this is read.
+/// A CIE without its instructions. Its pointers for exceptions are left out: they are addresses in the process, and no
+/// reader of an image throws.
 fn header(cie: &Cie<'_>, target: Target) -> Option<CommonInformationEntry> {
     // By both of them is divided.
     let code = u8::try_from(cie.code_alignment_factor()).ok().filter(|factor| *factor != 0)?;

@@ -1,4 +1,4 @@
-//! What goes into an image: a function, its lines, and how its frames are unwound.
+//! The input of an image: a function, its lines, and how its frames are unwound.
 
 use bstr::BStr;
 
@@ -27,7 +27,7 @@ pub struct LineRow<'a> {
     pub address: u64,
     /// The line's number; 0 for none.
     pub line: u32,
-    /// Tells apart blocks of one line.
+    /// Distinguishes blocks of one line.
     pub discriminator: u32,
     /// The file's name, up to the first NUL. A line without one is left out.
     pub file: &'a BStr,

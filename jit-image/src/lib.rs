@@ -3,9 +3,9 @@
 //!
 //! An image is a shared object without anything to run it by: a build-id, `.text`, a symbol for each function, and, as
 //! far as functions bring them, DWARF lines and one `.eh_frame` with its search table. [`ImageWriter`] writes one into
-//! a file that the caller has; [`ImageWriter::finish`] gives its build-id. The caller says where each function stands
-//! in it: [`PackedLayout`] puts one behind the other, and any other order that does not let functions overlap will do.
-//! The same functions in the same places give the same bytes.
+//! a file that the caller has; [`ImageWriter::finish`] gives its build-id. The caller chooses where each function
+//! stands in it: [`PackedLayout`] puts one behind the other, and any other order that does not let functions overlap
+//! will do. The same functions in the same places give the same bytes.
 //!
 //! ```
 //! use std::io::Cursor;

@@ -17,7 +17,7 @@ use crate::target::Target;
 /// image would need.
 const VERSION: u16 = 4;
 
-/// The most files that are told apart. The table of files has a hash of no secret: names made up to collide in it
+/// The most files that are distinguished. The table of files has a hash of no secret: names made up to collide in it
 /// would otherwise take time without bound.
 const FILES_AT_MOST: usize = 1 << 16;
 

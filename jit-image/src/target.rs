@@ -1,4 +1,4 @@
-//! What the code of an image is for, and what that makes of its format.
+//! The machine that the code of an image is for, and the format that follows from it.
 
 use gimli::{Encoding, Format, RunTimeEndian};
 use object::Endianness;
@@ -15,8 +15,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether addresses have eight bytes. Where the number does not tell (MIPS, RISC-V), they have: there is room in
-    /// them for four.
+    /// Whether addresses have eight bytes. Where the machine's number leaves that open (MIPS, RISC-V) they have: a
+    /// four-byte address fits.
     pub(crate) fn is_64(self) -> bool {
         !matches!(
             self.machine(),

@@ -60,7 +60,7 @@ impl<W: Write + Seek> ImageWriter<W> {
     /// Writes a function. Functions come in the order of their offsets.
     ///
     /// # Errors
-    /// Where its place is taken or beyond what the format can say, or the file cannot be written.
+    /// Where its place is taken or beyond the limits of the format, or the file cannot be written.
     pub fn add(&mut self, function: &Function<'_>) -> Result<(), ImageError> {
         let &Function { offset, code, .. } = function;
         if offset < self.text_end {
@@ -80,7 +80,7 @@ impl<W: Write + Seek> ImageWriter<W> {
     /// Writes the rest: names, lines, unwinding information, headers.
     ///
     /// # Errors
-    /// Where they have no room in what the format can say, or the file cannot be written.
+    /// Where they are beyond the limits of the format, or the file cannot be written.
     pub fn finish(self) -> Result<Written, ImageError> {
         let Self { mut out, target, text_end, frames_at, symbols, lines, frames, mut id } = self;
         let text = TEXT_OFFSET..text_end;
@@ -106,7 +106,7 @@ impl<W: Write + Seek> ImageWriter<W> {
     }
 }
 
-/// What was written.
+/// Facts about the written image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// SHA-1 of the contents: the same functions in the same places have the same id.
@@ -114,7 +114,7 @@ pub struct Written {
     /// Where the executable segment ends that begins at [`TEXT_OFFSET`]: functions, then the unwinding information unless
     /// that stands apart.
     pub segment_end: u64,
-    /// Functions whose unwinding information cannot be read or said of the image, and that go without.
+    /// Functions without unwinding information in the image, since theirs could not be read or rewritten.
     pub without_unwinding: u64,
     /// Lines that were left out.
     pub lines_left_out: u64,

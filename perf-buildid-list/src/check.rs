@@ -7,7 +7,7 @@ use perf_session::dso::Dso;
 
 use crate::{List, OnDisk};
 
-/// Asks for the id of each DSO that has one. `files` must not know the recording's own ids.
+/// Looks up the id on this machine of each DSO that has one. `files` must not know the recording's own ids.
 pub fn check(list: &mut List, files: &mut dyn BuildIdSource) {
     for listed in &mut list.dsos {
         let Some(build_id) = listed.build_id else { continue };

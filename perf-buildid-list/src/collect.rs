@@ -1,4 +1,4 @@
-//! Collects: from a file's table, from the records, or from both.
+//! Collects the list: from a file's table, from the records, or from both.
 
 use std::io::{Read, Seek};
 
@@ -7,25 +7,25 @@ use perf_format::{
     BuildId, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, build_id_table,
 };
 use perf_session::dso::{Dso, PerDso};
-use perf_session::hits::{Hits as SampleHits, Via, hits_of};
+use perf_session::hits::{Hits, Via, hits_of};
 use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
 use crate::{CarriedId, HitCounts, IdLocation, List, ListedDso};
 
-/// What shall be listed.
+/// Which DSOs are listed, and with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What perf lists: a file's table, or where there is none what samples hit.
+    /// Those that perf lists: the entries of a file's table, or without a table the DSOs that samples hit.
     Table,
-    /// What samples hit, by their own address or their call chain.
+    /// The DSOs that samples hit, by their own address or their call chain.
     WithHits,
     /// The same, with counts.
     HitsCounted,
-    /// All that has an id or that samples hit, with counts.
+    /// All DSOs that have an id or that samples hit, with counts.
     Everything,
 }
 
-/// What was collected, and what kept it from being all.
+/// The list, and the damage that keeps it from being complete.
 #[derive(Debug)]
 pub struct Collected {
     /// The DSOs.
@@ -34,7 +34,7 @@ pub struct Collected {
     pub damage: Option<Error>,
 }
 
-/// Collects from a pipe's stream. It has no table, so that [`Scope::Table`] asks for what is hit.
+/// Collects from a pipe's stream. It has no table, so that [`Scope::Table`] lists the DSOs that samples hit.
 pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
     let scope = scope.without_table();
     let mut collector = Collector::new(scope);
@@ -42,8 +42,8 @@ pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
     collector.collected(scope, damage)
 }
 
-/// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records are laid
-/// out as the first one says. What can be read of a damaged file is read.
+/// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records have the
+/// layout of the first one's events. A damaged file is read as far as it can be.
 ///
 /// # Errors
 /// Where the first cannot be read as far as its header.
@@ -79,7 +79,7 @@ pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) ->
     let endian = file.header.endian;
     let mut readers = vec![file.records()?];
     readers.extend(others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)));
-    // Where the records end too soon is the better news than that they do.
+    // That reading failed at an offset says more than that the records end too soon.
     let read = collector.read(&mut readers).err();
     Ok(collector.collected(scope, read.or(damage.map(Error::from))))
 }
@@ -90,7 +90,7 @@ impl Scope {
     }
 }
 
-/// Adds a recording up.
+/// Collects from one recording.
 struct Collector {
     session: Session,
     gathered: Gathered,
@@ -119,17 +119,17 @@ impl Collector {
         InOrder::new(tools).run(readers, &mut self.session, &mut Passed::default())
     }
 
-    /// The DSOs that answer the question: the host's, then each guest's, by name.
+    /// The DSOs in scope: the host's, then each guest's, by name.
     fn collected(mut self, scope: Scope, damage: Option<Error>) -> Collected {
         let mut dsos: Vec<ListedDso> = Vec::new();
         for (id, dso) in self.session.dsos.iter() {
             let About { is_hit, hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
-            let is_asked_for = match scope {
+            let is_listed = match scope {
                 Scope::Table => true,
                 Scope::WithHits | Scope::HitsCounted => is_hit,
                 Scope::Everything => is_hit || dso.build_id.is_some(),
             };
-            if is_asked_for {
+            if is_listed {
                 let Dso { name, machine, kind, build_id, .. } = dso.clone();
                 dsos.push(ListedDso { name, machine, kind, build_id, hits, sources, on_disk: None });
             }
@@ -140,17 +140,17 @@ impl Collector {
     }
 }
 
-/// What the records say of each DSO.
+/// The tool that collects hits and ids from the records.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Whether it is asked how often each is hit, and not only whether.
+    /// Whether hits are counted.
     counts: bool,
-    hits: SampleHits,
+    hits: Hits,
     about: PerDso<About>,
     samples: u64,
 }
 
-/// What the records say of one.
+/// The hits and ids of one DSO.
 #[derive(Debug, Default)]
 struct About {
     is_hit: bool,
@@ -171,7 +171,7 @@ impl About {
 
 impl Tool for Gathered {
     fn wants(&self) -> RecordSet {
-        SampleHits::WANTS.union(RecordSet::of(&[RecordType::BUILD_ID]))
+        Hits::WANTS.union(RecordSet::of(&[RecordType::BUILD_ID]))
     }
 
     fn event(

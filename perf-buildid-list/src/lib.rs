@@ -1,4 +1,4 @@
-//! The build-ids that a recording carries.
+//! Lists of the build-ids that a recording carries.
 //!
 //! [`from_pipe`] and [`from_files`] collect a [`List`] of DSOs with their ids, how often samples hit them, and the
 //! places that carry an id; [`check`] compares the ids with those of this machine's files; [`print()`] writes the

@@ -1,4 +1,4 @@
-//! What is listed: DSOs, with their ids and all that the recording says of them.
+//! The list: DSOs, with their ids, their hits, and the places in the recording that carry their ids.
 
 use bstr::BString;
 use perf_format::BuildId;
@@ -26,7 +26,7 @@ pub struct ListedDso {
     pub hits: HitCounts,
     /// The places that carry an id for it.
     pub sources: Vec<CarriedId>,
-    /// What this machine's file of that name says, where it was asked.
+    /// The result of comparing the id with this machine's file, after [`check`](crate::check()).
     pub on_disk: Option<OnDisk>,
 }
 
@@ -39,10 +39,10 @@ pub struct HitCounts {
     pub callchain: u64,
 }
 
-/// A place in a recording that carries an id for a DSO.
+/// An id that a recording carries for a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CarriedId {
-    /// Which.
+    /// The place that carries it.
     pub place: IdLocation,
     /// The id that it carries.
     pub build_id: BuildId,
@@ -59,7 +59,7 @@ pub enum IdLocation {
     Mmap2,
 }
 
-/// A file on this machine, compared with what the recording says of it.
+/// A file on this machine, compared with the recorded id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnDisk {
     /// It has the same id.
@@ -93,7 +93,7 @@ impl List {
         }
     }
 
-    /// Keeps only what has no id.
+    /// Keeps only the DSOs that have no id.
     pub fn retain_missing(&mut self) {
         self.dsos.retain(|dso| dso.build_id.is_none());
     }

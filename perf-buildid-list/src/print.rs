@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use crate::{List, ListedDso, OnDisk};
 
-/// Writes one line a DSO. Where there is no id, there are 40 blanks: others cut the columns. In front of the id of a
-/// DSO that was compared with a file stands what came of it, in a column of its own, eight wide.
+/// Writes one line a DSO. A DSO without an id gets 40 blanks, since scripts cut at columns. If the DSO was compared
+/// with a file, the result stands in front of the id, in a column eight wide.
 ///
 /// # Errors
 /// Where the output cannot be written.

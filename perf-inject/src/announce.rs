@@ -1,5 +1,6 @@
-//! Announces maps: an MMAP2 record of our own in front of the record that made known that the map is hit. It has that
-//! record's `sample_id`, and as its time that from which the map holds, as far as readers still take that.
+//! Announces maps: injects an MMAP2 record in front of the record that shows that the map is hit. The MMAP2 has the
+//! `sample_id` of that record, but the time from which the map holds, or the earliest later one that readers still
+//! accept.
 
 use bstr::BStr;
 use perf_format::record::{MapFile, Mmap2};
@@ -8,7 +9,7 @@ use perf_session::{AddressSpace, Error, Injection, Session};
 
 use crate::watermark::ReorderWatermark;
 
-/// What the record of a map says, but for the process and the time.
+/// The fields of a map's record, except the process and the time.
 #[derive(Debug, Clone)]
 pub(crate) struct Announcement<'m> {
     pub(crate) start: u64,
@@ -60,7 +61,8 @@ impl<'a, 'r> Announcer<'a, 'r> {
         self.hit_at.map_or(since, |hit_at| since.max(self.earliest).min(hit_at))
     }
 
-    /// Writes the record of a map with this time; without one it has that of the record which it stands in front of.
+    /// Writes the record of a map with this time, or without one with the time of the record that it stands in front
+    /// of.
     ///
     /// # Errors
     /// Where the name is too long for a record.

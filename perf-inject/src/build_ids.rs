@@ -1,6 +1,6 @@
 //! The four styles of build-ids: of each DSO that a sample hits (`-b`, `-B`) or that is mapped (`--buildid-all`,
-//! `--mmap2-buildid-all`); by their names, in BUILD_ID records and the table of a file, or in MMAP2 records. For each of
-//! the two places there is a tool, and both ask the same sources.
+//! `--mmap2-buildid-all`); by their names, in BUILD_ID records and the table of a file, or in MMAP2 records. There is a
+//! tool for each of these two places, and both use the same sources.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Leaves a feature out of a stream of which it is no longer true: COMPRESSED, where the records come out plain.
+//! Leaves a feature out of a stream that it no longer describes: COMPRESSED, where the records come out plain.
 
 use perf_format::record::HeaderFeature;
 use perf_format::{Feature, RecordType};

@@ -1,10 +1,10 @@
-//! `--jit` and `--perf-map`: names for code that processes made as they ran. Of the functions that their dumps tell of,
-//! those that a sample or a call chain hits go into an ELF image, and each is announced by an MMAP2 record in front of
-//! the first record that hits it.
+//! `--jit` and `--perf-map`: names for jitted code. Of the functions in a process's jitdump or perf map, those that a
+//! sample or a call chain hits go into an ELF image, and each is announced by an MMAP2 record in front of the first
+//! record that hits it.
 //!
 //! Data flows one way through the rooms: a `source` describes functions, a `timeline` has when and where they stood,
-//! `images` places those that are hit, and `announce` says so in the stream. `process` has the first three for each
-//! process.
+//! `images` places those that are hit, and `announce` announces them in the stream. `process` has the first three for
+//! each process.
 
 use std::path::Path;
 
@@ -40,8 +40,8 @@ pub struct Jit {
 }
 
 impl Jit {
-    /// Names that go into images there; with `read_at_once` an image is closed with each round, since a reader may want
-    /// it then.
+    /// A tool that writes names into `images`; with `read_at_once` open images are closed at the end of each round,
+    /// since a reader may need them then.
     #[must_use]
     pub fn new(options: JitOptions, images: Box<dyn Images>, read_at_once: bool) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Jit {
         }
     }
 
-    /// What was found, by process.
+    /// The jitted code that was found, by process.
     #[must_use]
     pub fn summary(&self) -> Vec<JitSummary> {
         let summary = |(pid, process): (i32, &JitProcess)| {
@@ -80,7 +80,8 @@ impl Jit {
         self.images.for_table()
     }
 
-    /// A process maps something: its dump, so that its profiler sees it, or memory for its code.
+    /// A process maps a file or memory: it may be its dump, which it maps so that perf records it, or memory for its
+    /// code.
     fn map(
         &mut self,
         event: &Event<'_>,
@@ -182,8 +183,8 @@ impl Tool for Jit {
             let late = self.announcer.take_late(pid, &process.timeline);
             if late > 0 {
                 log::warn!(
-                    "of {late} functions process {pid} told when samples had passed that hit them: let the output go \
-                     through inject --jit once more"
+                    "process {pid} described {late} functions after samples had hit them: pass the output through \
+                     inject --jit once more"
                 );
             }
             self.processes.report_damage(pid)?;

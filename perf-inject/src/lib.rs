@@ -1,9 +1,9 @@
 //! Tools that put records into a passing stream of perf data, and the run that passes it: from a pipe, a file or a
 //! directory, to a pipe or a file.
 //!
-//! [`Plan`] turns what was asked for into tools; each injector is one file and one row there. Records are
-//! injected through [`perf_session::Injection`], in front of the record that needs them; the recording's own bytes
-//! are never touched. [`Run`] knows the pairings of input and output.
+//! [`Plan`] has what is to be injected, and makes the tools that do it; each injector is one file and one row there.
+//! Records are injected through [`perf_session::Injection`], in front of the record that needs them; the recording's
+//! own bytes are never touched. [`Run`] knows the pairings of input and output.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)

@@ -1,4 +1,4 @@
-//! Limits of what jitdumps and perf maps, which anybody may have written, can make the program hold.
+//! Limits of how much jitdumps and perf maps, which anybody may have written, can make the program hold.
 
 /// How many functions of one process are remembered: some 150 bytes each. The largest programs make a few hundred
 /// thousand.
@@ -26,7 +26,7 @@ pub(crate) const PERF_MAP_AT_MOST: u64 = 1 << 28;
 /// for code that nobody kept.
 pub(crate) const NO_CODE_AT_MOST: u64 = 1 << 24;
 
-/// How many addresses of one round are remembered that samples of processes without a dump asked for, some 40 bytes
+/// How many addresses of one round are remembered that samples of processes without a dump looked up, some 40 bytes
 /// each. A round of a busy machine with call chains has some ten thousand.
 pub(crate) const EARLY_AT_MOST: usize = 1 << 18;
 
@@ -34,8 +34,8 @@ pub(crate) const EARLY_AT_MOST: usize = 1 << 18;
 /// address. Where code is made over and over at one place, later functions go without tables.
 pub(crate) const UNWINDING_IMAGES_AT_MOST: usize = 8;
 
-/// How many addresses of a process are noted at the most that nothing tells of when a sample hits them: to say in the
-/// end that it was told later.
+/// How many addresses of a process are noted at the most that no source describes when a sample hits them: for the
+/// warning, at the end, that a source described them too late.
 pub(crate) const MISSED_AT_MOST: usize = 1 << 12;
 
 /// How many times the code of one pid may end, with an exec or with a new process of that pid, and be told apart.

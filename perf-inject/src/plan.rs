@@ -1,4 +1,4 @@
-//! What was asked for, and the tools that do it.
+//! What a run shall do, and the tools that do it.
 
 use perf_format::Feature;
 use perf_session::build_id::Chain;
@@ -14,19 +14,19 @@ pub struct Plan {
     pub build_ids: Option<DsoSelection>,
     /// Whether maps of code that nothing hits are left out, where the others' records carry their ids.
     pub drop_unused_maps: bool,
-    /// Where they go; by default to the place where readers of the output look first.
+    /// Where the ids go; by default to the place where readers of the output look first.
     pub ids_to: Option<IdsTo>,
     /// Whether the recording is being made, so that files may be gone when a sample hits them.
     pub live: bool,
-    /// Compressed records come out as what is inside them.
+    /// Whether compressed records are replaced by the records inside them.
     pub decompress: bool,
-    /// What is damaged is left out, and all that is whole comes out.
+    /// Whether damaged parts of the input are left out, so that all whole records come out.
     pub recover: bool,
-    /// Code that processes made as they ran gets names: [`Run::with_jit`](crate::Run::with_jit).
+    /// Whether jitted code gets names: [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
 }
 
-/// The tools of a plan; those that are not asked for are not there, and cost nothing.
+/// The tools of a plan; those that it does not need are `None`, and cost nothing.
 #[derive(Debug)]
 pub struct Tools {
     /// Names jitted code.
@@ -45,13 +45,13 @@ impl Plan {
         self.decompress || self.recover || self.jit || self.ids_to.is_some_and(|to| to.events || to.mmap2)
     }
 
-    /// Whether compressed records come out as what is inside them: asked for, or because maps inside them change.
+    /// Whether compressed records are replaced by the records inside them: by request, or because maps inside them
+    /// change.
     pub(crate) fn writes_plain(self) -> bool {
         self.decompress || self.jit || self.ids_to.is_some_and(|to| to.mmap2)
     }
 
-    /// The tools that do what was asked for. Ids come from `sources`, and go to `ids_to` where the plan does not
-    /// say.
+    /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`.
     #[must_use]
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
         let IdsTo { header, events, mmap2 } = self.ids_to.unwrap_or(ids_to);
@@ -81,7 +81,7 @@ impl Tools {
         jit.chain(by_name).chain(in_maps).chain(drop_feature).collect()
     }
 
-    /// What became of the ids that were asked for; `None` where none were.
+    /// What became of the ids; `None` where the plan injects none.
     #[must_use]
     pub fn id_summary(&self, session: &Session) -> Option<IdSummary> {
         if self.ids_by_name.is_none() && self.ids_in_maps.is_none() {

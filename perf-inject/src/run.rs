@@ -1,5 +1,5 @@
-//! One run, in each pairing of input and output. The preamble of the records is turned from a pipe's into a file's
-//! and back; the records pass as they are.
+//! One run, in each pairing of input and output. The preamble is converted from that of a pipe to that of a file and
+//! back; the records pass as they are.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -26,18 +26,18 @@ pub struct Run {
     jit: Option<Jit>,
 }
 
-/// What a run has seen and done, whether or not it came to its end.
+/// The report of a run, whether or not it came to its end.
 #[derive(Debug, Default)]
 pub struct RunReport {
-    /// What the records added up to.
+    /// The state that the records described.
     pub session: Session,
-    /// What has passed.
+    /// Counts of what has passed.
     pub passed: Passed,
-    /// What was damaged and left out, if that was asked for.
+    /// What was damaged and left out; `None` without [`Plan::recover`].
     pub damage: Option<Damage>,
-    /// What became of the ids that were asked for.
+    /// What became of the ids; `None` where the plan injects none.
     pub ids: Option<IdSummary>,
-    /// What became of the code of each process that made some as it ran.
+    /// What became of the jitted code of each process.
     pub jit: Vec<JitSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
     pub framed: bool,
@@ -54,34 +54,34 @@ impl Run {
         Self { plan, sources, report: RunReport::default(), damage: None, jit: None }
     }
 
-    /// The same; jitted code gets its names from there.
+    /// The same, with a tool that names jitted code.
     #[must_use]
     pub fn with_jit(mut self, jit: Jit) -> Self {
         self.jit = Some(jit);
         self
     }
 
-    /// The same; of these processes the root directories are known to the sources.
+    /// The same; the sources know the root directories of these processes.
     #[must_use]
     pub fn with_roots(mut self, pids: impl IntoIterator<Item = i32>) -> Self {
         self.report.session.roots.extend(pids);
         self
     }
 
-    /// What was seen and done.
+    /// Ends the run, and returns its report.
     #[must_use]
     pub fn into_report(self) -> RunReport {
         RunReport { damage: self.damage.map(|damage| damage.get()), ..self.report }
     }
 
-    /// A source of records that gives whole ones alone; what it leaves out is told in the end.
+    /// A source of records that gives whole ones alone; the report counts what it leaves out.
     pub fn recovering<R: Read>(&mut self, source: R, endian: Endian, offset: u64) -> Recovering<R> {
         let (source, damage) = Recovering::new(source, endian, offset);
         self.damage = Some(damage);
         source
     }
 
-    /// The records of a file, those that are whole where that is asked for.
+    /// The records of a file; with [`Plan::recover`], those that are whole.
     fn records<'f, S: Read + Seek>(
         &mut self,
         file: &'f mut PerfFile<S>,
@@ -99,7 +99,7 @@ impl Run {
     /// From a pipe to a pipe: every byte as it comes.
     ///
     /// # Errors
-    /// What [`Pipeline::run`] ends with.
+    /// The errors of [`Pipeline::run`].
     pub fn pipe_to_pipe<R: Read>(
         &mut self,
         records: &mut RecordReader<R>,
@@ -228,7 +228,7 @@ impl Run {
         write_behind(&preamble, out, before, len)
     }
 
-    /// Makes a preamble true of the output, and known to the session.
+    /// Adapts a preamble to the output, and loads it into the session.
     fn load(&mut self, mut preamble: Preamble) -> Result<Preamble, Error> {
         if self.plan.writes_plain() {
             preamble.features.remove(&Feature::COMPRESSED);
@@ -304,7 +304,7 @@ impl Run {
         processed
     }
 
-    /// That a file's features cannot be read is an error, unless what is left is asked for.
+    /// An error in a file's features ends the run, except with [`Plan::recover`].
     fn without_features(&self, cut: Option<perf_format::Error>) -> Result<(), Error> {
         match cut {
             Some(error) if self.plan.recover => {
@@ -361,23 +361,24 @@ fn write_behind(
     preamble.write_behind(out, before, size).map_err(unwritten(before.data + size))
 }
 
-/// That the output cannot be written on behind so many bytes.
+/// The error of an output that cannot be written on after so many bytes.
 fn unwritten(written: u64) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Write { written, source }
 }
 
-/// Tells of an entry that the table of build-ids has no room for.
+/// Warns of an entry that the table of build-ids has no room for.
 fn left_out(error: &perf_format::Error) {
     log::warn!("{error}; left out");
 }
 
-/// That a file ends where it did not when it was opened.
+/// The error of a file that ends before the end that it had when it was opened.
 fn shorter(offset: u64) -> Error {
     let source = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read");
     perf_format::Error::Io { offset, source }.into()
 }
 
-/// The index says where in the file the pieces of a hardware trace are: a count, then offset and size of each.
+/// The AUXTRACE feature is an index of the pieces of a hardware trace in the file: a count, then offset and size of
+/// each.
 fn move_auxtrace_index(preamble: &mut Preamble, moved: u64) {
     let endian = preamble.endian;
     let Some(index) = preamble.features.get_mut(&Feature::AUXTRACE) else { return };

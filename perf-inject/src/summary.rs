@@ -1,4 +1,4 @@
-//! What a run came to: counts, and what has no id and why.
+//! The summary of a run's ids: counts, and the DSOs without an id and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,17 @@ use perf_session::Session;
 use perf_session::build_id::{FoundId, NoBuildId, Origin};
 use perf_session::dso::{DsoId, DsoKind};
 
-/// What became of the DSOs that ids were asked for.
+/// What became of the selected DSOs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdSummary {
-    /// DSOs that samples hit, or that were mapped where that was asked for; memory of no file is none.
+    /// DSOs that samples hit, or that were mapped; anonymous memory does not count.
     pub dsos: u64,
-    /// Of those, whose id the output's reader has from a record or an entry that was there.
+    /// Of those, the ones whose id the input had already, in a record or in its table.
     pub there: u64,
-    /// Of those, whose id was injected, by where it came from.
+    /// Of those, the ones whose id was injected, by its source.
     pub injected: BTreeMap<Origin, u64>,
-    /// Of the injected, those of files on devices that do not tell whether they are the recorded ones.
+    /// Of the injected, those of files that nothing proves to be the recorded ones, since their device cannot be
+    /// compared.
     pub unproven: u64,
     /// Those without an id, and why, by name.
     pub missing: Vec<Missing>,
@@ -32,7 +33,7 @@ pub struct Missing {
 }
 
 impl IdSummary {
-    /// Adds up what was answered for the DSOs that were selected.
+    /// Adds up the results for the selected DSOs.
     pub(crate) fn new<'a>(
         selected: impl Iterator<Item = DsoId>,
         answers: impl Iterator<Item = (DsoId, Result<&'a FoundId, &'a NoBuildId>)>,

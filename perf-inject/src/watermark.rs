@@ -1,10 +1,10 @@
-//! Which times an injected record may have: a reader that sorts by rounds hands on what is older than the round before
-//! the last, and an older record that comes then is out of order.
+//! The times that an injected record may have: a reader that sorts by rounds delivers all records that are older than
+//! the round before the last, and an older record that comes after that is out of order.
 
 use perf_format::{RawRecord, RecordType};
 use perf_session::{RecordSet, Session};
 
-/// Up to which time a reader that sorts the stream has handed records on.
+/// The time up to which a reader that sorts the stream has delivered records.
 #[derive(Debug, Default)]
 pub(crate) struct ReorderWatermark {
     newest: u64,
@@ -13,7 +13,7 @@ pub(crate) struct ReorderWatermark {
 }
 
 impl ReorderWatermark {
-    /// All that has a time, and what tells the rounds apart.
+    /// All records that have a time, and those that end rounds.
     pub(crate) const WANTS: RecordSet = RecordSet::KERNEL.union(RecordSet::of(&[RecordType::FINISHED_ROUND]));
 
     /// Notes the time of a record, when all that is put in front of it has been.
@@ -22,7 +22,7 @@ impl ReorderWatermark {
         if record.record_type() == RecordType::FINISHED_ROUND {
             self.earliest = std::mem::replace(&mut self.newest_at_mark, self.newest);
         } else if record.record_type().is_kernel() {
-            // The two times that say nothing.
+            // These two times have no meaning.
             let time = session.evlist.time(record).filter(|time| !matches!(time, 0 | &u64::MAX));
             self.newest = self.newest.max(time.unwrap_or(0));
         }

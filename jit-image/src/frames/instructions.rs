@@ -80,7 +80,8 @@ pub(super) fn rewrite(
         Instruction::RestoreState => CallFrameInstruction::RestoreState,
         Instruction::ArgsSize { size } => CallFrameInstruction::ArgsSize(u32::try_from(size).ok()?),
         Instruction::NegateRaState => CallFrameInstruction::NegateRaState,
-        // What moves was asked for before, and a CIE, which holds for all of a function, has nowhere to move to.
+        // `advanced` has handled the instructions that advance the location, and a CIE, which holds for all of a
+        // function, can have none.
         _ => return None,
     })
 }

@@ -1,5 +1,5 @@
-//! CIEs that say how pointers to exception tables are written, and that it is not at all, as V8's do. gimli takes
-//! that for a pointer that it cannot read in each FDE, so that it is taken out of the CIEs first.
+//! CIEs whose encoding of pointers to exception tables is "omitted" (`DW_EH_PE_omit`), as in V8's. gimli takes that for
+//! a pointer that it cannot read in each FDE, so that it is taken out of the CIEs first.
 
 use perf_format::Endian;
 

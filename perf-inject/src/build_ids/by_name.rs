@@ -10,7 +10,7 @@ use perf_session::{Error, Event, Hits, Injection, RecordSet, Session, Tool, Verd
 
 use super::{DsoSelection, SharedIds, is_map};
 
-/// Injects ids that go by name. A DSO whose id stands there already gets none; one without an id is not asked for again.
+/// Injects ids that go by name. A DSO whose id is already there gets none; one without an id is not looked up again.
 #[derive(Debug)]
 pub struct IdsByName {
     selection: DsoSelection,
@@ -25,10 +25,10 @@ pub struct IdsByName {
     for_header: Vec<(DsoId, BuildId)>,
 }
 
-/// What is noted of a DSO.
+/// The state of a DSO.
 #[derive(Debug, Clone, Copy, Default)]
 struct Note {
-    /// Whether it was hit, or mapped where that is asked for.
+    /// Whether it was hit, or with [`DsoSelection::Mapped`] mapped.
     is_selected: bool,
     done: Done,
 }
@@ -68,12 +68,12 @@ impl IdsByName {
         self
     }
 
-    /// The DSOs that were hit, or mapped where that is asked for.
+    /// The selected DSOs: those that were hit, or that were mapped.
     pub(crate) fn selected(&self) -> impl Iterator<Item = DsoId> {
         self.notes.iter().filter(|(_, note)| note.is_selected).map(|(id, _)| id)
     }
 
-    /// Notes that a DSO stands in the table of the input.
+    /// Notes that the table of the input has an entry for a DSO.
     pub fn stands_in_header(&mut self, dso: DsoId) {
         self.notes.of(dso).done.header = true;
     }
@@ -93,7 +93,7 @@ impl IdsByName {
         }
     }
 
-    /// Notes what a record hit or mapped.
+    /// Selects the DSOs that a record hit or mapped.
     fn select(&mut self, event: &Event<'_>, session: &mut Session) {
         let Self { hits, notes, pending, to_header, to_events, .. } = self;
         let mut select = |dso| {
@@ -115,7 +115,7 @@ impl IdsByName {
         let Some(dso) = session.dso(id) else { return Ok(()) };
         let mut done = std::mem::replace(&mut self.notes.of(id).done, Done::ALL);
         if let Some(first) = dso.namesake_of {
-            // What stands there by the name is the first one's.
+            // An id that is there by the name is the first one's.
             done = self.notes.of(first).done;
         }
         let build_id = self.ids.borrow_mut().take_by_name(id, session);

@@ -1,18 +1,18 @@
-//! The ids of a session's DSOs: each is looked for once, and what came of it is reported once.
+//! The ids of a session's DSOs: each is looked up once, and the result is reported once.
 
 use perf_format::BuildId;
 use perf_session::Session;
 use perf_session::build_id::{BuildIdSource as _, Chain, FoundId, NoBuildId};
 use perf_session::dso::{DsoId, PerDso};
 
-/// The sources, and what they answered.
+/// The sources, and a cache of what they answered.
 #[derive(Debug)]
 pub struct Ids {
     sources: Chain,
     answers: PerDso<Option<Answer>>,
 }
 
-/// What the sources say of a DSO.
+/// The result of a DSO's lookup.
 #[derive(Debug)]
 struct Answer {
     found: Result<FoundId, NoBuildId>,
@@ -27,13 +27,13 @@ impl Ids {
         Self { sources, answers: PerDso::default() }
     }
 
-    /// The id of a DSO, asked for now if it was not before.
+    /// The id of a DSO, looked up at the first call.
     pub(super) fn find(&mut self, id: DsoId, session: &Session) -> Option<BuildId> {
         let found = &self.answer(id, session)?.found;
         found.as_ref().ok().map(|found| found.build_id)
     }
 
-    /// The id of a DSO that is to be injected: it is reported, or why there is none.
+    /// The id of a DSO that is to be injected. It is reported, or the reason why there is none.
     pub(super) fn take(&mut self, id: DsoId, session: &Session) -> Option<BuildId> {
         let name = &session.dso(id)?.name;
         let Answer { found, is_reported, .. } = self.answer(id, session)?;
@@ -68,7 +68,7 @@ impl Ids {
         self.take(id, session)
     }
 
-    /// What was answered, by DSO; `by_name` where that must do for records that go by names.
+    /// The results, by DSO; with `by_name`, those for records that identify DSOs by name.
     pub(crate) fn answers(
         &self,
         by_name: bool,

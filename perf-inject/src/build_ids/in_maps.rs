@@ -8,7 +8,7 @@ use perf_session::{Error, Event, Hit, Hits, Injection, RecordSet, Session, Tool,
 use super::lazy_maps::{LazyMaps, is_deferrable};
 use super::{DsoSelection, SharedIds, is_map};
 
-/// Writes ids into maps.
+/// Writes ids into the records of maps.
 #[derive(Debug)]
 pub struct IdsInMaps {
     selection: DsoSelection,
@@ -53,12 +53,12 @@ impl IdsInMaps {
         self
     }
 
-    /// The DSOs that were hit, or mapped where that is asked for.
+    /// The selected DSOs: those that were hit, or that were mapped.
     pub(crate) fn selected(&self) -> impl Iterator<Item = DsoId> {
         self.is_selected.iter().filter(|(_, is_selected)| **is_selected).map(|(id, _)| id)
     }
 
-    /// What becomes of a map's own record.
+    /// Decides what becomes of a map's own record.
     fn map(
         &mut self,
         event: &Event<'_>,
@@ -146,7 +146,7 @@ impl Tool for IdsInMaps {
             self.lazy.show(record, session);
         }
         if !self.found.is_empty() {
-            // What an address space begins with comes behind what begins it.
+            // The maps with which an address space begins come behind the record that begins it.
             if matches!(record_type, RecordType::FORK | RecordType::COMM) {
                 verdict = Verdict::RepipeFirst;
             }
@@ -157,8 +157,8 @@ impl Tool for IdsInMaps {
     }
 }
 
-/// Writes a map's record again, with its id. One that has it, or of which it cannot be said where it ends, stays
-/// as it is.
+/// Writes a map's record again, with its id. A record that has it, or whose fields do not show where it ends, stays as
+/// it is.
 fn rewrite(
     record: &RawRecord<'_>,
     map: &Mmap2<'_>,

@@ -1,5 +1,5 @@
-//! Maps that wait until something hits them: they are announced then, with their ids, unless whoever reads the output
-//! knows them.
+//! Maps that are left out until something hits them: they are announced then, with their ids, unless a reader of the
+//! output has them already.
 
 use bstr::ByteSlice as _;
 use perf_format::record::{MapFile, Mmap2};
@@ -12,8 +12,8 @@ use perf_session::{Error, Hit, Injection, RecordSet, Session};
 use crate::announce::{Announcement, Announcer};
 use crate::watermark::ReorderWatermark;
 
-/// Announces maps when they are hit. It has a session of its own, which is shown what goes out: what a reader of the
-/// output knows.
+/// Announces maps when they are hit. It has a session of its own, which takes in the records of the output: the state
+/// of a reader of the output.
 #[derive(Debug, Default)]
 pub(super) struct LazyMaps {
     reader: Session,
@@ -35,12 +35,12 @@ impl LazyMaps {
         self.watermark.pass(record, session);
     }
 
-    /// Shows the reader a record that goes out.
+    /// Takes a record of the output into the reader's session.
     pub(super) fn show(&mut self, record: &RawRecord<'_>, session: &Session) {
         if self.reader.evlist.evsels().len() != session.evlist.evsels().len() {
             self.reader.evlist = session.evlist.clone();
         }
-        // What is odd is noted by the session that saw it first.
+        // Anomalies are noted in the session of the input.
         self.reader.update(record).ok();
     }
 

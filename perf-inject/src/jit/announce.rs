@@ -1,5 +1,5 @@
-//! Which function a reader of the output is told of, and when: what a record's addresses resolve to is announced by an
-//! MMAP2 record in front of it, unless readers know it already.
+//! Decides which function is announced, and when: the functions that a record's addresses resolve to are announced by
+//! MMAP2 records in front of it, unless readers know them already.
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
@@ -25,10 +25,10 @@ mod ledger;
 use early::Early;
 use ledger::{Ledger, Naming, SampleCounts};
 
-/// How the names of memory begin that is a file's, but no file that anybody finds.
+/// The start of the names of memfds: files that have no path.
 const MEMFD: &[u8] = b"/memfd:";
 
-/// Whether what is mapped is memory that jitted code may be in.
+/// Whether a DSO is memory that jitted code may be in.
 pub(super) fn is_anonymous(dso: &Dso) -> bool {
     dso.kind == DsoKind::Anonymous || dso.name.starts_with(MEMFD)
 }
@@ -36,7 +36,7 @@ pub(super) fn is_anonymous(dso: &Dso) -> bool {
 /// Announces functions.
 #[derive(Debug)]
 pub(super) struct FunctionAnnouncer {
-    /// Which sources may still be found.
+    /// Which kinds of sources may still be found.
     dumps: bool,
     perf_maps: bool,
     /// Whether each function has an image of its own.
@@ -47,7 +47,7 @@ pub(super) struct FunctionAnnouncer {
     addresses: Vec<u64>,
 }
 
-/// What the addresses of one record have in common.
+/// The context of a lookup: what the addresses of one record have in common.
 struct Lookup<'a, 'r> {
     pid: i32,
     time: Option<u64>,
@@ -64,7 +64,7 @@ pub(super) struct AnnounceContext<'s, 'i> {
 }
 
 impl FunctionAnnouncer {
-    /// All records that the announcer is shown.
+    /// The types that the announcer has to see.
     pub(super) const WANTS: RecordSet =
         ReorderWatermark::WANTS.union(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED]));
 
@@ -122,7 +122,7 @@ impl FunctionAnnouncer {
         Ok(())
     }
 
-    /// Announces what the user's addresses hit of a sample, or of the part of its chain that comes later.
+    /// Announces the functions that the user addresses of a sample hit, or those of a deferred call chain.
     pub(super) fn hits(
         &mut self,
         record: &RawRecord<'_>,
@@ -182,8 +182,8 @@ impl FunctionAnnouncer {
         Ok(())
     }
 
-    /// Announces what stands at an address, if readers do not know. Of what is only perhaps one (`is_address`) nothing
-    /// new is looked for.
+    /// Announces the function at an address, if readers do not know it. For a word that may be no address
+    /// (`is_address` is false), no new source is looked for.
     fn hit(
         &mut self,
         addr: u64,
@@ -228,7 +228,7 @@ impl FunctionAnnouncer {
     }
 
     /// Announces a function, in memory that was mapped at a time in ns, as of the time at which it was made, as far as
-    /// readers still take that. Tells whether it could be placed in an image.
+    /// readers still accept that. Returns whether it could be placed in an image.
     fn announce(
         &mut self,
         found: Resolved,
@@ -286,8 +286,8 @@ impl FunctionAnnouncer {
         Ok(true)
     }
 
-    /// Whether readers know of a live range, as code of a process, and if so whether it is in a file: of another process's
-    /// they know where it was announced before the birth, or has been since.
+    /// Whether readers know a live range as code of a process, and if so whether it is in a file. They know another
+    /// process's live range if it was announced before the process was born, or to the process itself since.
     fn announced_in_file(&self, pid: i32, found: Resolved) -> Option<bool> {
         let Resolved { owner, range, inherited } = found;
         let of_owner = self.ledgers.get(&owner).and_then(|ledger| ledger.of(range));

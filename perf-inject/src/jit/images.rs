@@ -19,15 +19,15 @@ pub(super) mod output;
 
 use arrange::{Arrangement, AsInMemory};
 
-/// Where images are put.
+/// Where images are written to.
 pub trait Images: std::fmt::Debug + Send {
     /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
     fn path(&self, name: &str) -> BString;
 
-    /// Whether nothing has that name. What is there may belong to another recording, and stays.
+    /// Whether nothing has that name. A file that is there may belong to another recording, and stays.
     fn is_free(&self, name: &str) -> bool;
 
-    /// Makes a new file of that name, which has the name when it is whole.
+    /// Makes a new file, which gets that name when it is whole.
     ///
     /// # Errors
     /// Where that cannot be done.
@@ -127,7 +127,7 @@ impl ProcessImages {
         self.tables.iter().any(|tables| tables.start < end && start < tables.end)
     }
 
-    /// Places what stands in a live range in an image, if that has no place yet. `None` where there is no room.
+    /// Places the function of a live range in an image, if it has no place yet. `None` where there is no room.
     pub(super) fn place(
         &mut self,
         id: LiveRangeId,
@@ -167,7 +167,8 @@ impl ProcessImages {
         target: Target,
         how: &Placement<'_>,
     ) -> Option<Slot> {
-        // An image for stacks has one distance: what has moved stands in it no more.
+        // An image for stacks has one distance between addresses and offsets: a function that was moved does not stand
+        // in it any more.
         if let Some(slot) = self.first_slots.get(&id).filter(|_| !how.as_in_memory) {
             return Some(*slot);
         }
@@ -284,7 +285,7 @@ impl ProcessImages {
     }
 }
 
-/// What a function's code is for.
+/// The machine that a function's code is for.
 fn target(function: &JitFunction, sources: &Sources, how: &Placement<'_>) -> Option<Target> {
     let (endian, machine) = sources.target(function.source)?;
     Some(Target { machine: machine.unwrap_or(how.machine), endian })

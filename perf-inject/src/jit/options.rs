@@ -1,20 +1,20 @@
-//! What `--jit` and `--perf-map` ask for.
+//! The options of `--jit` and `--perf-map`.
 
 use super::source::find::Finder;
 
-/// What `--jit` and `--perf-map` ask for.
+/// The options of `--jit` and `--perf-map`.
 #[derive(Debug, Clone, Default)]
 pub struct JitOptions {
-    /// Names from jitdumps.
+    /// Whether names come from jitdumps.
     pub dumps: bool,
-    /// Names from perf maps.
+    /// Whether names come from perf maps.
     pub perf_maps: bool,
-    /// An image for each function, and not for each process.
+    /// Whether there is an image for each function, and not for each process.
     pub per_function: bool,
-    /// A dump that is missing or bad ends the run.
+    /// Whether a dump that is missing or damaged ends the run.
     pub strict: bool,
-    /// Where the recording has another clock than a dump, how much they differ is estimated.
+    /// Whether the difference of clocks is estimated, where the recording has another clock than a dump.
     pub guess_clock: bool,
-    /// Where dumps are, and whose are read.
+    /// Where dumps and perf maps are looked for, and whose are read.
     pub finder: Finder,
 }

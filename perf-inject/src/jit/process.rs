@@ -1,4 +1,5 @@
-//! The processes that have jitted code: what each one's sources describe, and what its children were born with.
+//! The processes that have jitted code: the functions that each one's sources describe, and the code that its children
+//! were born with.
 
 use hashbrown::HashMap;
 use perf_format::record::{Comm, Task, TimeConv};
@@ -19,7 +20,7 @@ use crate::limits::CHILDREN_AT_MOST;
 /// How many generations of processes may share code that none of them made.
 const GENERATIONS: usize = 8;
 
-/// A process with jitted code: what describes it, when and where it stood, and the images that hold what was hit.
+/// A process with jitted code: its sources, the timeline of its functions, and the images of those that were hit.
 #[derive(Debug, Default)]
 pub(super) struct JitProcess {
     pub(super) timeline: Timeline,
@@ -54,7 +55,7 @@ impl JitProcess {
     }
 }
 
-/// What stands at an address of a process, and whose code it is.
+/// The live range at an address of a process, and the process whose code it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolved {
     pub(super) owner: i32,
@@ -87,7 +88,7 @@ impl JitProcesses {
         self.by_pid.get_mut(&pid)
     }
 
-    /// Makes a process known.
+    /// Adds a process, if it is new.
     pub(super) fn add(&mut self, pid: i32) -> &mut JitProcess {
         self.by_pid.entry(pid).or_default()
     }
@@ -97,7 +98,7 @@ impl JitProcesses {
         self.by_pid.iter().map(|(pid, process)| (*pid, process))
     }
 
-    /// Those of which something is so, in an order that is the same each time.
+    /// The pids of the processes for which the predicate holds, in an order that is the same each time.
     pub(super) fn pids(&self, is_so: impl Fn(&JitProcess) -> bool) -> Vec<i32> {
         let mut pids: Vec<_> =
             self.iter().filter(|(_, process)| is_so(process)).map(|(pid, _)| pid).collect();
@@ -110,7 +111,7 @@ impl JitProcesses {
         self.by_pid.contains_key(&pid) || self.born.contains_key(&pid)
     }
 
-    /// What stood at an address of a process at a time in ns: of its own code, or of that which it was born with.
+    /// The live range at an address of a process at a time in ns, in its own code or in that which it was born with.
     pub(super) fn resolve(&self, pid: i32, addr: u64, mut time: u64) -> Option<Resolved> {
         let (mut owner, mut inherited) = (pid, u64::MAX);
         for _ in 0..GENERATIONS {
@@ -162,7 +163,7 @@ impl JitProcesses {
         Ok(())
     }
 
-    /// A process maps its dump, so that its profiler sees it: the dump is opened, unless it was before.
+    /// A process maps its dump, so that perf records where it is: the dump is opened, unless it was before.
     pub(super) fn mark(&mut self, marker: &Marker, session: &Session) -> Result<(), Error> {
         let sources = &mut self.add(marker.pid).sources;
         if sources.is_marked_by(marker) {
@@ -215,7 +216,7 @@ impl JitProcesses {
         }
     }
 
-    /// Reads on what describes a process's functions.
+    /// Reads on in the sources of a process.
     pub(super) fn read_on(&mut self, pid: i32, session: &Session, it_may_begin: bool) -> Result<(), Error> {
         let Some(process) = self.by_pid.get_mut(&pid) else { return Ok(()) };
         if let Some(marker) = process.sources.yet_to_begin.take() {
@@ -225,12 +226,12 @@ impl JitProcesses {
         Ok(())
     }
 
-    /// A dump cannot be read: that is a warning, or the end.
+    /// Reports a dump that cannot be read, with a warning, or with `strict` an error.
     fn report_missing(&self, pid: i32, why: &NoNames) -> Result<(), Error> {
         self.report(format!("no names for the jitted code of process {pid}: {why}"))
     }
 
-    /// What is wrong with the dumps of a process is reported once, as a warning, or the end.
+    /// Reports what is wrong with the dumps of a process, once, with a warning, or with `strict` an error.
     pub(super) fn report_damage(&mut self, pid: i32) -> Result<(), Error> {
         let damage = self.by_pid.get_mut(&pid).and_then(|process| process.sources.take_damage());
         let Some(damage) = damage else { return Ok(()) };

@@ -1,6 +1,6 @@
-//! What describes the functions of a process while they are made: jitdumps and perf maps, found and read on as they
-//! grow. All that they say goes into the process's [`Timeline`]; what is large is read of a function when it is written
-//! to an image.
+//! The sources that describe the functions of a process while they are made: jitdumps and perf maps, which are found,
+//! and read on as they grow. Their functions go into the process's [`Timeline`]; the large parts of a function are read
+//! when it is written to an image.
 
 use std::fmt;
 use std::io;
@@ -23,13 +23,13 @@ pub(super) trait FunctionSource: fmt::Debug + Send {
     /// Where it was found.
     fn path(&self) -> &Path;
 
-    /// The machine that its code is for, as ELF files number it, if it says.
+    /// The machine that its code is for, as ELF files number it, if the file has it.
     fn machine(&self) -> Option<u16>;
 
     /// The byte order of that machine.
     fn endian(&self) -> Endian;
 
-    /// Reads on to what is the end now. The functions in the timeline are of the source with this id.
+    /// Reads on to the present end of the file. The functions in the timeline are of the source with this id.
     ///
     /// # Errors
     /// Where the file cannot be read. What was read before that counts.

@@ -1,4 +1,4 @@
-//! The code that a process made as it ran: which function stood at an address, and when. Addresses are used again.
+//! The timeline of a process's jitted code: which function stood at an address, and when. Addresses are used again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -33,7 +33,7 @@ impl LiveRangeId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SourceId(pub(super) usize);
 
-/// A function, wherever it stood. What is large is still in its source.
+/// A function, wherever it stood. Its large parts are still in its source.
 #[derive(Debug)]
 pub(super) struct JitFunction {
     pub(super) name: Name,
@@ -134,7 +134,7 @@ impl Timeline {
         self.functions.len()
     }
 
-    /// A function was made, at a time in ns. Tells whether there is room for it.
+    /// Adds a function that was made at a time in ns. Returns whether there is room for it.
     pub(super) fn load(&mut self, function: JitFunction, since: u64) -> bool {
         let (start, size) = (function.address, function.size);
         if size == 0 {
@@ -148,7 +148,7 @@ impl Timeline {
         self.put(number, LiveRange::new(start, size, since, id))
     }
 
-    /// A function is elsewhere from a time on, in ns. Tells whether it is known, and there is room for it.
+    /// Moves a function at a time in ns. Returns whether the function is known, and there is room for it.
     pub(super) fn relocate(&mut self, number: (SourceId, u64), start: u64, since: u64) -> bool {
         let Some(range) = self.now.get(&number).and_then(|range| self.ranges.get_mut(range.0)) else {
             return false;
@@ -193,7 +193,7 @@ impl Timeline {
         true
     }
 
-    /// All that was there ended at a time in ns.
+    /// Ends all live ranges at a time in ns.
     pub(super) fn end(&mut self, time: u64) {
         let later = self.ends.iter().rev().take_while(|end| **end > time).count();
         if self.ends.len() < ENDS_AT_MOST {
@@ -215,7 +215,7 @@ impl Timeline {
         }
     }
 
-    /// What stood at an address at a time in ns: of several the one that came last.
+    /// The live range at an address at a time in ns: of several the one that came last.
     pub(super) fn find(&self, addr: u64, time: u64) -> Option<LiveRangeId> {
         let began = self.began(time);
         let is_there = |range: &LiveRange| range.holds(addr, time) && range.is_of(began);

@@ -1,5 +1,5 @@
-//! What samples looked up before the mapping of their process's dump came, out of another CPU's buffer. It comes in
-//! the same round or the next, or there is none.
+//! Lookups of samples that stand before the mapping of their process's dump, which comes out of another CPU's buffer.
+//! The mapping comes in the same round or the next, or there is none.
 
 use hashbrown::HashMap;
 
@@ -47,7 +47,7 @@ impl Early {
         self.this_round.clear();
     }
 
-    /// What was looked up of a process, by address.
+    /// The lookups of a process, by address.
     pub(super) fn take(&mut self, pid: i32) -> Vec<(u64, EarlyLookups)> {
         let rounds = [&mut self.last_round, &mut self.this_round];
         let of_pid = rounds.map(|round| round.extract_if(|(of, _), _| *of == pid).collect::<Vec<_>>());

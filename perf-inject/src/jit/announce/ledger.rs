@@ -1,11 +1,11 @@
-//! What readers of the output know of a process's code, and what became of its samples.
+//! The code of a process that readers of the output know, and counts of its samples.
 
 use hashbrown::HashSet;
 
 use crate::jit::timeline::{LiveRangeId, Timeline};
 use crate::limits::MISSED_AT_MOST;
 
-/// Whether something has a name for an address.
+/// Whether an address has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Naming {
     /// A file, in the recording as it was.
@@ -14,7 +14,7 @@ pub(crate) struct Naming {
     pub(crate) after: bool,
 }
 
-/// What is known of a live range that was hit.
+/// The state of a live range that was hit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Announced {
     /// From when on readers of the output know it as the process's own, in ns.
@@ -40,13 +40,13 @@ pub(crate) struct Ledger {
     of: Vec<Announced>,
     /// What was announced of the code that the process was born with: whose, and which live range.
     inherited: HashSet<(i32, LiveRangeId)>,
-    /// What samples hit that nothing described yet, and when.
+    /// Addresses that samples hit when no source described them yet, and the times.
     missed: Vec<(u64, u64)>,
     pub(crate) samples: SampleCounts,
 }
 
 impl Ledger {
-    /// What is known of a live range of the process.
+    /// The state of a live range of the process.
     pub(crate) fn of(&self, range: LiveRangeId) -> Option<Announced> {
         self.of.get(range.index()).copied()
     }
@@ -81,7 +81,7 @@ impl Ledger {
         self.inherited.insert((owner, range));
     }
 
-    /// Notes an address that nothing describes yet, at a time in ns.
+    /// Notes an address that no source describes yet, at a time in ns.
     pub(crate) fn miss(&mut self, addr: u64, time: u64) {
         if self.missed.len() < MISSED_AT_MOST {
             self.missed.push((addr, time));

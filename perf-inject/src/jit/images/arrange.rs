@@ -30,15 +30,15 @@ pub(super) enum Arrangement {
 
 /// Functions of one part of a process's memory, and addresses of nothing else for their tables.
 ///
-/// A runtime has its code from `0x7000_1234` to `0x7000_5000`. The image's first function can be at offset `0x1000`, and
-/// offsets in a page are those in memory, so that what lies between an address and its offset is `0x7000_0000`: the
+/// A runtime has its code from `0x7000_1234` to `0x7000_5000`. The image's first function can be at offset `0x1000`,
+/// and offsets in a page are those in memory, so that what lies between an address and its offset is `0x7000_0000`: the
 /// function at `0x7000_1240` has the offset `0x1240`, one at `0x7000_4ff0` has `0x4ff0`. The tables get the first free
 /// pages behind the code, in steps of 1 MiB: from `0x7000_5000`, offset `0x5000`, if nothing is mapped there. One more
-/// function at an address that is taken goes into a second image, whose distance is one page less (`0x6fff_f000`): what
-/// reads tables tells images by it.
+/// function at an address that is taken goes into a second image, whose distance is one page less (`0x6fff_f000`):
+/// readers of unwinding tables distinguish images by it.
 #[derive(Debug)]
 pub(super) struct AsInMemory {
-    /// What lies between an address and its offset.
+    /// The distance between an address and its offset.
     base: u64,
     /// Where functions can be.
     text: Range<u64>,
@@ -66,7 +66,7 @@ impl AsInMemory {
         is_free: impl Fn(&Range<u64>) -> bool,
     ) -> Option<Self> {
         let low = functions.start / PAGE * PAGE;
-        // What reads tables tells images by this difference.
+        // Readers of unwinding tables distinguish images by this difference.
         let base = low.checked_sub(TEXT_OFFSET)?.checked_sub(number.checked_mul(PAGE)?)?;
         let high = functions.end.checked_next_multiple_of(PAGE)?;
         let tables = tables.checked_next_multiple_of(PAGE)?.max(PAGE);

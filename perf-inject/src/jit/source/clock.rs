@@ -1,4 +1,4 @@
-//! From the times of a dump to those of the recording.
+//! Converts the times of a dump to those of the recording.
 
 use perf_format::jitdump::Header;
 use perf_format::record::TimeConv;
@@ -23,8 +23,8 @@ pub(super) enum Clock {
 }
 
 impl Clock {
-    /// The clock of a dump whose mapping was recorded at `mapped_at` ns, and whose first record is of `first`; where the
-    /// recording has another clock and that is asked for, by how much they differ is taken from there.
+    /// The clock of a dump whose mapping was recorded at `mapped_at` ns, and whose first record is of `first`; where
+    /// the recording has another clock and the clock may be guessed, the difference is taken from these two.
     pub(super) fn of(
         header: &Header,
         first: Option<u64>,

@@ -1,4 +1,4 @@
-//! Finds what a process wrote of its code, and opens it with care: the name comes out of a recording, and the file
+//! Finds the jitdump or perf map of a process, and opens it with care: the name comes out of a recording, and the file
 //! mostly lies where anybody may write.
 
 use std::ffi::OsStr;
@@ -55,7 +55,7 @@ pub enum NoNames {
         /// That of the file which was mapped.
         was: u64,
     },
-    /// What is in it is not what it should be.
+    /// Its contents cannot be read.
     #[error("{path}: {source}", path = .path.display())]
     Damaged {
         /// Which.
@@ -63,7 +63,7 @@ pub enum NoNames {
         /// Why.
         source: perf_format::Error,
     },
-    /// It speaks of another process than its name.
+    /// Its header has another process than its name.
     #[error("{path}: it is of process {pid}", path = .path.display())]
     OtherProcess {
         /// Which.
@@ -93,7 +93,7 @@ impl NoNames {
     }
 }
 
-/// The map that a process made of its dump, so that its profiler sees it.
+/// The map that a process made of its dump, so that perf records where the dump is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Marker {
     /// The process.
@@ -133,7 +133,7 @@ impl Finder {
         let mut places: Vec<PathBuf> = self.in_dir(name).into_iter().collect();
         let copied = places.len();
         if let (Some(_), Ok(below)) = (inode, name.strip_prefix("/")) {
-            // Whether the process that has the pid now is the recorded one, the inode tells.
+            // The inode shows whether the process that has the pid now is the recorded one.
             places.push(Path::new("/proc").join(marker.pid.to_string()).join("root").join(below));
         }
         places.push(name.to_owned());
@@ -194,7 +194,7 @@ impl Finder {
             return Err(NoNames::OtherFile { path: path.to_owned(), is: stat.st_ino, was: inode.ino });
         }
         let mine = rustix::process::geteuid().as_raw();
-        // Of a process that is gone nobody knows whose it was.
+        // The owner of a process that is gone is not known.
         let its = || std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid());
         let owner = stat.st_uid;
         if !self.any_owner && owner != 0 && owner != mine && its() != Some(owner) {

@@ -1,4 +1,4 @@
-//! One jitdump: it is scanned as it grows; what is large is read of it later.
+//! One jitdump: it is scanned as it grows; the large parts of its records are read later.
 
 use std::fs::File;
 use std::io;
@@ -27,7 +27,7 @@ pub(crate) struct Dump {
     path: PathBuf,
     dump: JitDump<File>,
     clock: Clock,
-    /// What the next function brings along.
+    /// The lines and unwinding tables of the next function.
     lines: Option<DebugInfo>,
     unwinding: Option<Unwinding>,
     /// How many tables of lines were looked at, and how many began by as much late as V8's do.
@@ -103,7 +103,7 @@ impl FunctionSource for Dump {
     }
 
     fn machine(&self) -> Option<u16> {
-        // CPython does not say.
+        // CPython writes no machine.
         u16::try_from(self.dump.header().elf_mach).ok().filter(|machine| *machine != 0)
     }
 
@@ -117,7 +117,7 @@ impl FunctionSource for Dump {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
                 Err(error) => {
-                    // A record that cannot be what it says is passed over.
+                    // A record whose content does not fit its type is skipped.
                     self.ended = !matches!(error, Error::Structure { .. });
                     self.damage.get_or_insert(error);
                     continue;

@@ -1,4 +1,4 @@
-//! The sources of one process: those that are open, and what is known of those that are not.
+//! The sources of one process: those that are open, and the state of those that are not.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ impl Sources {
         self.markers.last().and_then(|marker| marker.time).unwrap_or(0)
     }
 
-    /// Whether nothing was found, nor looked for by the process's own word.
+    /// Whether no source was found, and the process mapped no dump.
     pub(crate) fn is_empty(&self) -> bool {
         self.markers.is_empty() && self.open.is_empty() && self.missing.is_none()
     }
@@ -58,7 +58,7 @@ impl Sources {
         self.open.first().map(|source| source.path())
     }
 
-    /// The byte order of a source's code, and its machine if it says.
+    /// The byte order of a source's code, and its machine if the source has it.
     pub(crate) fn target(&self, id: SourceId) -> Option<(Endian, Option<u16>)> {
         self.open.get(id.0).map(|source| (source.endian(), source.machine()))
     }
