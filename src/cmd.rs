@@ -7,14 +7,14 @@ mod inject;
 
 macro_rules! subcommands {
     ($($(#[$meta:meta])* $variant:ident($module:ident);)*) => {
-        /// What to do.
+        /// The subcommand.
         #[derive(Debug, clap::Subcommand)]
         pub(crate) enum Command {
             $($(#[$meta])* $variant($module::Args),)*
         }
 
         impl Command {
-            /// Does it.
+            /// Runs the subcommand.
             pub(crate) fn run(&self) -> anyhow::Result<()> {
                 match self {
                     $(Self::$variant(args) => args.run(),)*
@@ -50,14 +50,14 @@ pub(crate) fn as_perf_parses(command: clap::Command) -> clap::Command {
     })
 }
 
-/// How much to say, the same options in every subcommand.
+/// How much is reported, the same options in every subcommand.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Verbosity {
-    /// Say more: build-ids as they are found (repeatable).
+    /// Report more: each build-id as it is found (repeatable).
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Say nothing but errors.
+    /// Report nothing but errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

@@ -1,10 +1,10 @@
-//! Exit codes: all that the program ends with, and what each means.
+//! The exit codes of the program, and what each means.
 
 /// All went well.
 pub const SUCCESS: u8 = 0;
 
-/// The input is damaged, cannot be read or is no perf data, or the output cannot be written. What came whole
-/// before has been written.
+/// The input is damaged, cannot be read or is no perf data, or the output cannot be written. All records that were
+/// whole before that have been written.
 pub const FAILURE: u8 = 1;
 
 /// The command line is wrong; perf's own code for that.

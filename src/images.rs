@@ -41,7 +41,7 @@ impl Images for ImageDir {
     }
 
     fn is_free(&self, name: &str) -> bool {
-        // What cannot be looked at is in the way, too.
+        // A path that cannot be looked at counts as taken.
         fs::symlink_metadata(self.dir.join(name)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 

@@ -63,9 +63,9 @@ impl Input {
         self.path.as_deref().filter(|_| self.is_directory)
     }
 
-    /// How far this machine's files are trusted to be those of the recording. perf's clock runs like the monotonic
-    /// one: of a recording of this boot it tells when a file was mapped, and of an older one nothing, since it
-    /// starts again with each boot; that is over when it was written.
+    /// How far this machine's files are trusted to be those of the recording. perf's clock is like the monotonic one:
+    /// in a recording of this boot it gives the time at which a file was mapped, and in an older one nothing, since it
+    /// starts again with each boot. A recording file was recorded until it was last written.
     pub(crate) fn trust(&self, allow_changed: bool) -> Trust {
         let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let running = u64::try_from(monotonic.tv_sec).ok().map(Duration::from_secs);
@@ -88,7 +88,7 @@ impl Input {
     /// Where it cannot be opened twice.
     pub(crate) fn object_file(&self) -> io::Result<Option<File>> {
         let mut magic = [0; 4];
-        // What cannot be read at a place is no file; what is too short is no object.
+        // An input that cannot be read at an offset is no file; one that is too short is no object.
         let is_object = self.file.read_exact_at(&mut magic, 0).is_ok()
             && OBJECTS.iter().any(|object| magic.starts_with(object));
         if is_object { self.file.try_clone().map(Some) } else { Ok(None) }

@@ -1,5 +1,5 @@
-//! The program behind `perftool`: argv, terminals, files and exit codes. What it knows of perf data it asks of
-//! the libraries; they know nothing of any of this.
+//! The program behind `perftool`: argv, terminals, files and exit codes. The libraries read and write perf data; they
+//! know nothing of any of this.
 //!
 //! It is a library so that the man pages and completions are rendered from the same definitions that parse the
 //! command line: see [`command`].

@@ -51,7 +51,7 @@ impl Replacement {
         }
     }
 
-    /// Gives it its name, in place of whatever has it.
+    /// Gives the file its name, in place of another file that has it.
     pub(crate) fn finish(self) -> io::Result<()> {
         let name = match self.name {
             Some(name) => name,
@@ -63,7 +63,7 @@ impl Replacement {
         Ok(name.persist(&self.target)?)
     }
 
-    /// Gives it its name, which nothing has.
+    /// Gives the file its name, which must be free.
     ///
     /// # Errors
     /// Where something has it.
@@ -121,7 +121,7 @@ impl Output {
         }
         // What a link points to is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        // The name of a file that could not be made is nobody's business.
+        // The temporary name of a file that could not be made would mean nothing in the message.
         let nameless = |error: io::Error| io::Error::from(error.kind());
         if is_directory {
             let made = beside().tempdir_in(folder(&target)).map_err(nameless).with_context(cannot)?;
@@ -150,7 +150,7 @@ impl Output {
         }
     }
 
-    /// Gives a whole output its name. One that is never given it goes without a trace.
+    /// Gives a whole output its name. An output that never gets it leaves no trace.
     ///
     /// # Errors
     /// Where it cannot take the name.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::ready;
 
-/// How long one waits before one wants to know.
+/// How long reading takes before the bar is shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(500);
 
 /// Bytes that the kernel copies before an interrupt is looked for.
@@ -40,7 +40,7 @@ pub(crate) struct Watched {
 }
 
 impl Watch {
-    /// Watches a file being read, unless nobody looks, or it has no size.
+    /// Watches a file being read; the bar is shown if standard error is a terminal and the file has a size.
     pub(crate) fn file(&self, file: File) -> Watched {
         let len = file.metadata().map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });
         let bar = (len > 0 && !self.quiet && io::stderr().is_terminal()).then(|| {
@@ -54,7 +54,7 @@ impl Watch {
         Watched { file, bar, since: Instant::now(), stop: Arc::clone(&self.stop) }
     }
 
-    /// A file whose reading nobody is shown, since the same is read once more.
+    /// A file whose reading is not shown, since it is the same file read a second time.
     pub(crate) fn unseen(&self, file: File) -> Watched {
         Watched { file, bar: None, since: Instant::now(), stop: Arc::clone(&self.stop) }
     }
@@ -118,7 +118,7 @@ impl Drop for Watched {
     }
 }
 
-/// Standard error, for what is said while a bar may stand there.
+/// Standard error, for messages while a bar may stand there.
 #[derive(Debug, Default)]
 pub(crate) struct ProgressStderr;
 

@@ -1,4 +1,5 @@
-//! Files that somebody made non-blocking (a terminal multiplexer, a shell's job): they are waited for.
+//! Reads and writes files that another program made non-blocking (a terminal multiplexer, a shell's job), and waits
+//! until they are ready.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +7,7 @@ use std::io;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 
-/// Does it again when the file is ready.
+/// Calls an operation again when the file is ready, until it does not block.
 ///
 /// # Errors
 /// Where it fails for another reason.

@@ -1,4 +1,4 @@
-//! What a person is told: errors with their causes, warnings, and the messages of `-v`, all on standard error.
+//! Messages for a person: errors with their causes, warnings, and the messages of `-v`, all on standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use crate::cmd::Verbosity;
 use crate::exit;
 use crate::progress::ProgressStderr;
 
-/// Sets up what is said: warnings; nothing but errors with `-q`; more with each `-v`.
+/// Sets up the log on standard error: warnings; nothing but errors with `-q`; more with each `-v`.
 pub(crate) fn set_up(verbosity: Verbosity) {
     let level = match verbosity {
         Verbosity { quiet: true, .. } => LevelFilter::Error,
@@ -46,7 +46,8 @@ pub(crate) fn one_line(text: impl Display) -> String {
     line
 }
 
-/// How many odd records there were of each type, where there were more than the first, which was told when it came.
+/// Reports how many odd records there were of each type, where there were more than the first, which was reported when it
+/// came.
 pub(crate) fn odd(anomalies: &Anomalies) {
     if anomalies.iter().any(|(_, odd)| odd.count > 1) {
         let types: Vec<_> = anomalies.iter().map(|(name, odd)| format!("{} {name}", odd.count)).collect();
@@ -54,9 +55,9 @@ pub(crate) fn odd(anomalies: &Anomalies) {
     }
 }
 
-/// What was damaged and left out.
-pub(crate) fn lost(lost: Option<Damage>) {
-    let Some(Damage { bytes, places, first, mended }) = lost else { return };
+/// Reports what was damaged and left out.
+pub(crate) fn damage(damage: Option<Damage>) {
+    let Some(Damage { bytes, places, first, mended }) = damage else { return };
     if let Some(first) = first {
         let (places_are, records_are) = (counted(places, "place"), counted(places, "record"));
         log::warn!(
@@ -72,11 +73,11 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Tells how the run ended.
+/// Reports how the run ended.
 pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return exit::SUCCESS.into() };
     if is_reader_gone(&error) {
-        // The shell shall see what it would see of any filter. Where the signal is blocked the code must do.
+        // The shell sees the same as of any filter. Where the signal is blocked, the exit code must do.
         emulate_default_handler(SIGPIPE).ok();
         return exit::READER_GONE.into();
     }
@@ -84,7 +85,7 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     for cause in error.chain().skip(1) {
         message += &format!("  caused by: {}\n", one_line(cause));
     }
-    // Where even that cannot be written there is nobody to tell.
+    // Where even that cannot be written there is nowhere to report it.
     io::stderr().write_all(message.as_bytes()).ok();
     exit::FAILURE.into()
 }
@@ -94,10 +95,9 @@ fn is_reader_gone(error: &anyhow::Error) -> bool {
     causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Tells what clap has to say: help and the version on standard output, which is no error, all else on standard
-/// error.
+/// Prints clap's messages: help and the version on standard output, which is no error, all others on standard error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Where even that cannot be written there is nobody to tell.
+    // Where even that cannot be written there is nowhere to report it.
     error.print().ok();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::SUCCESS.into(),

@@ -1,6 +1,6 @@
-//! From pipe to pipe: what comes is looked at in a copy of its own (tee), and goes on without being copied again
-//! (splice). The input's pipe keeps the bytes until they go, so that they can still be left out, or others be put in
-//! between.
+//! From pipe to pipe: records are read from a copy of the input (tee), and the input's own bytes go on without being
+//! copied to user space (splice). They stay in the input's pipe until then, so that they can still be left out, or
+//! other bytes be put in between.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -15,10 +15,10 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use crate::ready::when_ready;
 use crate::stream::Stream;
 
-/// What pipes are enlarged to: as much as anybody may.
+/// The size that pipes are enlarged to: the most that an unprivileged user may have.
 const PIPE_SIZE: usize = 1 << 20;
 
-/// Makes room in a pipe, so that its two ends take turns less often; one that may not grow stays as it is. Tells
+/// Makes room in a pipe, so that its two ends take turns less often; one that may not grow stays as it is. Returns
 /// whether it is a pipe at all.
 pub(crate) fn enlarge(file: &File) -> bool {
     fcntl_setpipe_size(file, PIPE_SIZE).is_ok() || fcntl_getpipe_size(file).is_ok()
@@ -44,7 +44,7 @@ impl InputPipe {
     }
 }
 
-/// The pipe in which there is a copy of what is looked at.
+/// The pipe that holds the copy of the input.
 #[derive(Debug)]
 pub(crate) struct Copy {
     into: File,
@@ -52,7 +52,7 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// Makes it, as large as it may be.
+    /// Makes the pipe, as large as it may be.
     ///
     /// # Errors
     /// Where there are no more files to be had.

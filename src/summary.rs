@@ -1,4 +1,4 @@
-//! What a run came to, on standard error: a table for a person, or JSON for a program.
+//! The summary of a run on standard error: a table for a person, or JSON for a program.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::report::one_line;
 
-/// How it is said.
+/// The form of the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
     Table,
@@ -133,14 +133,14 @@ impl Lost {
     }
 }
 
-/// Writes it. `error` is what ended the run too soon.
+/// Writes the summary. `error` is the one that ended the run too soon.
 pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::Error>) {
     let summary = Summary::of(run_report, error);
     let text = match form {
         Form::Json => serde_json::to_string(&summary).unwrap_or_default() + "\n",
         Form::Table => table(&summary),
     };
-    // Where it cannot be written there is nobody to tell.
+    // Where it cannot be written, there is nowhere to report it.
     io::stderr().write_all(text.as_bytes()).ok();
 }
 
@@ -160,10 +160,10 @@ fn table(summary: &Summary) -> String {
             row("", format!("{} with an id from: {origin}", grouped(*count)));
         }
         if dsos.already_there > 0 {
-            row("", format!("{} with an id that stood there", grouped(dsos.already_there)));
+            row("", format!("{} with an id that was already there", grouped(dsos.already_there)));
         }
         if dsos.unproven > 0 {
-            let what = "that nothing proves to be of the recorded file";
+            let what = "of files that nothing proves to be the recorded ones";
             row("", format!("{} of the ids {what}", grouped(dsos.unproven)));
         }
         if !dsos.missing.is_empty() {
@@ -176,10 +176,7 @@ fn table(summary: &Summary) -> String {
     for process in jit {
         let Jitted { pid, path, missing, functions, kept, images, samples, named_before, named_after } =
             process;
-        row(
-            "jitted code",
-            format!("process {pid}: {}", path.as_deref().unwrap_or("nothing that tells of it")),
-        );
+        row("jitted code", format!("process {pid}: {}", path.as_deref().unwrap_or("no jitdump or perf map")));
         if let Some(missing) = missing {
             row("", missing.clone());
         }

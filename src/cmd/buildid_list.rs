@@ -29,11 +29,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// List only what samples hit by their own address.
+    /// List only the DSOs that samples hit.
     #[arg(short = 'H', long)]
     with_hits: bool,
 
-    /// Read a file though somebody else owns it.
+    /// Read a file even if another user owns it.
     #[arg(short, long)]
     force: bool,
 
@@ -45,19 +45,19 @@ pub(crate) struct Args {
     #[arg(short = 'm', long)]
     kernel_maps: bool,
 
-    /// Print one JSON document: each DSO that has an id or is hit, and all that the recording says of it.
+    /// Print one JSON document: each DSO that has a build-id or is hit, with its hits and the places that carry its id.
     #[arg(long)]
     json: bool,
 
-    /// Sort by name, by hits, or by id, and not as the DSOs came up.
+    /// Sort by name, by hits or by build-id.
     #[arg(long, value_name = "KEY")]
     sort: Option<Key>,
 
-    /// List only what has no id.
+    /// List only the DSOs that have no build-id.
     #[arg(long)]
     missing: bool,
 
-    /// Compare each id with that of this machine's file: same, differs or gone.
+    /// Compare each build-id with that of this machine's file: same, differs or gone.
     #[arg(long)]
     check: bool,
 
@@ -120,7 +120,7 @@ impl Args {
             list.retain_missing();
         }
         if self.check {
-            // What is here is asked for as it is: that it may have changed is the question.
+            // Files are read as they are now: whether they have changed is what is checked.
             let trust = Trust { allow_changed: true, ..Trust::default() };
             check(&mut list, &mut Chain::files(trust));
         }

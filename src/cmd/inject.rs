@@ -1,4 +1,4 @@
-//! `perftool inject`: perf data in, perf data out, and what was asked for put into it.
+//! `perftool inject`: reads perf data, and writes it with records injected.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -40,81 +40,81 @@ pub(crate) struct Args {
     #[arg(short = 'b', long)]
     build_ids: bool,
 
-    /// Inject the build-id of each DSO that is mapped, in front of its first map; samples are not looked at.
+    /// Inject the build-id of each DSO that is mapped, in front of its first map, without looking at samples.
     #[arg(long)]
     buildid_all: bool,
 
-    /// Leave out maps of code that no sample hits; the others come as MMAP2 records with their ids, in front of the
-    /// first sample that hits them.
+    /// Leave out the maps of code that no sample hits, and write the others as MMAP2 records with their build-ids, in
+    /// front of the first sample that hits them.
     #[arg(short = 'B', long)]
     mmap2_buildids: bool,
 
-    /// Write the record of each map as an MMAP2 record with its id, where one is found.
+    /// Write the record of each map as an MMAP2 record with its build-id, if one is found.
     #[arg(long)]
     mmap2_buildid_all: bool,
 
-    /// Where ids go: header (the table of a file, its default), events (BUILD_ID records, the default in a
-    /// pipe), mmap2 (the records of maps, the default of -B and --mmap2-buildid-all), or several, with commas.
+    /// Where build-ids go: header (the table of a file, the default for files), events (BUILD_ID records, the default
+    /// for pipes), mmap2 (MMAP2 records, the default of -B and --mmap2-buildid-all), or several, separated by commas.
     #[arg(long, value_name = "PLACES")]
     buildid_to: Option<IdDestinations>,
 
-    /// Write compressed records as what is inside them.
+    /// Write the records inside compressed records in their place.
     #[arg(long)]
     decompress: bool,
 
-    /// Read on past damage: all that is whole comes out, and what is lost is counted.
+    /// Read on past damage: all whole records are written, and what is lost is counted.
     #[arg(long)]
     recover: bool,
 
-    /// Name the code that runtimes made as they ran, from the jitdumps that they left: what samples hit goes into
-    /// one ELF image a process, or with =per-function a function.
+    /// Name jitted code from the jitdumps that runtimes write: the functions that samples hit go into one ELF image per
+    /// process, or per function.
     #[arg(short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true, default_missing_value = "per-process")]
     jit: Option<JitImages>,
 
-    /// The same from the text files /tmp/perf-PID.map.
+    /// Name jitted code from perf maps, the text files /tmp/perf-PID.map.
     #[arg(long)]
     perf_map: bool,
 
-    /// Write the images to DIR, and not to the directory of the output.
+    /// Write the images of jitted code to DIR, and not to the directory of the output.
     #[arg(long, value_name = "DIR")]
     jit_dir: Option<PathBuf>,
 
-    /// Look in DIR first for jitdumps and perf maps.
+    /// Look for jitdumps and perf maps in DIR first.
     #[arg(long, value_name = "DIR")]
     jitdump_dir: Option<PathBuf>,
 
-    /// Where the recording has another clock than the dump (it was made without -k 1): refuse, or with auto estimate
-    /// by how much they differ.
+    /// If the recording has another clock than a jitdump (it was made without -k 1), refuse the dump, or with auto
+    /// estimate how much the clocks differ.
     #[arg(long, value_name = "HOW", default_value = "recorded")]
     jit_clock: JitClock,
 
-    /// End with an error where a jitdump is missing or damaged.
+    /// End with an error if a jitdump is missing or damaged.
     #[arg(long)]
     strict: bool,
 
-    /// Ids to be taken before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one a line as
+    /// Build-ids to use before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one entry a line as
     /// buildid-list prints them.
     #[arg(long, value_name = "IDS")]
     known_build_ids: Option<OsString>,
 
-    /// Look for files below DIR, which holds those of the recorded machine; nothing of this one is asked.
+    /// Look for files below DIR, which holds those of the recorded machine; this machine's files are not used.
     #[arg(long, value_name = "DIR")]
     symfs: Option<PathBuf>,
 
-    /// Look for the files of a process, and of those that descend from it, below DIR.
+    /// Look for the files of a process and its descendants below DIR.
     #[arg(long, value_name = "PID=DIR")]
     root: Vec<Root>,
 
-    /// Look for files that are nowhere else in DIR, where they are kept for their symbols (~/.debug,
-    /// /usr/lib/debug).
+    /// Look in DIR for files that are found nowhere else: a directory of files that are kept for their symbols
+    /// (~/.debug, /usr/lib/debug).
     #[arg(long, value_name = "DIR")]
     debug_dir: Vec<PathBuf>,
 
-    /// Take the id of a file or kernel that seems to be another than the recorded one.
+    /// Use the build-id of a file or kernel even if it seems to be another than the recorded one.
     #[arg(long)]
     allow_changed: bool,
 
-    /// At the end, say on standard error what was read, injected and not found; =json for programs.
+    /// At the end, report on standard error what was read, injected and not found; =json for programs.
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
     summary: Option<Form>,
 
@@ -122,11 +122,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
-    /// Write to FILE, in file format; - is standard output, and like a FIFO or a device in pipe format.
+    /// Write to FILE, in file format; - is standard output, which gets pipe format, as a FIFO or a device does.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 
-    /// Read a file though somebody else owns it.
+    /// Read a file even if another user owns it.
     #[arg(short, long)]
     force: bool,
 
@@ -141,7 +141,7 @@ enum JitImages {
     PerFunction,
 }
 
-/// What is done where a recording has another clock than a dump.
+/// What to do if a recording has another clock than a jitdump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum JitClock {
     Recorded,
@@ -166,7 +166,7 @@ impl FromStr for Root {
     }
 }
 
-/// The places that ids go to.
+/// The value of `--buildid-to`.
 #[derive(Debug, Clone, Copy)]
 struct IdDestinations(IdsTo);
 
@@ -201,7 +201,7 @@ impl Args {
         }
         if ids_to.is_some() && self.dso_selection().is_none() {
             bail!(
-                "--buildid-to says where ids go, and none are asked for: -b, --buildid-all, -B or --mmap2-buildid-all"
+                "--buildid-to needs an option that injects build-ids: -b, --buildid-all, -B or --mmap2-buildid-all"
             );
         }
         if input.is_directory() && ids_to.is_some_and(|to| to.events || to.mmap2) {
@@ -244,7 +244,7 @@ impl Args {
         };
         let run_report = run.into_report();
         report::odd(&run_report.session.anomalies);
-        report::lost(run_report.damage);
+        report::damage(run_report.damage);
         let passed = run_report.passed;
         log::debug!(
             "{} records, {} bytes written, {} of them injected",
@@ -271,8 +271,7 @@ impl Args {
         done
     }
 
-    /// What names jitted code. Where a reader of the output is at work already, it may look for an image as soon as a
-    /// round is over.
+    /// The tool that names jitted code. A reader of a pipe may look for an image as soon as a round is over.
     fn jit(&self, output: &Output) -> anyhow::Result<Jit> {
         let dir = self.jit_dir.as_deref().unwrap_or(output.folder());
         let finder = Finder { dir: self.jitdump_dir.clone(), any_owner: self.force };
@@ -287,7 +286,7 @@ impl Args {
         Ok(Jit::new(options, Box::new(ImageDir::open(dir)?), matches!(output, Output::Stream(_))))
     }
 
-    /// Which DSOs get their ids. Of several styles the first here counts, as perf has it.
+    /// Which DSOs get their ids. Of several styles the first here counts, as in perf.
     fn dso_selection(&self) -> Option<DsoSelection> {
         match (self.buildid_all, self.build_ids, self.mmap2_buildid_all, self.mmap2_buildids) {
             (true, _, _, _) | (false, false, true, _) => Some(DsoSelection::Mapped),
@@ -296,7 +295,7 @@ impl Args {
         }
     }
 
-    /// Where ids go, if somebody says.
+    /// Where ids go, if an option selects it.
     fn ids_to(&self) -> Option<IdsTo> {
         let of_style =
             !self.buildid_all && !self.build_ids && (self.mmap2_buildid_all || self.mmap2_buildids);
@@ -309,7 +308,7 @@ impl Args {
         self.mmap2_buildids && !self.buildid_all && !self.build_ids && !self.mmap2_buildid_all
     }
 
-    /// Where ids are looked for.
+    /// The sources of ids.
     fn source_config(&self, trust: Trust) -> anyhow::Result<build_id::SourceConfig> {
         let open = |option: &str, dir: &Path| {
             InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
@@ -364,7 +363,7 @@ fn pipe(
         && is_pipe
         && !recover
         && let Some(out_pipe) = out.file().filter(splice::enlarge)
-        // Where no more files can be had, what is read is written as to anywhere else.
+        // Without a free file descriptor, records are written as to any other output.
         && let Ok(copy) = splice::Copy::new()
     {
         let (teed, mut spliced) = splice::through(input, copy, out_pipe, out);
