@@ -13,7 +13,7 @@ use tempfile::{Builder, TempDir, TempPath};
 
 use crate::stream::Stream;
 
-/// Where perf data is written. `Display` names it.
+/// The output that perf data is written to. `Display` names it.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Standard output, a FIFO or a device: in pipe format.
@@ -75,7 +75,7 @@ impl Replacement {
     }
 }
 
-/// Gives a file without a name one that is free.
+/// Links a file without a name to a free one.
 fn link(file: &File, name: &Path) -> io::Result<()> {
     let file = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(linkat(CWD, &*file, CWD, name, AtFlags::SYMLINK_FOLLOW)?)

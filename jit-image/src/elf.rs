@@ -1,4 +1,4 @@
-//! What stands round the code: sections behind it, and headers, segments and the build-id's note before it.
+//! The ELF structure round the code: sections behind it, and headers, segments and the build-id's note before it.
 
 use std::io::{Seek, Write};
 use std::ops::Range;

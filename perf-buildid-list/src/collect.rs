@@ -12,7 +12,7 @@ use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session,
 
 use crate::{CarriedId, HitCounts, IdLocation, List, ListedDso};
 
-/// Which DSOs are listed, and with what.
+/// The scope of a list: which DSOs it has, and whether hits are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Those that perf lists: the entries of a file's table, or without a table the DSOs that samples hit.
@@ -30,7 +30,7 @@ pub enum Scope {
 pub struct Collected {
     /// The DSOs.
     pub list: List,
-    /// What is wrong with the recording.
+    /// The first thing that is wrong with the recording.
     pub damage: Option<Error>,
 }
 

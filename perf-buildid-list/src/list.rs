@@ -18,7 +18,7 @@ pub struct ListedDso {
     pub name: BString,
     /// The machine it is on: -1 the host.
     pub machine: MachinePid,
-    /// What it is.
+    /// The kind of the DSO.
     pub kind: DsoKind,
     /// The id: where several places carry different ones, the last, which is what perf uses.
     pub build_id: Option<BuildId>,
@@ -48,7 +48,7 @@ pub struct CarriedId {
     pub build_id: BuildId,
 }
 
-/// Where in a recording ids are.
+/// The places in a recording that carry ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IdLocation {
     /// The table behind a file's records.
@@ -64,9 +64,9 @@ pub enum IdLocation {
 pub enum OnDisk {
     /// It has the same id.
     Same,
-    /// It has another.
+    /// It has another id.
     Differs(BuildId),
-    /// It is not there, or has no id that can be read, and why.
+    /// There is no such file, or no id can be read from it; the text is the reason.
     Gone(String),
 }
 

@@ -19,9 +19,9 @@ layout! {
         pub config: u64,
         /// Events a sample, or samples a second where the `FREQ` flag is set.
         pub sample_period_or_freq: u64,
-        /// What a sample holds.
+        /// The fields that a sample holds.
         pub sample_type: SampleType,
-        /// What a counter's value holds.
+        /// The fields that a counter's value holds.
         pub read_format: ReadFormat,
         /// The flag bits.
         pub flags: AttrFlags,
@@ -33,15 +33,15 @@ layout! {
         pub config1: u64,
         /// `config2`, breakpoint length, probe offset. From 72 bytes.
         pub config2: u64,
-        /// What a branch stack holds. From 80 bytes.
+        /// The fields that a branch stack holds. From 80 bytes.
         pub branch_sample_type: BranchSampleType,
-        /// Which user registers. From 96 bytes.
+        /// The mask of the user registers in a sample. From 96 bytes.
         pub sample_regs_user: u64,
         /// Bytes of user stack.
         pub sample_stack_user: u32,
         /// The clock of the times, where the `USE_CLOCKID` flag is set; signed.
         pub clockid: i32,
-        /// Which registers at the interrupt. From 104 bytes.
+        /// The mask of the registers at the interrupt in a sample. From 104 bytes.
         pub sample_regs_intr: u64,
         /// Bytes of AUX data before the reader is woken. From 112 bytes.
         pub aux_watermark: u32,
@@ -55,9 +55,9 @@ layout! {
         pub aux_action: u32,
         /// Data of a SIGTRAP. From 128 bytes.
         pub sig_data: u64,
-        /// From 136 bytes.
+        /// `config3`. From 136 bytes.
         pub config3: u64,
-        /// From 144 bytes.
+        /// `config4`. From 144 bytes.
         pub config4: u64,
     }
 }
@@ -96,7 +96,7 @@ bitflags! {
         const STACK_USER = 1 << 13;
         /// A weight.
         const WEIGHT = 1 << 14;
-        /// Where data came from.
+        /// The source of the data (`union perf_mem_data_src`).
         const DATA_SRC = 1 << 15;
         /// The event's id, at a place that does not depend on the other bits.
         const IDENTIFIER = 1 << 16;

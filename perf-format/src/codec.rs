@@ -44,7 +44,7 @@ impl fmt::Display for Problem {
 pub struct FieldError {
     /// The field's name in its layout.
     pub field: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
 }
 

@@ -152,7 +152,7 @@ pub enum Error {
     },
 }
 
-/// What can be wrong with a section of a file.
+/// The problems of a section of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SectionProblem {
@@ -168,7 +168,7 @@ pub enum SectionProblem {
     /// Its size was never written, since the recording was not closed.
     #[error("was never completed: the recording was not closed")]
     NotClosed,
-    /// It lies over another.
+    /// It overlaps another section.
     #[error("overlaps the {0}")]
     Overlaps(&'static str),
     /// Its entries cannot be what they should be.

@@ -9,7 +9,7 @@ use crate::{Endian, Error};
 /// `struct perf_event_header`: eight bytes before every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
-    /// What kind of record follows.
+    /// The type of the record.
     pub record_type: RecordType,
     /// The cpumode and bits that depend on the type.
     pub misc: Misc,

@@ -22,7 +22,7 @@ pub struct RecordReader<R> {
     header: Option<[u8; PIPE_HEADER_SIZE]>,
 }
 
-/// Where in the buffer and in the input the reader is. `start <= end <= buffer.len()`.
+/// The reader's position in the buffer and in the input. `start <= end <= buffer.len()`.
 #[derive(Debug)]
 struct Cursor {
     /// First byte of the buffer that no batch has given out as part of a whole record.
@@ -80,7 +80,7 @@ impl<R: Read> RecordReader<R> {
         self.cursor.endian
     }
 
-    /// Where in the input stands what has not been given out yet.
+    /// The input offset of the next record or payload byte that was not given out yet.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.cursor.offset

@@ -46,7 +46,7 @@ pub struct Recovering<R> {
     damage: Rc<Cell<Damage>>,
 }
 
-/// What stands at the front of the bytes.
+/// The kind of data at the front of the bytes.
 enum Front {
     /// A record of so many bytes, its payload included.
     Record(usize),
@@ -117,7 +117,7 @@ impl<R: Read> Recovering<R> {
         self.damage.set(Damage { bytes: damage.bytes + len as u64, first, ..damage });
     }
 
-    /// What stands at the front.
+    /// Classifies the front of the bytes.
     fn front(&self, bytes: &[u8]) -> Front {
         let Some(head) = bytes.first_chunk() else { return Front::Short };
         let header = RecordHeader::from_bytes(*head, self.endian);

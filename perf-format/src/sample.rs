@@ -23,9 +23,9 @@ pub use read_values::{ReadValue, ReadValues};
 /// How the records of an event are laid out, which its attr decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleFormat {
-    /// What a sample holds.
+    /// The fields that a sample holds.
     pub sample_type: SampleType,
-    /// What a counter's value holds.
+    /// The fields that a counter's value holds.
     pub read_format: ReadFormat,
     branch_sample_type: BranchSampleType,
     regs_user: u32,

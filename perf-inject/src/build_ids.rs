@@ -17,7 +17,7 @@ pub use by_name::IdsByName;
 pub use ids::Ids;
 pub use in_maps::IdsInMaps;
 
-/// Where ids go.
+/// The places that ids go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IdsTo {
     /// To the table behind a file's records.
@@ -28,12 +28,12 @@ pub struct IdsTo {
     pub mmap2: bool,
 }
 
-/// Which DSOs get their ids.
+/// The selection of the DSOs that get ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DsoSelection {
-    /// Those that samples hit.
+    /// The DSOs that samples hit.
     Hit,
-    /// All that are mapped; samples are not looked at.
+    /// All DSOs that are mapped; samples are not looked at.
     Mapped,
 }
 

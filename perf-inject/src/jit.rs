@@ -30,7 +30,7 @@ use source::find::Marker;
 pub use source::find::{Finder, NoNames};
 pub use summary::JitSummary;
 
-/// Gives names to samples in jitted code.
+/// The tool that names jitted code.
 #[derive(Debug)]
 pub struct Jit {
     dumps: bool,

@@ -7,7 +7,7 @@ use perf_session::{Session, Tool};
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
 use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit};
 
-/// What shall be injected.
+/// A plan: what is injected, and how the records are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The build-ids of these DSOs.
@@ -81,7 +81,7 @@ impl Tools {
         jit.chain(by_name).chain(in_maps).chain(drop_feature).collect()
     }
 
-    /// What became of the ids; `None` where the plan injects none.
+    /// The summary of the ids; `None` where the plan injects none.
     #[must_use]
     pub fn id_summary(&self, session: &Session) -> Option<IdSummary> {
         if self.ids_by_name.is_none() && self.ids_in_maps.is_none() {

@@ -33,11 +33,11 @@ pub struct RunReport {
     pub session: Session,
     /// Counts of what has passed.
     pub passed: Passed,
-    /// What was damaged and left out; `None` without [`Plan::recover`].
+    /// The damage that was left out; `None` without [`Plan::recover`].
     pub damage: Option<Damage>,
-    /// What became of the ids; `None` where the plan injects none.
+    /// The summary of the ids; `None` where the plan injects none.
     pub ids: Option<IdSummary>,
-    /// What became of the jitted code of each process.
+    /// The summaries of the jitted code of each process.
     pub jit: Vec<JitSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
     pub framed: bool,
@@ -96,7 +96,7 @@ impl Run {
         Ok(RecordReader::records(source, endian, offset))
     }
 
-    /// From a pipe to a pipe: every byte as it comes.
+    /// From a pipe to a pipe: every byte passes as soon as it comes.
     ///
     /// # Errors
     /// The errors of [`Pipeline::run`].
@@ -315,7 +315,7 @@ impl Run {
         }
     }
 
-    /// A file that ends between two records, before its header says, became shorter since it was opened.
+    /// A file that ends between two records, before the end that its header has, became shorter since it was opened.
     fn all_was_read<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
         let Section { offset, size } = file.header.words.data;
         let read = self.report.passed.read;

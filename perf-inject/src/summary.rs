@@ -7,7 +7,7 @@ use perf_session::Session;
 use perf_session::build_id::{FoundId, NoBuildId, Origin};
 use perf_session::dso::{DsoId, DsoKind};
 
-/// What became of the selected DSOs.
+/// The outcome for the selected DSOs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdSummary {
     /// DSOs that samples hit, or that were mapped; anonymous memory does not count.
@@ -19,7 +19,7 @@ pub struct IdSummary {
     /// Of the injected, those of files that nothing proves to be the recorded ones, since their device cannot be
     /// compared.
     pub unproven: u64,
-    /// Those without an id, and why, by name.
+    /// The DSOs without an id and the reasons, by name.
     pub missing: Vec<Missing>,
 }
 

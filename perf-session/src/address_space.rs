@@ -444,7 +444,7 @@ mod tests {
     }
 
     proptest! {
-        /// So whoever looks for hits need not look again.
+        /// So a change by an exec needs no new lookups of hits.
         #[test]
         fn after_an_exec_no_query_has_another_answer_than_before_or_none(
             steps in prop::collection::vec(step(), 0..12), exec in 0..40u64,

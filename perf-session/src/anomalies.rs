@@ -15,7 +15,7 @@ pub struct Anomalies {
 pub struct Anomaly {
     /// How many there were.
     pub count: u64,
-    /// What was wrong with the first.
+    /// The problem of the first.
     pub first: String,
 }
 

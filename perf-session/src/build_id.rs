@@ -175,8 +175,10 @@ impl fmt::Display for Mismatch {
                 write!(f, "another file is there now (inode {here}, recorded was {recorded})")
             }
             Self::Younger => f.write_str("it was written after it was mapped"),
-            Self::Release(release) => write!(f, "recorded was kernel {release}, which does not run here"),
-            Self::Boot => f.write_str("recorded was another boot of the kernel"),
+            Self::Release(release) => {
+                write!(f, "the recording is of kernel {release}, which does not run here")
+            }
+            Self::Boot => f.write_str("the recording is of another boot of the kernel"),
         }
     }
 }
@@ -198,7 +200,7 @@ impl fmt::Display for NoBuildId {
                 write!(f, "{count} builds of it are kept, and any may be the recorded one")
             }
             Self::Namesake => f.write_str("another file of that name was recorded, too"),
-            Self::Unknown => f.write_str("nothing is known of it"),
+            Self::Unknown => f.write_str("no source has an id for it"),
         }
     }
 }

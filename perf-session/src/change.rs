@@ -1,4 +1,4 @@
-//! What a record changed in address spaces: the answer of [`Session::update`](crate::Session::update).
+//! Changes of address spaces, which [`Session::update`](crate::Session::update) returns for each record.
 
 use crate::address_space::AddressSpace;
 use crate::dso::{DsoId, MachinePid};
@@ -11,11 +11,11 @@ pub struct MapChange {
     pub machine: MachinePid,
     /// The address space.
     pub space: AddressSpace,
-    /// What changed.
+    /// The change.
     pub what: Change,
 }
 
-/// What changed in an address space.
+/// The kinds of changes of an address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// A map came.
@@ -24,7 +24,7 @@ pub enum Change {
         start: u64,
         /// The last address.
         last: u64,
-        /// What is mapped.
+        /// The DSO that is mapped.
         dso: DsoId,
         /// The time from which the map holds, in ns.
         since: u64,

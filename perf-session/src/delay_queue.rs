@@ -14,7 +14,7 @@ pub(crate) struct DelayQueue<T> {
 /// An entry that left the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expired<T> {
-    /// What.
+    /// The work.
     pub(crate) what: T,
     /// Whether it left the queue too early, because the queue was full.
     pub(crate) evicted: bool,

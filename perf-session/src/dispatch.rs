@@ -17,7 +17,7 @@ pub(crate) struct Dispatch<'t, 'u> {
     for_samples: Option<usize>,
 }
 
-/// What the tools inject round a record.
+/// The records that tools inject round the one that they see.
 #[derive(Debug, Default)]
 pub(crate) struct Injected {
     /// In front of it.

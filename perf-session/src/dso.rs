@@ -30,12 +30,12 @@ pub enum DsoKind {
     Vdso,
     /// A file.
     File,
-    /// Memory that is of no file: it has no build-id and never will.
+    /// Anonymous memory, which has no file and so no build-id.
     Anonymous,
 }
 
 impl DsoKind {
-    /// Whether the kernel runs it.
+    /// Whether it is code of the kernel.
     #[must_use]
     pub fn is_kernel(self) -> bool {
         matches!(self, Self::Kernel | Self::Module)
@@ -53,7 +53,7 @@ impl DsoKind {
     }
 }
 
-/// What the names of maps that are of no file start with.
+/// The starts of the names of anonymous maps.
 const ANONYMOUS: [&[u8]; 7] =
     [b"[stack", b"/SYSV", b"/dev/zero", b"/anon_hugepage", b"[anon:", b"[vsyscall]", b"[uprobes]"];
 
@@ -68,12 +68,12 @@ pub fn kernel_name(name: &BStr) -> Option<&BStr> {
     name.get(..=end).map(BStr::new)
 }
 
-/// A file or an image that maps are of.
+/// A file or an image that is mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dso {
     /// The machine it is on.
     pub machine: MachinePid,
-    /// What it is.
+    /// Its kind.
     pub kind: DsoKind,
     /// Its long name: a path, or a name in brackets.
     pub name: BString,
@@ -83,7 +83,7 @@ pub struct Dso {
     pub mapped_id: Option<BuildId>,
     /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
     pub mapped_at: Option<u64>,
-    /// Who first mapped it, and where; `None` for what the kernel maps.
+    /// The process that first mapped it, and the addresses; `None` where the kernel maps it.
     pub mapped_by: Option<MappedBy>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
@@ -103,8 +103,7 @@ pub struct MappedBy {
     pub start: u64,
     /// One past the last address.
     pub end: u64,
-    /// Which of the processes whose roots are known ([`Session::roots`](crate::Session::roots)) it is or descends
-    /// from.
+    /// The process with a known root ([`Session::roots`](crate::Session::roots)) that it is or descends from.
     pub root: Option<i32>,
 }
 
@@ -217,7 +216,7 @@ impl Dsos {
         self.all.get_mut(id.index())
     }
 
-    /// All of them, in the order in which they came.
+    /// All DSOs, in the order in which they first appeared.
     pub fn iter(&self) -> impl Iterator<Item = (DsoId, &Dso)> {
         (0..).map(DsoId).zip(&self.all)
     }

@@ -15,7 +15,7 @@ use crate::tool::Tool;
 /// Shows records to tools in the order of time.
 pub struct InOrder<'t, 'u> {
     dispatch: Dispatch<'t, 'u>,
-    /// What tools inject, which is dropped.
+    /// The records that tools inject; they are dropped.
     injected: Injected,
     /// Whether FINISHED_ROUND holds for all readers: there is only one.
     by_rounds: bool,

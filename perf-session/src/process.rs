@@ -10,13 +10,13 @@ use crate::round::Round;
 /// A thread group: one address space and the threads in it.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// What is mapped in its address space.
+    /// The maps of its address space.
     pub maps: AddressSpaceMaps,
     /// Threads that have begun and not ended, as far as records show.
     pub(crate) threads: u32,
     /// When it was forked, in ns; 0 where that is not known.
     pub(crate) born: u64,
-    /// Which of the processes that had this pid it is: ids are used again.
+    /// The number of the process among those that had this pid: pids are used again.
     pub(crate) incarnation: u64,
     /// Children of the last rounds. A map of before the fork that comes after it is theirs too.
     pub(crate) forks: VecDeque<Fork>,

@@ -16,14 +16,14 @@ pub struct Event<'e> {
     pub changes: &'e MapChanges,
 }
 
-/// What becomes of a record that a tool has seen.
+/// A tool's decision about a record that it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on as it is, behind what the tool injects.
+    /// The record is repiped as it is, behind the records that the tool injects.
     Repipe,
-    /// It goes on as it is, in front of what the tool injects.
+    /// The record is repiped as it is, in front of the records that the tool injects.
     RepipeFirst,
-    /// It ends here; what the tool injects takes its place.
+    /// The record is dropped; the records that the tool injects take its place.
     Drop,
 }
 

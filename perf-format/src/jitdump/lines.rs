@@ -13,14 +13,14 @@ pub(super) const ENTRY_AT_LEAST: usize = 8 + 4 + 4 + 1;
 /// The name that stands for that of the entry before.
 const SAME_FILE: &[u8] = b"\xff";
 
-/// From which address on the code is of which line.
+/// An entry of the table of lines: from `addr` on, the code is of this line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// Address of the first byte.
     pub addr: u64,
     /// The line, from 1 on.
     pub line: u32,
-    /// Which of several pieces of code on that line.
+    /// Distinguishes several pieces of code on that line.
     pub discriminator: u32,
     /// The source file.
     pub file: &'a BStr,

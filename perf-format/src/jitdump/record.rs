@@ -49,7 +49,7 @@ impl Fixed for Id {
 }
 
 layout! {
-    /// What every record starts with.
+    /// The prefix of every record, `struct jr_prefix`.
     pub fixed struct Prefix {
         /// The record's type.
         pub id: Id,
@@ -128,7 +128,7 @@ layout! {
     }
 }
 
-/// Where in a dump something stands that was not read yet.
+/// A range of bytes in a dump that were not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Extent {
     /// Bytes from the dump's start.

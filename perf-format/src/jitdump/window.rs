@@ -12,7 +12,7 @@ const WINDOW: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Window<S> {
     source: S,
-    /// What was read last, and where in the source it starts.
+    /// The bytes that were read last, and where in the source they start.
     bytes: Vec<u8>,
     offset: u64,
     /// How long the source is known to be. It may have grown.

@@ -7,7 +7,7 @@ use crate::codec::{Decoder, Encoder, FieldError, Layout, layout};
 layout! {
     /// The fixed part of `struct perf_record_auxtrace_error`.
     pub fixed struct AuxtraceErrorHead {
-        /// Which decoder.
+        /// The type of the decoder.
         pub error_type: u32,
         /// Its code.
         pub code: u32,
@@ -17,7 +17,7 @@ layout! {
         pub pid: u32,
         /// The thread.
         pub tid: u32,
-        /// Which of the later fields mean something.
+        /// The version of the layout: it decides which of the later fields are set.
         pub fmt: u32,
         /// The address.
         pub ip: u64,
@@ -27,7 +27,7 @@ layout! {
 }
 
 layout! {
-    /// Which guest it was in, where `fmt` is 2 or more.
+    /// The guest of the error, where `fmt` is 2 or more.
     pub fixed struct AuxtraceErrorGuest {
         /// The guest machine's pid.
         pub machine_pid: u32,

@@ -9,7 +9,7 @@ layout! {
         pub trace_type: u32,
         /// Reserved.
         pub reserved: u32,
-        /// What the decoder needs to know.
+        /// The decoder's own data.
         pub priv_data: Words<'a>,
     }
 }

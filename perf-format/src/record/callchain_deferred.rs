@@ -5,7 +5,7 @@ use crate::codec::{Array, layout};
 layout! {
     /// `PERF_RECORD_CALLCHAIN_DEFERRED`, `struct perf_record_callchain_deferred` (Linux 6.19).
     pub struct CallchainDeferred<'a> {
-        /// What the sample's chain ends with, after its `PERF_CONTEXT_USER_DEFERRED`.
+        /// The cookie with which the sample's chain ends, after its `PERF_CONTEXT_USER_DEFERRED`.
         pub cookie: u64,
         /// The addresses, innermost first.
         pub ips: Array<'a, u64>,

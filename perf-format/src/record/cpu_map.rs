@@ -21,7 +21,7 @@ pub enum CpuMap<'a> {
         start: u16,
         /// The last CPU.
         end: u16,
-        /// What stands behind it.
+        /// The bytes behind the range.
         rest: &'a [u8],
     },
     /// An encoding not known here.

@@ -7,7 +7,7 @@ layout! {
     pub fixed struct IdIndexEntry {
         /// The event's id.
         pub id: u64,
-        /// Which of the instances it is.
+        /// The index of the instance.
         pub idx: u64,
         /// The CPU, -1 for any.
         pub cpu: u64,

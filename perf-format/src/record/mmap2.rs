@@ -79,9 +79,9 @@ impl<'a> Mmap2<'a> {
 /// The union in `struct perf_record_mmap2` that misc bit 14 (`PERF_RECORD_MISC_MMAP_BUILD_ID`) decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MapFile {
-    /// Which file it was.
+    /// The file, by its inode.
     Inode(Inode),
-    /// Which build it was; `None` where the record has room for an id and a size of 0.
+    /// The build-id of the file; `None` where the record has room for an id, but a size of 0.
     BuildId(Option<BuildId>),
 }
 

@@ -21,7 +21,7 @@ layout! {
     pub fixed struct TimeConvWrap {
         /// The counter at the last wrap.
         pub time_cycles: u64,
-        /// Which of its bits count.
+        /// The mask of the counter's bits.
         pub time_mask: u64,
         /// Whether `time_zero` is valid.
         pub cap_user_time_zero: u8,

@@ -9,7 +9,7 @@ use crate::sample::context::Context;
 use crate::sample::{FieldOffsets, Frame, SampleFormat};
 use crate::{Endian, Error};
 
-/// Where in a sample an address stands.
+/// The place of an address in a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressKind {
     /// It is the sample's own, `PERF_SAMPLE_IP`.

@@ -16,7 +16,7 @@ macro_rules! fields {
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct $name<'a> {
             $($(#[$fmeta])* pub $field: Option<$ty>,)*
-            /// What stands behind the fields known here.
+            /// The bytes behind the fields known here.
             pub rest: &'a [u8],
         }
 
@@ -79,7 +79,7 @@ fields! {
         WEIGHT weight: u64,
         /// Three weights in one word.
         WEIGHT_STRUCT weight_struct: WeightStruct,
-        /// Where data came from.
+        /// The source of the data (`union perf_mem_data_src`).
         DATA_SRC data_src: u64,
         /// Transaction flags.
         TRANSACTION transaction: u64,

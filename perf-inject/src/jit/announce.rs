@@ -56,7 +56,7 @@ struct Lookup<'a, 'r> {
     session: &'a Session,
 }
 
-/// What announcing changes: processes, their images, and the output.
+/// The state that announcing changes: processes, their images, and the output.
 pub(super) struct AnnounceContext<'s, 'i> {
     pub(super) processes: &'s mut JitProcesses,
     pub(super) images: &'s mut ImageOutput,
@@ -91,7 +91,7 @@ impl FunctionAnnouncer {
         self.early.finish_round();
     }
 
-    /// What became of the samples of a process.
+    /// The counts of a process's samples.
     pub(super) fn samples(&self, pid: i32) -> SampleCounts {
         self.ledgers.get(&pid).map_or_else(SampleCounts::default, |ledger| ledger.samples)
     }

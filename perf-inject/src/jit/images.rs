@@ -19,7 +19,7 @@ pub(super) mod output;
 
 use arrange::{Arrangement, AsInMemory};
 
-/// Where images are written to.
+/// The place that images are written to.
 pub trait Images: std::fmt::Debug + Send {
     /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
     fn path(&self, name: &str) -> BString;
@@ -64,7 +64,7 @@ pub(super) struct Placement<'p> {
     pub(super) images: &'p dyn Images,
 }
 
-/// Where readers find a function.
+/// The place at which readers find a function.
 pub(super) struct Placed<'i> {
     pub(super) image: &'i BString,
     /// Bytes from the image's start.

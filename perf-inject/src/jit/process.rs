@@ -93,7 +93,7 @@ impl JitProcesses {
         self.by_pid.entry(pid).or_default()
     }
 
-    /// All of them, in no order.
+    /// All processes, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i32, &JitProcess)> {
         self.by_pid.iter().map(|(pid, process)| (*pid, process))
     }

@@ -45,7 +45,7 @@ pub(super) trait FunctionSource: fmt::Debug + Send {
     fn body(&mut self, function: &JitFunction) -> Result<Body, Error>;
 }
 
-/// What an image needs of a function.
+/// The large parts of a function, which an image needs.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     pub(super) name: BString,

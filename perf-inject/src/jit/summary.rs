@@ -1,10 +1,10 @@
-//! What became of a process's jitted code.
+//! The summary of a process's jitted code.
 
 use std::path::PathBuf;
 
 use bstr::BString;
 
-/// What was found of a process's jitted code.
+/// The jitted code of a process: what was found, and how many samples it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JitSummary {
     /// The process.

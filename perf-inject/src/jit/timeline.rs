@@ -50,10 +50,10 @@ pub(super) struct JitFunction {
     pub(super) unwinding: Option<Unwinding>,
 }
 
-/// What a function is called.
+/// The name of a function.
 #[derive(Debug)]
 pub(super) enum Name {
-    /// What stands there in the dump.
+    /// The text at this place in the dump.
     At(Extent),
     Is(BString),
 }
@@ -76,7 +76,7 @@ impl JitFunction {
 pub(super) struct LiveRange {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// From when on, in ns.
+    /// The time from which it holds, in ns.
     pub(super) since: u64,
     /// When it was moved away, in ns.
     until: u64,

@@ -21,7 +21,7 @@ pub enum BadEntry {
     /// It has no blank between an id and a name.
     #[error("{0:?} is not an id, a blank and a name")]
     Form(BString),
-    /// What stands before the blank is no id.
+    /// The text before the blank is no id.
     #[error("{entry:?} does not begin with a build-id")]
     Id {
         /// The entry.

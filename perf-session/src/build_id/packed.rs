@@ -56,7 +56,7 @@ pub(super) struct Unpacker {
     packed: Rc<Packed>,
     format: Format,
     stream: Box<dyn Read>,
-    /// Where in what is unpacked the stream is.
+    /// The position of the stream in the unpacked contents.
     at: u64,
     /// Whether the stream is at its end.
     at_end: bool,
@@ -69,7 +69,7 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    /// What a file is unpacked to; the file itself where it is not packed.
+    /// The unpacker of a file; the file itself where it is not packed.
     pub(super) fn of(file: File) -> io::Result<Result<Self, File>> {
         let mut magic = [0; 6];
         let format = match file.read_exact_at(&mut magic, 0).map(|()| magic) {
@@ -218,7 +218,7 @@ struct Packed {
 }
 
 impl Packed {
-    /// What is behind an error of a stream.
+    /// The cause of a stream's error.
     fn failure(&self, error: &io::Error) -> Failure {
         self.failed.take().unwrap_or_else(|| match error.kind() {
             io::ErrorKind::OutOfMemory => Failure::Packed(UnpackError::FarBack),

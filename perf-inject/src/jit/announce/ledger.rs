@@ -17,7 +17,7 @@ pub(crate) struct Naming {
 /// The state of a live range that was hit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Announced {
-    /// From when on readers of the output know it as the process's own, in ns.
+    /// The time from which readers of the output know it as the process's own, in ns.
     pub(crate) at: Option<u64>,
     /// Whether it is in a file that the process maps, as V8's builtins are.
     pub(crate) in_file: bool,

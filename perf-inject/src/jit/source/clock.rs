@@ -13,12 +13,12 @@ const SOON: u64 = 60_000_000_000;
 /// How a dump's times become the recording's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Clock {
-    /// They are the same.
+    /// Both have the same clock.
     #[default]
     Same,
-    /// By so many ns they are later.
+    /// The recording's times are later by so many ns.
     Later(i64),
-    /// They are the processor's.
+    /// The dump's times are the processor's.
     Processor(TimeConv),
 }
 
@@ -35,7 +35,7 @@ impl Clock {
     ) -> Result<Self, &'static str> {
         if header.arch_timestamp {
             let conversion = conversion.filter(|conversion| conversion.time_mult != 0);
-            let why = "its times are the processor's, and the recording does not say what they are in ns (TIME_CONV)";
+            let why = "its times are the processor's, and the recording has no TIME_CONV record to convert them to ns";
             return conversion.map(|conversion| Self::Processor(conversion.clone())).ok_or(why);
         }
         let events = session.evlist.evsels();

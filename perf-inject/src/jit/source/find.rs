@@ -29,7 +29,7 @@ pub enum NoNames {
     /// The file cannot be opened or read.
     #[error("{path}: {source}", path = .path.display())]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -40,25 +40,25 @@ pub enum NoNames {
     /// Somebody else may have put it there.
     #[error("{path}: it belongs to user {owner}: neither to you, nor to root, nor to the process (-f reads it all the same)", path = .path.display())]
     Owner {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
     },
     /// The process had mapped another file.
     #[error("{path}: another file is there now (inode {is}, recorded was {was})", path = .path.display())]
     OtherFile {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Its inode.
+        /// The inode that the path has now.
         is: u64,
-        /// That of the file which was mapped.
+        /// The inode of the file that was mapped.
         was: u64,
     },
     /// Its contents cannot be read.
     #[error("{path}: {source}", path = .path.display())]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         source: perf_format::Error,
@@ -66,9 +66,9 @@ pub enum NoNames {
     /// Its header has another process than its name.
     #[error("{path}: it is of process {pid}", path = .path.display())]
     OtherProcess {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Of whom it is.
+        /// The process in its header.
         pid: u32,
     },
     /// The recording's clock is not the dump's.
@@ -76,7 +76,7 @@ pub enum NoNames {
     Clock {
         /// Which.
         path: PathBuf,
-        /// What is missing.
+        /// The reason.
         why: &'static str,
     },
 }
@@ -156,7 +156,7 @@ impl Finder {
         Some(self.dir.as_deref()?.join(name.file_name()?))
     }
 
-    /// The first that can be read; otherwise why the one cannot that says most.
+    /// The first file that can be read; otherwise the most telling error.
     fn first(
         &self,
         pid: u32,

@@ -33,7 +33,7 @@ pub(crate) struct Dump {
     /// How many tables of lines were looked at, and how many began by as much late as V8's do.
     tables: u32,
     late: u32,
-    /// What was wrong with it first, and that ended it if `ended`.
+    /// The first error; it ended the dump if `ended`.
     damage: Option<Error>,
     ended: bool,
     /// Whether it has more functions than are remembered.

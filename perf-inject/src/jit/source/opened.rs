@@ -83,7 +83,7 @@ impl Sources {
         damage
     }
 
-    /// What an image needs of a function. `None` where it cannot be read; the reason is noted.
+    /// The body of a function, for an image. `None` where it cannot be read; the reason is noted.
     pub(crate) fn body(&mut self, function: &JitFunction) -> Option<Body> {
         let source = self.open.get_mut(function.source.0)?;
         match source.body(function) {
