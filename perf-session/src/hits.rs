@@ -1,10 +1,10 @@
 //! Hits: which DSOs the samples hit, those included whose map stands behind them in the stream.
 //!
 //! Whoever asks wants to know of each DSO once. So nothing caches what stands at an address; what is kept is where
-//! something stands that was not hit yet ([pending]), and nearly all samples are nowhere near that.
+//! something stands that was not hit yet (`pending`), and nearly all samples are nowhere near that.
 //!
 //! Up to one sample in two hundred of a busy machine stands before the MMAP2 that explains it, out of another
-//! CPU's buffer. So what samples ask for is [logged](log) for two rounds, and when a map comes that is older than some of
+//! CPU's buffer. So what samples ask for is kept for two rounds (`log`), and when a map comes that is older than some of
 //! them, or a fork that brings maps, the log is searched for what hits it. That is so as well where an older map seemed
 //! to explain a sample: then both are hit, and one too many. A consumer delivers a round's samples only after a later
 //! FINISHED_ROUND, so that an id put in front of the map is there in time.

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 pub(crate) struct Pending {
     /// First and last address of ranges that do not touch.
     ranges: BTreeMap<u64, u64>,
-    /// From the first range to the last, in bytes; 0 where there is none. [`WHOLE`](Self::is_whole) is a space of which
-    /// nothing is known yet.
+    /// From the first range to the last; none where there is no range, and all of a space of which nothing is known yet.
     bounds: Extent,
     /// The last gap between ranges in which an address was found to be.
     gap: Extent,
     /// Look-ups that found nothing pending, and how many of them are worth looking through all maps.
     vain: usize,
     vain_at_most: usize,
+    /// Whether nothing is known of the space yet.
     whole: bool,
 }
 
