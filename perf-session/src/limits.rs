@@ -3,7 +3,7 @@
 
 /// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them
 /// is what is left of a process, some 4 KiB.
-pub(crate) const DELAYED_AT_MOST: usize = 4096;
+pub(crate) const DELAYED_AT_MOST: usize = 1024;
 
 /// How many steps of work a record that changes maps earns, and how many are saved at the most. A step is a map that is
 /// cut or passed on: some 0.3 us and at most 2 KiB. Recordings of builds, JITs and containers use less than one a record.
