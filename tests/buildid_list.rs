@@ -1,13 +1,16 @@
-//! `perftool buildid-list`: perf's text to the byte, every kind of input, JSON, and what is said of damage.
+//! `perftool buildid-list`: perf's text, every kind of input, JSON, and what is said of damage.
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{oracle, perftool, run, stderr};
+use bstr::ByteSlice as _;
+use common::{chains, oracle, perftool, run, stderr};
 use insta::assert_snapshot;
 use perf_format::record::{BuildIdRecord, CpuMode, MapFile, Misc, Record, SizedBuildId};
 use perf_format::testing::{At, StreamBuilder};
@@ -40,37 +43,88 @@ fn recordings() -> Vec<PathBuf> {
     all
 }
 
-/// What perf prints, with the vdso's own name in the place of its temporary file's; `None` where it fails.
-fn perfs(args: &[&str], input: &Path) -> Option<String> {
-    let mut command = Command::new("perf");
+/// What a perf prints, with the vdso's own name in the place of its temporary file's; `None` where it fails.
+fn perfs(perf: &OsStr, args: &[&str], input: &Path) -> Option<String> {
+    let mut command = Command::new(perf);
     command.arg("buildid-list").args(args).arg("-f").arg("-i").arg(input);
     let output = command.env("HOME", "/nonexistent").stdin(Stdio::null()).output().expect("perf runs");
+    let said = stderr(&output);
     let failed = !output.status.success()
-        || stderr(&output).contains("failed")
-        || stderr(&output).contains("unexpected");
-    let lines = text(output.stdout)
+        || ["failed", "unexpected", "not set"].iter().any(|word| said.contains(word));
+    let printed = text(output.stdout);
+    let is_renamed = printed.contains(" /tmp/perf-vdso.so-");
+    let mut lines: Vec<String> = printed
         .lines()
         .map(|line| match line.split_once(" /tmp/perf-vdso.so-") {
             Some((id, _)) => format!("{id} [vdso]\n"),
             None => format!("{line}\n"),
         })
         .collect();
-    (!failed).then_some(lines)
+    if is_renamed {
+        // Under its own name it stands elsewhere.
+        sort_by_name(&mut lines);
+    }
+    (!failed).then(|| lines.concat())
+}
+
+/// The name in a line of a list.
+fn name(line: &str) -> &str {
+    line.get(41..).expect("40 columns of id, a space, the name").trim_end()
+}
+
+fn sort_by_name(lines: &mut [String]) {
+    lines.sort_by(|a, b| name(a).cmp(name(b)));
+}
+
+/// Whether a perf shows samples of a recording as they were recorded. It unwinds the stacks that are in some with the
+/// files of this machine, whose ids it takes then.
+fn is_shown_as_recorded(input: &Path) -> bool {
+    input.file_name().is_none_or(|name| name != "dwarf.pipe")
+}
+
+/// Compares a list with that of the PATH's perf, which may be of any version: those of before 7 look at no call chain, and
+/// 6.1 lists DSOs as they came up. So both are sorted, and what more is listed is what call chains hit.
+fn assert_lists_what_perf_and_chains_do(args: &[&str], input: &Path, perfs: &str) {
+    let what = format!("{} {args:?}", input.display());
+    let output = list(args, input);
+    assert!(output.status.success(), "{what}: {}", stderr(&output));
+    let lines = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        sort_by_name(&mut lines);
+        lines
+    };
+    let (ours, perfs) = (lines(&text(output.stdout)), lines(perfs));
+    // A table is listed as it is.
+    let is_table = args.is_empty() && list(&["--json"], input).stdout.contains_str("\"place\": \"header\"");
+    // Recordings in directories are made without chains here.
+    let has_chains = !is_table && !input.is_dir();
+    let by_chains = if has_chains { chains::hit(&plain(input)) } else { BTreeSet::new() };
+    let names = |lines: &[String]| lines.iter().map(|line| name(line).to_owned()).collect::<BTreeSet<_>>();
+    let more: BTreeSet<_> = by_chains.difference(&names(&perfs)).cloned().collect();
+    let (extra, same): (Vec<_>, Vec<_>) = ours.into_iter().partition(|line| more.contains(name(line)));
+    assert_eq!(same, perfs, "{what}, but for what chains alone hit: {more:?}");
+    assert_eq!(names(&extra), more, "{what}");
+}
+
+/// A recording as a pipe's stream in which nothing is compressed.
+fn plain(input: &Path) -> Vec<u8> {
+    let mut inject = perftool(&["inject", "--decompress", "-i"]);
+    let output = inject.arg(input).stdin(Stdio::null()).output().expect("it runs");
+    assert!(output.status.success(), "{}: {}", input.display(), stderr(&output));
+    output.stdout
 }
 
 #[test]
-fn the_text_is_perfs_to_the_byte_on_every_recording() {
+fn of_every_recording_that_is_listed_which_perf_lists_and_which_chains_hit() {
     if !oracle::perf_is_here("perf buildid-list on the recordings") {
         return;
     }
     let mut compared = 0;
     for path in recordings() {
         for args in [&[][..], &["-H"]] {
-            if let Some(perfs) = perfs(args, &path) {
+            if let Some(perfs) = perfs("perf".as_ref(), args, &path) {
                 compared += 1;
-                let output = list(args, &path);
-                assert!(output.status.success(), "{}: {}", path.display(), stderr(&output));
-                assert_eq!(text(output.stdout), perfs, "{} {args:?}", path.display());
+                assert_lists_what_perf_and_chains_do(args, &path, &perfs);
             }
         }
     }
@@ -78,10 +132,26 @@ fn the_text_is_perfs_to_the_byte_on_every_recording() {
 }
 
 #[test]
-fn the_text_is_perfs_on_fresh_recordings() {
+fn the_text_is_that_of_perf_7_to_the_byte_on_every_recording() {
+    let Some(perf) = oracle::perf_from_7_on("lists of the recordings, to the byte") else { return };
+    let mut compared = 0;
+    for path in recordings().into_iter().filter(|path| is_shown_as_recorded(path)) {
+        for args in [&[][..], &["-H"]] {
+            if let Some(perfs) = perfs(&perf, args, &path) {
+                compared += 1;
+                assert_eq!(text(list(args, &path).stdout), perfs, "{} {args:?}", path.display());
+            }
+        }
+    }
+    assert!(compared >= 30, "perf reads most recordings; it did {compared}");
+}
+
+#[test]
+fn of_fresh_recordings_that_is_listed_which_perf_lists_and_which_chains_hit() {
     if !oracle::perf_is_here("fresh recordings") {
         return;
     }
+    let perf_7 = oracle::perf_from_7_on("lists of fresh recordings, to the byte");
     let dir = tempfile::tempdir().expect("a directory");
     let kinds: [&[&str]; 9] = [
         &[],
@@ -104,13 +174,12 @@ fn the_text_is_perfs_on_fresh_recordings() {
             return oracle::cannot_record(&stderr(&recorded));
         }
         for args in [&[][..], &["-H"]] {
-            let output = list(args, &path);
-            assert!(output.status.success(), "{kind:?}: {}", stderr(&output));
-            assert_eq!(
-                text(output.stdout),
-                perfs(args, &path).expect("perf reads its own"),
-                "{kind:?} {args:?}"
-            );
+            let perfs_own = perfs("perf".as_ref(), args, &path).expect("perf reads its own");
+            assert_lists_what_perf_and_chains_do(args, &path, &perfs_own);
+            // One that was built without zstd reads no compressed records.
+            if let Some(perfs) = perf_7.as_ref().and_then(|perf| perfs(perf, args, &path)) {
+                assert_eq!(text(list(args, &path).stdout), perfs, "{kind:?} {args:?}");
+            }
         }
     }
 }
@@ -221,6 +290,33 @@ fn contradictory() -> Vec<u8> {
         .sample(CpuMode::User, At::new(1, 12), 0x2000, &[0x2000, 0x1000, 0x2004, 0x1008])
         .sample(CpuMode::User, At::new(1, 13), 0x2000, &[0x2000])
         .bytes()
+}
+
+#[test]
+fn each_hit_is_counted_once_whatever_comes_behind_it() {
+    let at = |pid, time| At::new(pid, time);
+    let stream = StreamBuilder::with_callchains(Endian::Little)
+        .mmap2(at(1, 10), 0x1000, 0x1000, "/lib/a.so")
+        .sample(CpuMode::User, at(1, 20), 0x1000, &[0x1000, 0x1100])
+        .fork(at(2, 30), 1)
+        .sample(CpuMode::User, at(2, 40), 0x1000, &[0x1000, 0x5000])
+        .exec(at(2, 50), "other")
+        // Late: it is of before the samples, which stand in front of it.
+        .mmap2(at(1, 15), 0x5000, 0x1000, "/lib/late.so")
+        .finished_round()
+        .exec(at(1, 60), "another")
+        .finished_round();
+    let document = run(perftool(&["buildid-list", "--json"]), &stream.bytes()).stdout;
+    let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+    let dsos = document["dsos"].as_array().expect("a list");
+    let counts: Vec<_> = dsos
+        .iter()
+        .map(|dso| {
+            let count = |by| dso["hits"][by].as_u64().expect("a number");
+            (dso["name"].as_str().expect("a name"), count("ip"), count("callchain"))
+        })
+        .collect();
+    assert_eq!(counts, [("/lib/a.so", 2, 2), ("/lib/late.so", 0, 1)]);
 }
 
 #[test]

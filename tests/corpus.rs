@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use perf_format::strategies::config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -105,7 +106,7 @@ fn damaged(mut data: Vec<u8>, places: &[(Index, Damage)]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(config(256, "corpus"))]
 
     #[test]
     fn every_damaged_input_keeps_the_laws(which in any::<Index>(), places in vec(damage(), 1..8)) {

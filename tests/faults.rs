@@ -10,13 +10,13 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::perftool;
 use common::running::{
     Ended, Running, feed, open_to_read, open_to_write, pipe, read_up_to, rest, set_nonblocking,
     wait_for_bytes, wait_until,
 };
-use common::{ids_in, injected, perftool, records};
 use perf_format::record::{CpuMode, Inode, MapFile};
-use perf_format::testing::{At, StreamBuilder};
+use perf_format::testing::{At, StreamBuilder, ids_in, injected, records};
 use perf_format::{Endian, PerfFile, Section};
 use perf_session::testing::Elf;
 use rustix::fs::{CWD, Mode, mkfifoat};

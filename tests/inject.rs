@@ -109,7 +109,7 @@ fn all_that_was_whole_before_an_error_has_been_written() {
     let whole = stream().mmap2(At::new(1, 1), 0x1000, 0x1000, "/a").finished_round().bytes();
     for cut in 16..whole.len() {
         let output = run(perftool(&["inject", "-b"]), &whole[..cut]);
-        let records = common::records(&whole);
+        let records = perf_format::testing::records(&whole);
         let ends = records.iter().scan(16, |at, record| {
             *at += record.bytes.len();
             Some(*at)
@@ -187,7 +187,10 @@ fn verbose_says_each_id_as_perf_words_it() {
     let output = run(perftool(&["inject", "-b", "-v"]), &stream);
     let text = told(&output).replace(&name(""), "DIR/");
     assert_snapshot!(text.replace(&*dir.path().to_string_lossy(), "DIR"));
-    let ids = common::ids_in(&common::injected(&stream, &output.stdout), Endian::Little);
+    let ids = perf_format::testing::ids_in(
+        &perf_format::testing::injected(&stream, &output.stdout),
+        Endian::Little,
+    );
     assert_eq!(ids.len(), 2, "{ids:?}");
     assert_eq!(ids[1].1.as_bytes(), [1, 2, 3], "an id keeps its length");
 }
@@ -255,7 +258,7 @@ fn what_is_injected_is_what_perf_defines() {
         .sample(CpuMode::Kernel, At::new(7, 3), 0xffff_ffff_8000_0010, &[])
         .bytes();
     let output = run(perftool(&["inject", "-b"]), &stream);
-    let injected = common::injected(&stream, &output.stdout);
+    let injected = perf_format::testing::injected(&stream, &output.stdout);
     let heads: Vec<_> = injected
         .iter()
         .map(|record| {
@@ -266,7 +269,8 @@ fn what_is_injected_is_what_perf_defines() {
     let vdso = (vec![67, 0, 0, 0, 2, 0x80, 48, 0], vec![255; 4], vec![20, 0, 0, 0]);
     let kernel = (vec![67, 0, 0, 0, 1, 0x80, 56, 0], vec![255; 4], vec![20, 0, 0, 0]);
     assert_eq!(heads, [vdso, kernel]);
-    let names: Vec<_> = common::ids_in(&injected, Endian::Little).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> =
+        perf_format::testing::ids_in(&injected, Endian::Little).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["[vdso]", "[kernel.kallsyms]"]);
 }
 
@@ -290,7 +294,7 @@ fn a_map_whose_name_nearly_fills_its_record_does_not_end_the_run() {
         .bytes();
     let output = run(perftool(&["inject", "-b"]), &stream);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(common::injected(&stream, &output.stdout).len(), 1);
+    assert_eq!(perf_format::testing::injected(&stream, &output.stdout).len(), 1);
 }
 
 #[test]

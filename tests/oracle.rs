@@ -6,7 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
-use common::{ids_in, injected, oracle, perftool, pipe_recordings, records, run, stderr};
+use common::{oracle, perftool, pipe_recordings, run, stderr};
+use perf_format::testing::{ids_in, injected, records};
 use perf_format::{Endian, RecordType};
 
 fn perf(args: &[&str], input: &[u8]) -> Output {

@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::{Pieces, inject, injected, pipe_recordings, process, records};
+use common::{inject, pipe_recordings};
 use perf_format::record::HeaderAttr;
-use perf_format::testing::swapped;
+use perf_format::testing::{Pieces, injected, records, swapped};
 use perf_format::tracing_data::TracingData;
 use perf_format::{Endian, RawRecord, Record, RecordType, Sample, SampleFormat};
 use perf_session::evlist::Evlist;
+use perf_session::testing::process;
 use perf_session::{Passed, Pipeline, Repipe, Session, Tool};
 
 #[test]

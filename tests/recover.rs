@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{data, oracle, perftool, pipe_recordings, records, run, stderr};
+use common::{data, oracle, perftool, pipe_recordings, run, stderr};
+use perf_format::testing::records;
 
 /// Runs `inject --recover` with these arguments besides.
 fn recover(args: &[&str], input: &[u8]) -> Output {

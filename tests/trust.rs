@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{ids_in, injected, oracle, perftool, run, stderr};
+use common::{oracle, perftool, run, stderr};
 use perf_format::record::{CpuMode, MapFile};
-use perf_format::testing::{At, StreamBuilder};
+use perf_format::testing::{At, StreamBuilder, ids_in, injected};
 use perf_format::{BuildId, Endian};
 use perf_session::testing::Elf;
 
@@ -104,7 +104,8 @@ fn all_that_is_mapped_gets_its_id_in_front_of_its_map() {
         [&["inject", "--buildid-all"][..], &["inject", "-b", "--buildid-all"], &["inject", "--buildid-a"]]
     {
         let out = run(perftool(args), &stream).stdout;
-        let types: Vec<u32> = common::records(&out).iter().map(|record| record.record_type.0).collect();
+        let types: Vec<u32> =
+            perf_format::testing::records(&out).iter().map(|record| record.record_type.0).collect();
         assert_eq!(types, [64, 67, 10, 10, 10], "{args:?}");
     }
     assert!(run(perftool(&["inject", "-b"]), &stream).stdout == stream, "nothing is hit");

@@ -9,6 +9,7 @@ use bstr::BStr;
 use gimli::write::{CallFrameInstruction, Expression};
 use jit_image::{Function, ImageError, ImageWriter, PackedLayout, TEXT_OFFSET, UnwindInfo};
 use object::{File, Object as _, ObjectKind, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
+use perf_format::strategies::config;
 use proptest::prelude::*;
 
 #[path = "image/made.rs"]
@@ -331,6 +332,8 @@ fn functions() -> impl Strategy<Value = Vec<Made>> {
 }
 
 proptest! {
+    #![proptest_config(config(256, "image"))]
+
     #[test]
     fn all_that_is_added_is_there(functions in functions()) {
         let (bytes, written) = image(X86_64, &functions);

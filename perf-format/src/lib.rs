@@ -62,6 +62,8 @@ pub mod record;
 mod record_type;
 mod recover;
 pub mod sample;
+#[cfg(feature = "strategies")]
+pub mod strategies;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tracing_data;

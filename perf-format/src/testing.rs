@@ -14,9 +14,13 @@ use crate::sample::{Sample, SampleFormat, SampleId, Tid};
 use crate::{BuildId, Endian};
 
 mod jitdump;
+mod outcome;
+mod pieces;
 mod swap;
 
 pub use jitdump::{JitDumpBuilder, jit_header};
+pub use outcome::{OwnedRecord, ids_in, injected, records};
+pub use pieces::Pieces;
 pub use swap::swapped;
 
 /// A pipe's stream under construction. Records other than samples get the trailer of the last attr's format.

@@ -6,6 +6,7 @@ use perf_format::record::{
     BuildIdRecord, CpuMap, EventUpdate, HOST_PID, Inode, MapFile, Mmap2, SizedBuildId, Task,
     TracingDataRecord, Update,
 };
+use perf_format::strategies::config;
 use perf_format::{BuildId, CpuMode, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType};
 use proptest::prelude::*;
 
@@ -306,7 +307,7 @@ fn arbitrary() -> impl Strategy<Value = (Vec<u8>, Endian)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(config(2000, "codec"))]
 
     /// Padding, reserved bytes and what stands behind the last field are not in a view; all else is, and so the
     /// second writing is the same to the byte as the first.

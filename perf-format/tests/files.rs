@@ -7,6 +7,7 @@ use std::io::{Cursor, Write as _};
 use perf_format::attr::SampleType;
 use perf_format::codec::Encoder;
 use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
+use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
     Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, Preamble, RecordReader, Section,
@@ -86,6 +87,8 @@ fn offsets(file: &mut PerfFile<Cursor<&[u8]>>) -> (Vec<u64>, Option<String>) {
 }
 
 proptest! {
+    #![proptest_config(config(256, "files"))]
+
     #[test]
     fn a_file_reads_back_as_it_was_written(parts in parts(), records in vec(any::<u8>(), 1..200)) {
         for endian in ORDERS {

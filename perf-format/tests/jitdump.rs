@@ -8,6 +8,7 @@ use bstr::ByteSlice as _;
 use perf_format::jitdump::{
     DebugInfo, Extent, HeaderWords, Id, JitDump, Kind, Line, Load, MAGIC, Move, RECORD_AT_MOST, Unwinding,
 };
+use perf_format::strategies::config;
 use perf_format::testing::{At, JitDumpBuilder, jit_header};
 use perf_format::{Endian, Error};
 use proptest::prelude::*;
@@ -746,6 +747,8 @@ fn any_said() -> impl Strategy<Value = Said> {
 }
 
 proptest! {
+    #![proptest_config(config(256, "jitdump"))]
+
     #[test]
     fn what_is_written_is_read_back(
         all in prop::collection::vec(any_said(), 0..12),

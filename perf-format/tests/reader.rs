@@ -5,6 +5,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 use perf_format::record::Auxtrace;
+use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{
     CpuMode, Endian, Error, Misc, PipeStream, Record, RecordHeader, RecordReader, RecordType, Skipped,
@@ -106,6 +107,8 @@ fn header(record_type: RecordType, size: u16, endian: Endian) -> [u8; 8] {
 }
 
 proptest! {
+    #![proptest_config(config(256, "reader"))]
+
     #[test]
     fn any_cut_into_reads_gives_the_same_records_and_the_same_error(
         recording in recording(),

@@ -6,6 +6,7 @@ use perf_format::sample::{
     AddressKind, AuxData, BranchStack, Cpu, Raw, ReadValue, ReadValues, Regs, StackDump, Tid, WeightStruct,
     frames,
 };
+use perf_format::strategies::config;
 use perf_format::{Attr, CpuMode, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType, Sample};
 use perf_format::{SampleFormat, SampleId};
 use proptest::collection::vec;
@@ -191,6 +192,8 @@ fn record(record_type: RecordType, body: &[u8], trailer: &[u8], endian: Endian) 
 }
 
 proptest! {
+    #![proptest_config(config(256, "samples"))]
+
     #[test]
     fn any_sample_reads_back_in_both_orders(attr in any_attr(), contents in any_contents()) {
         let format = SampleFormat::new(&attr);

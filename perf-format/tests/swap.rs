@@ -2,6 +2,7 @@
 
 use perf_format::attr::SampleType;
 use perf_format::codec::Array;
+use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr, swapped};
 use perf_format::{CpuMode, Endian, Misc, PipeStream, RawRecord, Record, RecordType};
 use perf_format::{Sample, SampleFormat, SampleId};
@@ -52,7 +53,7 @@ fn all_said(stream: &[u8], endian: Endian) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(config(512, "swap"))]
 
     #[test]
     fn the_twin_is_what_the_other_machine_would_have_recorded(recording in recording()) {

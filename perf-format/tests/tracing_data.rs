@@ -1,5 +1,6 @@
 //! Tracing data in both byte orders and versions, cut short, and with counts that no data could have.
 
+use perf_format::strategies::config;
 use perf_format::tracing_data::TracingData;
 use perf_format::{Endian, Error};
 use proptest::prelude::*;
@@ -156,6 +157,8 @@ fn counts_that_no_data_could_have_are_errors_and_not_allocated() {
 }
 
 proptest! {
+    #![proptest_config(config(256, "tracing_data"))]
+
     #[test]
     fn damaged_data_is_read_or_refused_and_its_texts_are_out_of_it(
         endian in prop::sample::select(&ORDERS[..]),

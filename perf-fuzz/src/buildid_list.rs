@@ -6,7 +6,7 @@ use perf_buildid_list::{Collected, Scope, from_files, from_pipe, json, print};
 use perf_format::PipeStream;
 use perf_format::header::Format;
 
-use crate::Pieces;
+use crate::FuzzPieces;
 
 const SCOPES: [Scope; 4] = [Scope::Table, Scope::WithHits, Scope::HitsCounted, Scope::Everything];
 
@@ -16,7 +16,7 @@ pub fn buildid_list(data: &[u8]) {
         match Format::detect(data) {
             Ok(Format::Pipe(_)) => {
                 let whole = of_pipe(data, scope);
-                let pieces = of_pipe(Pieces::of(data), scope);
+                let pieces = of_pipe(FuzzPieces::of(data), scope);
                 assert_eq!(pieces.list, whole.list);
                 assert_eq!(message(&pieces), message(&whole));
                 can_be_written(&whole);

@@ -6,7 +6,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Endian, Error, PerfData, RecordReader};
 
 use crate::laws::offset_of;
-use crate::{Pieces, cut};
+use crate::{FuzzPieces, cut};
 
 /// A pipe's stream; other bytes are records at once, in the order that the first one's lowest bit tells.
 pub fn framing(data: &[u8]) {
@@ -34,7 +34,7 @@ fn any_split(records: &[u8], endian: Endian, offset: u64) {
         assert_eq!(*offset, at);
         at += bytes.len() as u64;
     }
-    for pieces in [Pieces::new(records, &[1]), Pieces::of(records)] {
+    for pieces in [FuzzPieces::new(records, &[1]), FuzzPieces::of(records)] {
         assert_eq!(Items::read(RecordReader::records(pieces, endian, offset)), whole, "in pieces");
     }
 }

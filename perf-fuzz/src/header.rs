@@ -5,13 +5,13 @@ use std::io::Cursor;
 use perf_format::header::Format;
 use perf_format::{FileHeader, PerfData, PerfFile};
 
-use crate::Pieces;
+use crate::FuzzPieces;
 use crate::laws::message;
 
 /// The first bytes are read alike in any pieces; a file's header that was read is written as one that reads alike.
 pub fn header(data: &[u8]) {
     let open = PerfData::open(data);
-    assert_eq!(message(&PerfData::open(Pieces::of(data))), message(&open), "in pieces");
+    assert_eq!(message(&PerfData::open(FuzzPieces::of(data))), message(&open), "in pieces");
     let format = Format::detect(data).ok();
     match open {
         Ok(PerfData::Pipe(stream)) => assert_eq!(format, Some(Format::Pipe(stream.endian()))),

@@ -4,7 +4,7 @@ use perf_format::header::Format;
 
 use crate::laws;
 use crate::sources::{ALL_MAPS, BOTH, DECOMPRESS, HIT, LAZY_MAPS, LIVE, MAPPED};
-use crate::{Pieces, made};
+use crate::{FuzzPieces, made};
 
 /// Bytes that start as perf data does are perf data; others are steps that make a stream of whole records.
 pub fn inject(data: &[u8]) {
@@ -21,7 +21,7 @@ pub fn inject(data: &[u8]) {
 fn stream(stream: &[u8]) {
     let plain = laws::passes_as_it_is(stream);
     let ran = laws::only_ids_are_added(stream, HIT, &plain);
-    laws::pieces_are_the_same(Pieces::of(stream), HIT, &ran);
+    laws::pieces_are_the_same(FuzzPieces::of(stream), HIT, &ran);
     laws::becomes_a_file(stream);
     // By turns, since each costs as much time as all the rest of the fuzzer. Whatever comes of those without a law,
     // it comes, and is not endless.

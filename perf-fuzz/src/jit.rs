@@ -14,9 +14,9 @@ use perf_inject::{Jit, Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
 use tempfile::TempDir;
 
-use crate::laws::Ran;
+use crate::laws::FuzzRun;
 use crate::sources::{JIT, JIT_AND_HIT, sources};
-use crate::{Pieces, cut};
+use crate::{FuzzPieces, cut};
 
 mod images;
 mod made;
@@ -42,7 +42,7 @@ pub fn jit(data: &[u8]) {
     let (name, bytes) = &made.file;
     fs::write(dir.path().join(name), bytes).expect("it is written");
     let (ran, images) = to_a_pipe(&made, dir.path(), &made.stream[..]);
-    let (pieces, its_images) = to_a_pipe(&made, dir.path(), Pieces::of(&made.stream));
+    let (pieces, its_images) = to_a_pipe(&made, dir.path(), FuzzPieces::of(&made.stream));
     if made.has_flag(TO_A_FILE) {
         to_a_file(&made, dir.path());
     }
@@ -89,13 +89,13 @@ impl Made {
     }
 }
 
-fn to_a_pipe(made: &Made, dir: &Path, source: impl Read) -> (Ran, Memory) {
+fn to_a_pipe(made: &Made, dir: &Path, source: impl Read) -> (FuzzRun, Memory) {
     let images = Memory::default();
     let mut run = made.run(dir, &images);
     let mut out = Vec::new();
     let mut records = PipeStream::open(source).expect("a pipe's header").records();
     let error = run.pipe_to_pipe(&mut records, Repipe::To(&mut out)).err();
-    (Ran { out, report: run.into_report(), error }, images)
+    (FuzzRun { out, report: run.into_report(), error }, images)
 }
 
 /// The same names are in a file, where there is one.
@@ -133,7 +133,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The output without maps and ids of images is the input without maps of memory; and what is told is in the images.
-fn only_names_are_added(made: &Made, ran: &Ran, images: &Memory) {
+fn only_names_are_added(made: &Made, ran: &FuzzRun, images: &Memory) {
     let endian = PipeStream::open(&made.stream[..]).expect("a header").endian();
     let (input, out) = (records(&made.stream), records(&ran.out));
     let (input, out) = (cut(input, endian), cut(out, endian));

@@ -39,7 +39,7 @@ pub use header::header;
 pub use inject::inject;
 pub use jit::jit;
 pub use jitdump::jitdump;
-pub use pieces::Pieces;
+pub use pieces::FuzzPieces;
 pub use record::record;
 pub use recover::recover;
 pub use sample::sample;

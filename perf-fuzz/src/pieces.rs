@@ -6,13 +6,13 @@ use arbitrary::{Result, Unstructured};
 
 /// Gives its bytes in pieces of the given lengths, over and over.
 #[derive(Debug, Clone)]
-pub struct Pieces<'a> {
+pub struct FuzzPieces<'a> {
     rest: &'a [u8],
     lengths: Vec<usize>,
     turn: usize,
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> FuzzPieces<'a> {
     /// A source of these bytes; a length of 0 counts as 1.
     #[must_use]
     pub fn new(bytes: &'a [u8], lengths: &[usize]) -> Self {
@@ -27,7 +27,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-impl Read for Pieces<'_> {
+impl Read for FuzzPieces<'_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let length = self.lengths.get(self.turn % self.lengths.len().max(1)).copied().unwrap_or(1).max(1);
         self.turn += 1;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use perf_format::{Damage, Endian, RecordReader, Recovering};
 
-use crate::{Pieces, cut};
+use crate::{FuzzPieces, cut};
 
 /// The first byte's lowest bit tells the byte order.
 pub fn recover(data: &[u8]) {
@@ -18,7 +18,7 @@ pub fn recover(data: &[u8]) {
     }
     assert_eq!(lost.bytes > 0, lost.places > 0);
     assert_eq!(recovered(&out[..], endian), (out.clone(), Damage::default()), "twice is once");
-    assert_eq!(recovered(Pieces::of(records), endian), (out, lost), "in pieces");
+    assert_eq!(recovered(FuzzPieces::of(records), endian), (out, lost), "in pieces");
 }
 
 fn recovered(source: impl Read, endian: Endian) -> (Vec<u8>, Damage) {

@@ -16,7 +16,7 @@ use perf_session::build_id::{
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::machine::HOST;
-use perf_session::testing::{BUILD_ID, Elf};
+use perf_session::testing::{BUILD_ID, Elf, wait_for_map};
 
 fn dso(kind: DsoKind, name: &str) -> Dso {
     Dso::new(HOST, kind, name.into())
@@ -306,18 +306,8 @@ impl Drop for Running {
 fn running(command: &mut std::process::Command, name: &str) -> Running {
     let child = command.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
     let pid = i32::try_from(child.id()).expect("a pid");
-    loop {
-        // Between fork and exec, and before the program is loaded, its map is not there yet.
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-        let line = maps.lines().find(|line| line.contains(name) && line.contains(" r-xp "));
-        let Some(line) = line else { continue };
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (start, end) = words[0].split_once('-').expect("a range");
-        let hex = |text: &str| u64::from_str_radix(text, 16).expect("hex");
-        let mapped = MappedBy { pid, start: hex(start), end: hex(end), root: None };
-        let inode = Inode { ino: words[4].parse().expect("a number"), ..Inode::default() };
-        return Running { child, mapped, inode };
-    }
+    let (mapped, inode) = wait_for_map(pid, name);
+    Running { child, mapped, inode }
 }
 
 #[test]

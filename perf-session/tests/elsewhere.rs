@@ -8,16 +8,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use perf_format::record::{BuildIdRecord, CpuMode, Inode, MapFile, Misc, Mmap2, Record, SizedBuildId};
+use perf_format::record::{BuildIdRecord, CpuMode, MapFile, Misc, Mmap2, Record, SizedBuildId};
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord};
 use perf_session::build_id::{
     BuildIdCache, BuildIdSource, Chain, DebugDir, FileSource, FoundId, InRoot, LiveSource, Mismatch,
     ModuleSource, NoBuildId, Origin, RootSource, SourceConfig, SymfsSource, VdsoSource,
 };
-use perf_session::dso::{Dso, DsoKind, MappedBy};
+use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::HOST;
-use perf_session::testing::Elf;
+use perf_session::testing::{Elf, wait_for_map};
 use perf_session::{Recording, Session};
 
 fn dso(kind: DsoKind, name: &str) -> Dso {
@@ -177,22 +177,9 @@ fn a_memfd_that_is_executed_has_its_id() {
     let itself = format!("/proc/{}/fd/{}", std::process::id(), memfd.as_raw_fd());
     let mut child = Command::new(itself).stdin(Stdio::piped()).spawn().expect("it starts");
     let pid = i32::try_from(child.id()).expect("a pid");
-    let (range, ino) = loop {
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-        let Some(line) = maps.lines().find(|line| line.contains("/memfd:jitted") && line.contains("r-xp"))
-        else {
-            continue;
-        };
-        let words: Vec<&str> = line.split_whitespace().collect();
-        break (words[0].to_owned(), words[4].parse().expect("a number"));
-    };
-    let (start, end) = range.split_once('-').expect("a range");
-    let hex = |text| u64::from_str_radix(text, 16).expect("hex");
-    let recorded = Dso {
-        mapped_by: Some(MappedBy { pid, start: hex(start), end: hex(end), root: None }),
-        inode: Some(Inode { ino, ..Inode::default() }),
-        ..dso(DsoKind::File, "/memfd:jitted (deleted)")
-    };
+    let (mapped, inode) = wait_for_map(pid, "/memfd:jitted");
+    let recorded =
+        Dso { mapped_by: Some(mapped), inode: Some(inode), ..dso(DsoKind::File, "/memfd:jitted (deleted)") };
     let found = find_id(&mut LiveSource::default(), &recorded);
     let of_name = find_id(&mut FileSource::default(), &recorded);
     let expected = find_id(&mut FileSource::default(), &dso(DsoKind::File, "/bin/cat"));

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// List only the DSOs that samples hit.
+    /// List only what samples hit, by their own address or by their call chain.
     #[arg(short = 'H', long)]
     with_hits: bool,
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Sort by name, by hits or by build-id.
+    /// Sort by name, by hits or by build-id; without it by name, the host's DSOs first.
     #[arg(long, value_name = "KEY")]
     sort: Option<Key>,
 

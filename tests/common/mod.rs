@@ -4,23 +4,36 @@
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+use std::time::Duration;
 
-use perf_format::record::Record;
-use perf_format::{BuildId, PipeStream, RawRecord, RecordType};
 use perf_inject::{DsoSelection, IdsTo, Plan};
-use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Origin, Recorded};
-use perf_session::dso::Dso;
-use perf_session::{Error, Passed, Pipeline, Recording, Repipe, Session, Tool};
+use perf_session::build_id::{Chain, NoFiles, Recorded};
+use perf_session::testing::{Named, Ran, process};
 
+pub mod chains;
 pub mod oracle;
 pub mod running;
-pub mod scenario;
 
-/// The program under test.
+/// The program under test. Where it hangs, the tests that run it end, all of them, long after they should have.
 pub fn perftool(args: &[&str]) -> Command {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| drop(std::thread::spawn(watch)));
     let mut command = Command::new(env!("CARGO_BIN_EXE_perftool"));
     command.args(args);
     command
+}
+
+/// How long the tests of a file may take together, on a machine that is busy with much else.
+const FOR_EVER: Duration = Duration::from_secs(900);
+
+#[expect(clippy::print_stderr, reason = "nobody else says why the tests end")]
+fn watch() {
+    std::thread::sleep(FOR_EVER);
+    eprintln!(
+        "a test waited for ever for a program that hangs; those that still run are above, or have no line yet"
+    );
+    std::process::abort();
 }
 
 /// Runs a command with these bytes on its standard input.
@@ -65,25 +78,6 @@ pub fn pipe_recordings() -> Vec<(String, Vec<u8>)> {
     recordings
 }
 
-/// A source that knows an id for every name: the name itself, folded into 20 bytes.
-#[derive(Debug)]
-pub struct Named;
-
-/// The id that [`Named`] gives a name.
-pub fn id_of(name: &[u8]) -> BuildId {
-    let mut bytes = [0x5a_u8; BuildId::MAX];
-    for (at, byte) in name.iter().enumerate() {
-        bytes[at % BuildId::MAX] = bytes[at % BuildId::MAX].rotate_left(3) ^ byte;
-    }
-    BuildId::new(&bytes).expect("20 bytes")
-}
-
-impl BuildIdSource for Named {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
-        Ok(Some(FoundId::from(Origin::File, id_of(&dso.name))))
-    }
-}
-
 /// Where ids go in a pipe.
 pub const EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 
@@ -103,106 +97,7 @@ pub fn named() -> Chain {
     Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)])
 }
 
-/// Gives its bytes in pieces of the given lengths, over and over.
-#[derive(Debug)]
-pub struct Pieces<'a> {
-    pub bytes: &'a [u8],
-    pub lengths: Vec<usize>,
-    pub next: usize,
-}
-
-impl<'a> Pieces<'a> {
-    pub fn new(bytes: &'a [u8], lengths: &[usize]) -> Self {
-        Self { bytes, lengths: lengths.to_vec(), next: 0 }
-    }
-}
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let length = self.lengths[self.next % self.lengths.len()].max(1);
-        self.next += 1;
-        let len = length.min(buf.len()).min(self.bytes.len());
-        buf[..len].copy_from_slice(&self.bytes[..len]);
-        self.bytes = &self.bytes[len..];
-        Ok(len)
-    }
-}
-
-/// What came out of a run of the loop, and how it ended.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Ran {
-    pub out: Vec<u8>,
-    pub error: Option<String>,
-    pub passed: Passed,
-}
-
-/// Runs the loop over a stream with these tools.
-pub fn process(source: impl Read, tools: &mut [&mut dyn Tool]) -> Ran {
-    let mut out = Vec::new();
-    let mut passed = Passed::default();
-    let result = PipeStream::open(source).map_err(Error::from).and_then(|stream| {
-        let mut records = stream.records();
-        Pipeline::new(tools).run(&mut records, &mut Session::new(), Repipe::To(&mut out), &mut passed)
-    });
-    Ran { out, error: result.err().map(|error| format!("{error}")), passed }
-}
-
 /// Runs `-b` over a stream, with [`named`] ids.
 pub fn inject(source: impl Read) -> Ran {
     process(source, &mut HIT.tools(named(), EVENTS).as_tools())
-}
-
-/// One record of a stream, by its bytes, with the payload behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owned {
-    pub record_type: RecordType,
-    pub bytes: Vec<u8>,
-    pub payload: Vec<u8>,
-}
-
-/// Cuts a whole stream into its header and records.
-pub fn records(stream: &[u8]) -> Vec<Owned> {
-    let mut reader = PipeStream::open(stream).expect("a pipe's header").records();
-    let mut records = Vec::new();
-    while let Some(batch) = reader.next_batch().expect("whole records") {
-        for record in batch {
-            let record = record.expect("a whole record");
-            let bytes = record.bytes.to_vec();
-            records.push(Owned { record_type: record.record_type(), bytes, payload: Vec::new() });
-        }
-        while let Some(payload) = reader.next_payload().expect("a whole payload") {
-            records.last_mut().expect("a record").payload.extend_from_slice(payload);
-        }
-    }
-    records
-}
-
-/// The records of `output` that are not of `input`; fails where taking them away does not leave the input.
-pub fn injected(input: &[u8], output: &[u8]) -> Vec<Owned> {
-    assert_eq!(input[..16], output[..16], "the header passes as it is");
-    let (input, output) = (records(input), records(output));
-    let mut rest = input.into_iter().peekable();
-    let mut injected = Vec::new();
-    for record in output {
-        match rest.peek() {
-            Some(next) if *next == record => _ = rest.next(),
-            _ => injected.push(record),
-        }
-    }
-    assert_eq!(rest.next(), None, "all of the input is in the output, in its order");
-    for record in &injected {
-        assert_eq!(record.record_type, RecordType::BUILD_ID, "nothing but ids is injected");
-    }
-    injected
-}
-
-/// The names and ids of BUILD_ID records.
-pub fn ids_in(records: &[Owned], endian: perf_format::Endian) -> Vec<(String, BuildId)> {
-    let ids = records.iter().filter(|record| record.record_type == RecordType::BUILD_ID);
-    ids.map(|record| {
-        let raw = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
-        let Ok(Record::BuildId(id)) = raw.parse() else { panic!("a BUILD_ID record that cannot be read") };
-        (id.filename.to_string(), id.build_id.0)
-    })
-    .collect()
 }

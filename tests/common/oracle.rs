@@ -1,6 +1,7 @@
 //! Real perf: whether it is here, and what is said where it is not.
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
+use std::ffi::OsString;
 use std::process::Command;
 
 /// Whether perf is here. Where it is not, a test that needs it says that it was left out; in CI that is a failure.
@@ -11,6 +12,24 @@ pub fn perf_is_here(test: &str) -> bool {
         eprintln!("left out, since perf is missing: {test}");
     }
     here
+}
+
+/// A perf whose lists are sorted by name and in which call chains hit, as those of 7.3 are: the one that the environment
+/// variable `PERF73` names, or the one of the PATH if it is as new. Where there is none, a test that wants it says so.
+pub fn perf_from_7_on(test: &str) -> Option<OsString> {
+    let named = std::env::var_os("PERF73");
+    if named.is_none() && major_version().is_none_or(|version| version < 7) {
+        eprintln!("left out, since perf is older than 7 and PERF73 names no other: {test}");
+        return None;
+    }
+    Some(named.unwrap_or_else(|| "perf".into()))
+}
+
+/// The first number of the version of the PATH's perf.
+fn major_version() -> Option<u32> {
+    let output = Command::new("perf").arg("version").output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.strip_prefix("perf version ")?.split('.').next()?.parse().ok()
 }
 
 /// Whether readelf and addr2line are here. Where they are not, a test that needs them says that it was left out; in CI

@@ -15,8 +15,9 @@ use rustix::io::ioctl_fionread;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A program that does not do what it should would let the test wait for ever; this long is for ever.
-const FOR_EVER: Duration = Duration::from_secs(30);
+/// A program that does not do what it should would let the test wait for ever; this long is for ever, also where a
+/// machine is busy with many tests.
+pub const FOR_EVER: Duration = Duration::from_secs(300);
 
 /// Looks again and again until something is so.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

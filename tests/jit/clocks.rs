@@ -3,10 +3,9 @@
 use perf_format::attr::SampleType;
 use perf_format::jitdump::HeaderWords;
 use perf_format::record::{CpuMode, Misc, Record, TimeConv, TimeConvWrap};
-use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, jit_header};
+use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, jit_header, records};
 use perf_format::{Endian, RecordType};
 
-use crate::common::records;
 use crate::made::{ARENA, Form, Lab, PID, code, dump_of, each, hit, monotonic, with_arena};
 
 /// A recording whose clock nobody chose, an hour ahead of the dump's.

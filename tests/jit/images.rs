@@ -6,10 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use perf_format::jitdump::Line;
-use perf_format::testing::{At, JitDumpBuilder};
+use perf_format::testing::{At, JitDumpBuilder, ids_in, records};
 use perf_format::{BuildId, Endian, RecordType};
 
-use crate::common::{ids_in, records};
 use crate::made::{FORMS, Form, Lab, PID, SIZE, code, dump_of, each, function, hit, image_name, symbols};
 
 /// A recording with a sample in two functions.

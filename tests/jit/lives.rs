@@ -6,10 +6,8 @@ use perf_format::attr::SampleType;
 use perf_format::codec::Array;
 use perf_format::record::{CpuMode, Misc, Mmap2, Record};
 use perf_format::sample::{StackDump, Tid};
-use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr};
+use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, records};
 use perf_format::{RawRecord, RecordType, Sample, SampleFormat, SampleId};
-
-use crate::common::records;
 
 use crate::made::{ARENA, ARENA_SIZE, Lab, PID, code, dump_of, each, function, hit, monotonic};
 

@@ -9,13 +9,13 @@ use object::{Object as _, ObjectSymbol as _};
 use perf_format::attr::{Attr, AttrFlags};
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{Inode, MapFile, Record};
-use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, callchain_attr};
+use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, callchain_attr, records};
 use perf_format::{CpuMode, Endian, Misc, RecordType};
 use tempfile::TempDir;
 use zstd_safe::{CCtx, InBuffer, OutBuffer};
 
+use crate::common::perftool;
 use crate::common::running::{Running, feed, pipe, rest};
-use crate::common::{perftool, records};
 use crate::reader::{Frames, seen};
 
 /// The process with jitted code.

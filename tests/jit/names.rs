@@ -4,10 +4,9 @@ use perf_format::attr::SampleType;
 use perf_format::jitdump::Move;
 use perf_format::record::{CallchainDeferred, CpuMode, Misc, Record};
 use perf_format::sample::{StackDump, Tid};
-use perf_format::testing::{At, JitDumpBuilder, attr, callchain_attr, jit_header};
+use perf_format::testing::{At, JitDumpBuilder, attr, callchain_attr, jit_header, records};
 use perf_format::{Endian, RecordType, Sample, SampleFormat};
 
-use crate::common::records;
 use crate::made::{
     ARENA, ARENA_SIZE, Form, Lab, PID, SIZE, begun, code, dump_of, each, function, hit, monotonic, symbols,
     with_arena,

@@ -6,9 +6,9 @@ use std::fs;
 
 use object::{Object as _, ObjectSegment as _};
 use perf_format::record::{Mmap2, Record};
+use perf_format::testing::records;
 use perf_format::{CpuMode, Endian, RawRecord, RecordType, Sample, SampleFormat, SampleId};
 
-use crate::common::records;
 use crate::made::symbols;
 
 /// Where a sample was, and its callers: `NAME+0xOFFSET` in a function, else the name of what is mapped, else `?`.

@@ -3,24 +3,60 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perf_format::Endian;
-use perf_format::record::CpuMode;
-use perf_format::testing::{At, StreamBuilder};
 use proptest::prelude::*;
+
+use crate::Endian;
+use crate::record::CpuMode;
+use crate::testing::{At, StreamBuilder};
 
 /// What happens at one moment on one CPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
-    Map { pid: u32, start: u64, len: u64, name: String },
-    Fork { pid: u32, parent: u32 },
-    Exec { pid: u32 },
-    Exit { pid: u32 },
-    Sample { pid: u32, kernel: bool, ip: u64, chain: Vec<u64> },
+    /// A process maps a file.
+    Map {
+        /// The process.
+        pid: u32,
+        /// The first address.
+        start: u64,
+        /// Bytes.
+        len: u64,
+        /// The file.
+        name: String,
+    },
+    /// A process begins with its parent's maps.
+    Fork {
+        /// The child.
+        pid: u32,
+        /// The parent.
+        parent: u32,
+    },
+    /// A process executes another program.
+    Exec {
+        /// The process.
+        pid: u32,
+    },
+    /// A process ends.
+    Exit {
+        /// The process.
+        pid: u32,
+    },
+    /// A sample is taken.
+    Sample {
+        /// The process.
+        pid: u32,
+        /// Whether in the kernel.
+        kernel: bool,
+        /// The address, where it is not in the kernel.
+        ip: u64,
+        /// The addresses of the process that called it.
+        chain: Vec<u64>,
+    },
 }
 
 /// Something that happened, and what else the recording shows of that moment.
 #[derive(Debug, Clone)]
 pub struct Moment {
+    /// What happened.
     pub happening: Happening,
     /// Which of the two CPUs saw it.
     pub cpu: bool,
@@ -33,6 +69,7 @@ pub struct Moment {
 /// A recording: what happened, in the order of time.
 #[derive(Debug, Clone)]
 pub struct Scenario {
+    /// What happened, each of it at the [`time`] of its place.
     pub moments: Vec<Moment>,
 }
 
@@ -112,6 +149,7 @@ fn possible(mut moments: Vec<Moment>) -> Vec<Moment> {
 }
 
 /// When the moment of this number was, in ns.
+#[must_use]
 pub fn time(index: usize) -> u64 {
     1000 + 10 * index as u64
 }
@@ -121,6 +159,7 @@ pub const KERNEL: u64 = 0xffff_ffff_8100_0000;
 
 impl Scenario {
     /// The recording's stream: in each round, what CPU 0 saw, then what CPU 1 saw.
+    #[must_use]
     pub fn stream(&self, endian: Endian) -> Vec<u8> {
         let mut stream = StreamBuilder::with_callchains(endian).kernel(KERNEL, 0x100_0000);
         let mut waiting = [Vec::new(), Vec::new()];
@@ -135,6 +174,7 @@ impl Scenario {
 
     /// Which DSOs the samples hit: the same question asked of what happened in the order of time, by the simplest
     /// means there are.
+    #[must_use]
     pub fn hit(&self) -> Vec<String> {
         let mut spaces: BTreeMap<u32, Vec<(u64, u64, &str)>> = BTreeMap::new();
         let mut hit = Vec::new();
@@ -164,8 +204,16 @@ impl Scenario {
         named_once(hit)
     }
 
+    /// The same recording where one CPU sees everything, so that all records are in the order of time.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.moments.iter_mut().for_each(|moment| moment.cpu = false);
+        self
+    }
+
     /// Which DSOs could be thought to be hit: those that anybody mapped, at any time, at a page that anybody's
     /// sample asked for.
+    #[must_use]
     pub fn near(&self) -> Vec<String> {
         let happenings = || self.moments.iter().map(|moment| &moment.happening);
         let addresses: Vec<u64> = happenings().flat_map(Happening::user_addresses).collect();

@@ -1,33 +1,27 @@
-//! The laws of the house, on made-up recordings in both byte orders. The codec's own (what is written reads back)
-//! is held in perf-format's tests.
+//! The laws of the pipeline and of hits, on made-up recordings in both byte orders. The codec's own (what is written reads
+//! back) is held in perf-format's tests, and that injecting twice is injecting once in perf-inject's.
 
-mod common;
+use std::io::Read;
 
-use common::scenario::{Happening, Scenario, scenario, time};
-use common::{Owned, Pieces, id_of, ids_in, inject, injected, process, records};
-use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2, Record};
-use perf_format::testing::{At, StreamBuilder, swapped};
+use perf_format::strategies::scenario::{Happening, Scenario, scenario, time};
+use perf_format::strategies::{config, endian, lengths};
+use perf_format::testing::{OwnedRecord, Pieces, ids_in, injected, records, swapped};
 use perf_format::{BuildId, Endian, RecordType};
-use perf_session::Tool;
+use perf_session::testing::{HitIds, Ran, id_of, process};
 use proptest::prelude::*;
 
-fn endian() -> impl Strategy<Value = Endian> {
-    prop_oneof![Just(Endian::Little), Just(Endian::Big)]
+/// Runs the pipeline with no tools.
+fn plain(stream: &[u8]) -> Ran {
+    process(stream, &mut [])
 }
 
-/// Ways to cut a stream into reads: tiny, odd, around the size of a record, whole.
-fn lengths() -> impl Strategy<Value = Vec<usize>> {
-    prop::collection::vec(prop_oneof![1usize..9, 20usize..200, Just(1 << 20)], 1..6)
-}
-
-/// Runs the loop with no tools.
-fn plain(stream: &[u8]) -> common::Ran {
-    let no_tools: &mut [&mut dyn Tool] = &mut [];
-    process(stream, no_tools)
+/// Runs the pipeline with ids for what is hit.
+fn inject(source: impl Read) -> Ran {
+    process(source, &mut [&mut HitIds::default()])
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(config(192, "laws"))]
 
     /// Law 1: identity.
     #[test]
@@ -82,8 +76,8 @@ proptest! {
 
     /// In a stream that is in the order of time, nothing is injected but what is hit.
     #[test]
-    fn in_order_nothing_but_what_is_hit_gets_an_id(mut scenario in scenario(), endian in endian()) {
-        scenario.moments.iter_mut().for_each(|moment| moment.cpu = false);
+    fn in_order_nothing_but_what_is_hit_gets_an_id(scenario in scenario(), endian in endian()) {
+        let scenario = scenario.in_order();
         let stream = scenario.stream(endian);
         let mut names: Vec<String> =
             ids_in(&injected(&stream, &inject(&stream[..]).out), endian).into_iter().map(|(name, _)| name).collect();
@@ -104,13 +98,6 @@ proptest! {
             }
         }
         prop_assert_eq!(late_ids(&scenario, endian), Vec::<String>::new());
-    }
-
-    /// Law 5: idempotence.
-    #[test]
-    fn injecting_twice_is_injecting_once(scenario in scenario(), endian in endian()) {
-        let once = inject(&scenario.stream(endian)[..]).out;
-        prop_assert_eq!(inject(&once[..]).out, once);
     }
 
     /// Law 7: mirror.
@@ -155,7 +142,7 @@ proptest! {
 /// sample's round or the next, that could be what explains the sample.
 fn late_ids(scenario: &Scenario, endian: Endian) -> Vec<String> {
     let out = records(&inject(&scenario.stream(endian)[..]).out);
-    let is = |record: &Owned, record_type| record.record_type == record_type;
+    let is = |record: &OwnedRecord, record_type| record.record_type == record_type;
     let id_places =
         out.iter().enumerate().filter(|(_, record)| is(record, RecordType::BUILD_ID)).map(|(at, _)| at);
     let late = |((name, _), id_at): &((String, BuildId), usize)| {
@@ -174,7 +161,7 @@ fn late_ids(scenario: &Scenario, endian: Endian) -> Vec<String> {
 }
 
 /// Where in the output the first sample stands that hits a DSO: one that, as the only sample, hits it still.
-fn first_hit(scenario: &Scenario, out: &[Owned], name: &str, endian: Endian) -> Option<usize> {
+fn first_hit(scenario: &Scenario, out: &[OwnedRecord], name: &str, endian: Endian) -> Option<usize> {
     let is_sample = |index: &usize| matches!(scenario.moments[*index].happening, Happening::Sample { .. });
     let hits_alone = |index: &usize| {
         let mut moments = scenario.moments.iter().enumerate();
@@ -189,71 +176,4 @@ fn first_hit(scenario: &Scenario, out: &[Owned], name: &str, endian: Endian) -> 
         let taken = endian.u64_at(&record.bytes, 24);
         record.record_type == RecordType::SAMPLE && taken.is_some_and(|time| times.contains(&time))
     })
-}
-
-/// The names that get an id in a stream.
-fn named(stream: StreamBuilder) -> Vec<String> {
-    let stream = stream.finished_round().bytes();
-    let ran = inject(&stream[..]);
-    assert_eq!(ran.error, None);
-    ids_in(&injected(&stream, &ran.out), Endian::Little).into_iter().map(|(name, _)| name).collect()
-}
-
-fn stream() -> StreamBuilder {
-    StreamBuilder::with_callchains(Endian::Little)
-}
-
-#[test]
-fn a_round_in_which_thousands_execute_ends() {
-    let many = (1..10_000_u32).fold(stream(), |stream, pid| {
-        let at = |time| At::new(pid, time);
-        stream.fork(at(10), 1).mmap2(at(11), 0x1000, 0x1000, "/old").exec(at(12), "new").mmap2(
-            at(13),
-            0x1000,
-            0x1000,
-            "/new",
-        )
-    });
-    let hit = many.finished_round().sample(CpuMode::User, At::new(9_999, 20), 0x1000, &[]);
-    assert_eq!(named(hit), ["/new"]);
-}
-
-#[test]
-fn a_process_lives_on_when_one_of_its_threads_ends() {
-    // What perf record starts has no FORK of its own.
-    let thread = |time| At { pid: 7, tid: 8, time };
-    let stream =
-        stream().mmap2(At::new(7, 1), 0x1000, 0x1000, "/lib/late").fork(thread(2), 7).exit(thread(3));
-    let later = stream.finished_round().finished_round().finished_round();
-    assert_eq!(named(later.sample(CpuMode::User, At::new(7, 9), 0x1000, &[])), ["/lib/late"]);
-}
-
-#[test]
-fn a_map_inside_a_page_is_found_though_the_page_was_another_s() {
-    let sample = |stream: StreamBuilder, time, ip| stream.sample(CpuMode::User, At::new(1, time), ip, &[]);
-    let map = |stream: StreamBuilder, time| stream.mmap2(At::new(1, time), 0x10080, 0x200, "/jitted.so");
-    let anon = stream().mmap2(At::new(1, 1), 0x10000, 0x10000, "//anon");
-    assert_eq!(named(sample(map(sample(anon.clone(), 2, 0x10100), 3), 4, 0x10100)), ["/jitted.so"]);
-    assert_eq!(named(map(sample(anon.clone(), 5, 0x10100), 3)), ["/jitted.so"], "the map came late");
-    assert_eq!(named(sample(map(sample(anon, 2, 0x10100), 3), 4, 0x10400)), [""; 0], "beside it is nothing");
-}
-
-#[test]
-fn huge_pages_are_of_no_file_whatever_they_are_called() {
-    let map = |flags| Mmap2 {
-        pid: 1,
-        tid: 1,
-        start: 0x1000,
-        len: 0x1000,
-        pgoff: 0,
-        file: MapFile::Inode(Inode::default()),
-        prot: 5,
-        flags,
-        filename: "/mnt/huge/text".into(),
-    };
-    let at = At::new(1, 1);
-    let mapped = |flags| stream().traced(Misc::of(CpuMode::User), &Record::Mmap2(map(flags)), at);
-    let hit = |flags| named(mapped(flags).sample(CpuMode::User, At::new(1, 2), 0x1800, &[]));
-    assert_eq!(hit(2), ["/mnt/huge/text"]);
-    assert_eq!(hit(0x4_0002), [""; 0]);
 }

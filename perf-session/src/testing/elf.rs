@@ -1,0 +1,116 @@
+//! ELF files with notes, of either class and byte order.
+
+use object::Endianness;
+use object::elf::{self, Machine, NoteType};
+use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader};
+
+/// An ELF file with nothing in it but notes.
+#[derive(Debug, Clone)]
+pub struct Elf {
+    /// The byte order.
+    pub endian: Endianness,
+    /// 64 bits or 32.
+    pub is_64: bool,
+    /// Whether a program header has the place of the notes.
+    pub segments: bool,
+    /// Whether a section header has the place of the notes.
+    pub sections: bool,
+    /// How many headers of a kind there are, all with the same place of the notes.
+    pub headers: u16,
+    /// The notes; alone, they are what the kernel has in sysfs.
+    pub notes: Vec<u8>,
+}
+
+/// The type of a note that is a build-id, where its owner is `GNU`.
+pub const BUILD_ID: NoteType = elf::NT_GNU_BUILD_ID;
+
+impl Elf {
+    /// An ELF file without notes.
+    #[must_use]
+    pub fn new(endian: Endianness, is_64: bool) -> Self {
+        Self { endian, is_64, segments: true, sections: true, headers: 1, notes: Vec::new() }
+    }
+
+    /// A file of this machine with a build-id.
+    #[must_use]
+    pub fn with_build_id(id: &[u8]) -> Self {
+        Self::new(Endianness::default(), true).note(b"GNU\0", BUILD_ID, id)
+    }
+
+    /// Adds a note; `owner` has its NUL.
+    #[must_use]
+    pub fn note(mut self, owner: &[u8], note_type: NoteType, desc: &[u8]) -> Self {
+        for word in [owner.len(), desc.len(), note_type.0 as usize] {
+            let word = u32::try_from(word).expect("a test's note is small");
+            let bytes = match self.endian {
+                Endianness::Little => word.to_le_bytes(),
+                Endianness::Big => word.to_be_bytes(),
+            };
+            self.notes.extend(bytes);
+        }
+        for part in [owner, desc] {
+            self.notes.extend(part);
+            self.notes.resize(self.notes.len().next_multiple_of(4), 0);
+        }
+        self
+    }
+
+    /// Takes bytes off the end of the notes, behind the headers' backs.
+    #[must_use]
+    pub fn cut_notes(mut self, bytes: usize) -> Self {
+        self.notes.truncate(self.notes.len().saturating_sub(bytes));
+        self
+    }
+
+    /// The file: headers, then the notes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let encoder = Encoder::new(self.endian, self.is_64, Machine(elf::EM_X86_64.0));
+        let header_size = encoder.file_header_size();
+        let segments = if self.segments { u32::from(self.headers) } else { 0 };
+        let section_num = if self.sections { 1 + u32::from(self.headers) } else { 0 };
+        let e_shoff = header_size + u64::from(segments) * encoder.program_header_size();
+        let offset = e_shoff + u64::from(section_num) * encoder.section_header_size();
+        let size = self.notes.len() as u64;
+        let layout = FileHeaderLayout {
+            e_phoff: if self.segments { header_size } else { 0 },
+            segment_num: segments,
+            e_shoff: if self.sections { e_shoff } else { 0 },
+            section_num,
+            shstrtab_index: 0,
+        };
+        let mut out = Vec::new();
+        let header = FileHeader { e_type: elf::ET_DYN, e_machine: elf::EM_X86_64, ..FileHeader::default() };
+        encoder.file_header(&mut out, &header, &layout).expect("a test's file is small");
+        if self.segments {
+            let segment = ProgramHeader {
+                p_type: elf::PT_NOTE,
+                p_flags: elf::PF_R,
+                p_offset: offset,
+                p_vaddr: offset,
+                p_paddr: offset,
+                p_filesz: size,
+                p_memsz: size,
+                p_align: 4,
+            };
+            for _ in 0..self.headers {
+                encoder.program_header(&mut out, &segment);
+            }
+        }
+        if self.sections {
+            encoder.section_header(&mut out, &SectionHeader::default());
+            let section = SectionHeader {
+                sh_type: elf::SHT_NOTE,
+                sh_offset: offset,
+                sh_size: size,
+                sh_addralign: 4,
+                ..SectionHeader::default()
+            };
+            for _ in 0..self.headers {
+                encoder.section_header(&mut out, &section);
+            }
+        }
+        out.extend_from_slice(&self.notes);
+        out
+    }
+}
