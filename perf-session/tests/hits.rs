@@ -182,6 +182,21 @@ fn of_the_last_round(of_same: usize, behind: usize, others: u32) {
 }
 
 #[test]
+fn a_sample_of_the_last_round_is_remembered_though_its_process_was_sampled_round_a_digest() {
+    of_the_last_round(1, 1, 0);
+}
+
+#[test]
+fn a_sample_of_the_last_round_is_remembered_though_idle_processes_are_forgotten_behind_a_digest() {
+    let idle = (1000..9000).fold(stream(), |stream, pid| sample(stream, pid, 1, 0x1234));
+    let hit = sample(idle.finished_round().finished_round().finished_round(), 7, 10, 0x1234);
+    let again = sample(hit.finished_round(), 7, 100, 0x5000);
+    let full = many(again, 8, 10_000, FULL);
+    let more = (20_000..20_300).fold(full, |stream, pid| sample(stream, pid, 200_000, 0x1234));
+    assert_eq!(placed(page(more, 7, 5, 0x1000, "/lib/late")), [id("/lib/late", "map /lib/late")]);
+}
+
+#[test]
 fn what_forked_is_found_behind_more_samples_than_a_round_remembers() {
     let parent = page(stream(), 1, 1, 0x1000, "/lib/inherited");
     let full = many(sample(parent, 7, 10, 0x1234), 8, 100, FULL);

@@ -125,7 +125,11 @@ impl Log {
             return true;
         }
         if list.last.generation != *generation {
-            list.before = std::mem::replace(&mut list.last, Place { generation: *generation, at: 0 });
+            // A place in a segment that has become a digest leads nowhere.
+            if list.last.generation == self.last_round.generation {
+                list.before = list.last;
+            }
+            list.last = Place { generation: *generation, at: 0 };
         }
         *head = [
             (chain.len() as u64) << 40
@@ -185,7 +189,8 @@ impl Log {
 
     /// Whether a list has a sample that may still be asked for.
     pub(crate) fn remembers(&self, list: &ListHead) -> bool {
-        let is_of = |segment: &Segment| list.last.generation == segment.generation;
+        let places = [list.last, list.before];
+        let is_of = |segment: &Segment| places.iter().any(|place| place.generation == segment.generation);
         is_of(&self.this_round) || is_of(&self.last_round)
     }
 

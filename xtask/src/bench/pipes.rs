@@ -19,6 +19,9 @@ pub(super) const CPU_RATIO: &str = "x cat's CPU";
 
 /// The most that a program may take on an input, in times of cat.
 const BARS: &[(&str, &str, f64)] = &[
+    ("build", "perftool inject -b", 1.5),
+    ("node", "perftool inject -b", 1.5),
+    ("forks", "perftool inject -b", 2.0),
     ("samples-repeated", "perftool inject", 0.8),
     ("samples-repeated", "perftool inject -b", 1.0),
     ("callchains-repeated", "perftool inject -b", 1.5),
