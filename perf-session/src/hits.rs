@@ -102,7 +102,7 @@ impl Hits {
     pub fn event(&mut self, event: &Event<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
         let record = event.record;
         match record.record_type() {
-            RecordType::SAMPLE if !self.every && self.skips(record, session) => {}
+            RecordType::SAMPLE if !self.every && self.skips(record, field_offsets(record, session)) => {}
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => {
                 let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
                     return session.anomalies.no_event(record);
@@ -129,16 +129,19 @@ impl Hits {
         if self.every {
             return 0;
         }
-        batch.advance_while(|record| self.skips(record, session)).records
+        // Where all events lay their samples out alike, it is asked once how.
+        match session.evlist.only_format().map(SampleFormat::field_offsets) {
+            Some(offsets) => batch.advance_while(|record| self.skips(record, offsets)).records,
+            None => batch.advance_while(|record| self.skips(record, field_offsets(record, session))).records,
+        }
     }
 
     /// Whether a record is a sample of the host that brings no hit; then it is in the log.
-    #[inline]
-    fn skips(&mut self, record: &RawRecord<'_>, session: &Session) -> bool {
+    #[inline(always)]
+    fn skips(&mut self, record: &RawRecord<'_>, offsets: Option<FieldOffsets>) -> bool {
         if record.record_type() != RecordType::SAMPLE {
             return false;
         }
-        let offsets = session.evlist.evsel(record).and_then(|evsel| evsel.format.field_offsets());
         let Some(sample) = offsets.and_then(|offsets| host_sample(record, offsets)) else { return false };
         let (kernel, process) = self.spaces.of_sample(sample.pid, &mut self.log);
         let is_near = |addr| process.pending.is_near(addr) | is_guest_marker(addr);
@@ -414,6 +417,12 @@ impl<'a, 'r> QueryContext<'a, 'r> {
         let chain = format.callchain(record)?.unwrap_or(Array::new(&[], endian));
         Ok(Some(HostSample { pid, cpumode, time, ip: format.ip(record), chain: words(&chain), endian }))
     }
+}
+
+/// Where the fields of a record stand, if they stand at one place in all samples of its event.
+#[inline]
+fn field_offsets(record: &RawRecord<'_>, session: &Session) -> Option<FieldOffsets> {
+    session.evlist.evsel(record)?.format.field_offsets()
 }
 
 /// The sample that stands in a record at the places where all of its event have it, if it is one of the host.
