@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use perf_format::codec::Array;
 use perf_format::sample::{AddressKind, FieldOffsets, Tid, frames_of};
-use perf_format::{Batch, CpuMode, RawRecord, RecordType, SampleFormat};
+use perf_format::{Batch, CpuMode, Endian, RawRecord, RecordType, SampleFormat};
 
 use crate::address_space::AddressSpace;
 use crate::change::{Change, MapChange};
@@ -129,11 +129,16 @@ impl Hits {
         if self.every {
             return 0;
         }
-        // Where all events lay their samples out alike, it is asked once how.
-        match session.evlist.only_format().map(SampleFormat::field_offsets) {
-            Some(offsets) => batch.advance_while(|record| self.skips(record, offsets)).records,
-            None => batch.advance_while(|record| self.skips(record, field_offsets(record, session))).records,
-        }
+        // Where all events lay their samples out alike, it is asked once how. The machine's own byte order, which nearly
+        // all streams have, is known to the compiler then.
+        let endian = batch.endian();
+        let skipped = match session.evlist.only_format().map(SampleFormat::field_offsets) {
+            Some(offsets) if endian == Endian::NATIVE => batch.advance_while(|record| {
+                self.skips(&RawRecord { endian: Endian::NATIVE, ..*record }, offsets)
+            }),
+            _ => batch.advance_while(|record| self.skips(record, field_offsets(record, session))),
+        };
+        skipped.records
     }
 
     /// Whether a record is a sample of the host that brings no hit; then it is in the log.
