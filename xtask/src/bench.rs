@@ -29,6 +29,7 @@ mod picture;
 mod pipes;
 mod programs;
 mod real;
+mod recording;
 mod report;
 mod rounds;
 mod shapes;

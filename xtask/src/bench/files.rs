@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::inputs::{BUILD, Input, SAMPLES, remove, unless_missing};
+use super::inputs::{BUILD, Input, SAMPLES};
 use super::programs::{self, Program};
+use super::recording::{remove, unless_missing};
 use super::report::{Bar, Row};
 use super::rounds::{Contender, Timed, interleaved};
 use super::{Bench, progress};

@@ -1,7 +1,6 @@
 //! The recordings that are measured with: how each is made, and kept. Real ones are as perf wrote them; repeated ones
 //! are short recordings made long, which are the limit case: all that can be remembered of them is known early.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +8,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::real::{self, Real};
+use super::recording::{perf_line, remove};
 use super::{Bench, grow, made, progress};
 use crate::run;
 
@@ -81,26 +81,6 @@ const OF_SAMPLES: &str = "-F 20000 -e cpu-clock";
 
 /// The samples once more, for `--large`.
 pub(super) const LARGE: Input = recorded("samples-repeated-large", OF_SAMPLES, PIPELINE, Some(GB_2));
-
-/// A program that has to be installed for a recording, and is not.
-#[derive(Debug)]
-pub(super) struct Missing(pub(super) String);
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not installed", self.0)
-    }
-}
-
-impl std::error::Error for Missing {}
-
-/// What was done, or why it cannot be done here.
-pub(super) fn unless_missing<T>(done: anyhow::Result<T>) -> anyhow::Result<Result<T, Missing>> {
-    match done {
-        Ok(done) => Ok(Ok(done)),
-        Err(error) => Ok(Err(error.downcast::<Missing>()?)),
-    }
-}
 
 impl Input {
     pub(super) fn of(name: &str) -> anyhow::Result<&'static Self> {
@@ -178,14 +158,6 @@ impl Input {
     }
 }
 
-/// Removes a file, if it is there.
-pub(super) fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
 /// Records a script into a pipe's stream, and returns the command.
 pub(crate) fn record(perf: &Path, options: &str, script: &str, path: &Path) -> anyhow::Result<String> {
     let mut command = Command::new(perf);
@@ -198,32 +170,9 @@ pub(crate) fn record(perf: &Path, options: &str, script: &str, path: &Path) -> a
     Ok(line)
 }
 
-/// The command as one would type it where perf is in the PATH: where it was here is nobody else's matter.
-pub(super) fn perf_line(command: &Command) -> String {
-    let mut here = Command::new("perf");
-    here.args(command.get_args());
-    run::line(&here)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_missing_is_told_apart_from_what_fails() {
-        let missing: anyhow::Result<()> = Err(Missing("node".to_owned()).into());
-        let missing = missing.context("cannot make node.pipe");
-        assert_eq!(unless_missing(missing).unwrap().unwrap_err().to_string(), "node is not installed");
-        assert!(unless_missing::<()>(Err(anyhow::anyhow!("it fails"))).is_err());
-        assert_eq!(unless_missing(Ok(7)).unwrap().unwrap(), 7);
-    }
-
-    #[test]
-    fn a_command_is_told_without_the_place_of_its_program() {
-        let mut command = Command::new("/opt/linux/perf");
-        command.args(["record", "-o", "-"]);
-        assert_eq!(perf_line(&command), "perf record -o -");
-    }
 
     #[test]
     fn repeated_recordings_say_so_in_their_names() {

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::inputs::{BUILD, Input, SAMPLES, unless_missing};
+use super::inputs::{BUILD, Input, SAMPLES};
 use super::programs::{self, Program};
+use super::recording::unless_missing;
 use super::report::Row;
 use super::rounds::{Contender, Timed, interleaved};
 use super::{Bench, progress};

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::inputs::{INPUTS, LARGE, SAMPLES, unless_missing};
+use super::inputs::{INPUTS, LARGE, SAMPLES};
 use super::programs::{Program, spawn};
+use super::recording::unless_missing;
 use super::report::{Bar, Row};
 use super::{Bench, progress};
 use crate::run;

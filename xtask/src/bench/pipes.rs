@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::inputs::{Input, LARGE, SAMPLES, unless_missing};
+use super::inputs::{Input, LARGE, SAMPLES};
 use super::programs::Program;
+use super::recording::unless_missing;
 use super::report::{Bar, Row};
 use super::rounds::{Contender, Timed, interleaved};
 use super::{Bench, progress};

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use super::inputs::{Missing, perf_line, remove};
 use super::progress;
+use super::recording::{Missing, perf_line, remove};
 use crate::run;
 
 /// A recording is made again, longer, as long as it has fewer bytes than that.
