@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     if live { demo.record() } else { demo.replay() }?;
     println!("\nThe files that samples hit, before:\n");
     demo.list(&demo.before)?;
-    println!("\nAnd after; what call chains pass through on their way has its build-id too, but no line:\n");
+    println!("\nAnd after:\n");
     demo.list(&demo.after)?;
     demo.sum_up()?;
     demo.what_next();
