@@ -3,11 +3,12 @@
 use std::io::{Read, Seek};
 
 use perf_format::record::{BuildIdRecord, MapFile, Mmap2};
+use perf_format::sample::AddressKind;
 use perf_format::{
     BuildId, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, build_id_table,
 };
 use perf_session::dso::{Dso, PerDso};
-use perf_session::hits::{Hits, Via, hits_of};
+use perf_session::hits::{Hits, hits_of};
 use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
 use crate::{CarriedId, HitCounts, IdLocation, List, ListedDso};
@@ -209,9 +210,9 @@ impl Tool for Gathered {
             let about = about.of(hit.dso);
             about.is_hit = true;
             match hit.via {
-                Via::Ip => about.hits.ip += 1,
-                Via::Callchain if about.last_chain == *samples => {}
-                Via::Callchain => {
+                AddressKind::Ip => about.hits.ip += 1,
+                AddressKind::Callchain if about.last_chain == *samples => {}
+                AddressKind::Callchain => {
                     about.last_chain = *samples;
                     about.hits.callchain += 1;
                 }

@@ -34,7 +34,7 @@ use self::log::{HostSample, Log, words};
 use self::query::{Query, Wanted};
 use self::spaces::Spaces;
 
-pub use self::query::{Hit, Via};
+pub use self::query::Hit;
 
 /// Shows each hit of a sample that the session has taken in, or of the later part of a call chain: as of the maps that
 /// are known by now, so that records are to come in the order of time. A sample that cannot be read is noted as an
@@ -46,7 +46,7 @@ pub fn hits_of(record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMu
     let Some(asker) = QueryContext::of(record, format) else { return };
     let each = format.addresses(record).map(|addresses| {
         for address in addresses {
-            let query = asker.query(address.addr, address.cpumode, via(address.kind), session);
+            let query = asker.query(address.addr, address.cpumode, address.kind, session);
             if let Some(query) = query
                 && let Some(dso) = look_up(&query, session)
             {
@@ -186,7 +186,7 @@ impl Hits {
         let addresses = format.addresses(record)?;
         let as_host = asker.as_host_sample(format)?;
         for address in addresses {
-            let query = asker.query(address.addr, address.cpumode, via(address.kind), session);
+            let query = asker.query(address.addr, address.cpumode, address.kind, session);
             let Some(query) = query else { continue };
             let is_in_log = as_host.is_some() && query.machine == HOST;
             let is_pending = is_in_log && !self.every;
@@ -251,7 +251,7 @@ impl Hits {
                 }
                 self.add_pending(machine, space, start, last, session);
                 if self.assume_all {
-                    let (via, time) = (Via::Ip, Some(since));
+                    let (via, time) = (AddressKind::Ip, Some(since));
                     return self.found(Hit { dso, via, machine, space, addr: start, time });
                 }
                 self.resolve_pending(dso, &Wanted { machine, space, addrs: start..=last, since }, session);
@@ -332,7 +332,7 @@ impl Hits {
         if self.log.has_digest() && self.log.digest_may_have(wanted) {
             let Wanted { machine, space, ref addrs, since } = *wanted;
             let (addr, time) = (*addrs.start(), Some(since));
-            self.found(Hit { dso, via: Via::Callchain, machine, space, addr, time });
+            self.found(Hit { dso, via: AddressKind::Callchain, machine, space, addr, time });
         }
     }
 
@@ -374,7 +374,14 @@ impl Hits {
         for (dso, of) in session.dsos.iter() {
             if !std::mem::replace(self.is_hit.of(dso), true) {
                 let (machine, space) = (of.machine, AddressSpace::Kernel);
-                self.found.push(Hit { dso, via: Via::Callchain, machine, space, addr: 0, time: None });
+                self.found.push(Hit {
+                    dso,
+                    via: AddressKind::Callchain,
+                    machine,
+                    space,
+                    addr: 0,
+                    time: None,
+                });
             }
         }
     }
@@ -406,7 +413,7 @@ impl<'a, 'r> QueryContext<'a, 'r> {
         Some(Self { record, pid, time })
     }
 
-    fn query(&self, addr: u64, cpumode: CpuMode, via: Via, session: &Session) -> Option<Query> {
+    fn query(&self, addr: u64, cpumode: CpuMode, via: AddressKind, session: &Session) -> Option<Query> {
         let (machine, space) = session.space(self.record, cpumode, self.pid)?;
         Some(Query { machine, space, addr, time: self.time, via })
     }
@@ -465,11 +472,4 @@ fn is_guest_marker(word: u64) -> bool {
 
 fn look_up(query: &Query, session: &Session) -> Option<DsoId> {
     session.dso_at(query.machine, query.space, query.addr, query.time)
-}
-
-fn via(kind: AddressKind) -> Via {
-    match kind {
-        AddressKind::Ip => Via::Ip,
-        AddressKind::Callchain => Via::Callchain,
-    }
 }

@@ -45,7 +45,7 @@ pub use address_space::AddressSpace;
 pub use anomalies::{Anomalies, Anomaly};
 pub use change::{Change, MapChange, MapChanges};
 pub use error::Error;
-pub use hits::{Hit, Hits, Via, hits_of};
+pub use hits::{Hit, Hits, hits_of};
 pub use in_order::InOrder;
 pub use pipeline::Pipeline;
 pub use record_set::RecordSet;

@@ -67,5 +67,6 @@ pub(crate) const QUERIES_AT_MOST: usize = 1 << 13;
 /// How many pages a digest has.
 pub(crate) const DIGEST_AT_MOST: usize = 1 << 14;
 
-/// Of how many processes it is remembered where something pending stands, and of how many ranges in all.
+/// Of how many processes it is remembered where something pending stands. The ranges of one are at most twice as many as
+/// its maps.
 pub(crate) const SPACES_AT_MOST: usize = 1 << 13;

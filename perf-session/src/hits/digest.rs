@@ -114,11 +114,11 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hits::query::Via;
+    use perf_format::sample::AddressKind;
 
     fn query(pid: i32, addr: u64, time: u64) -> Query {
         let space = AddressSpace::Process(pid);
-        Query { machine: -1, space, addr, time: Some(time), via: Via::Ip }
+        Query { machine: -1, space, addr, time: Some(time), via: AddressKind::Ip }
     }
 
     fn wanted(pid: i32, start: u64, last: u64, since: u64) -> Wanted {

@@ -8,11 +8,11 @@
 use std::ops::ControlFlow;
 
 use perf_format::codec::Array;
-use perf_format::sample::{Frame, frames_of};
+use perf_format::sample::{AddressKind, Frame, frames_of};
 use perf_format::{CpuMode, Endian};
 
 use super::digest::Digest;
-use super::query::{Query, Via, Wanted};
+use super::query::{Query, Wanted};
 use crate::address_space::AddressSpace;
 use crate::limits::{LOG_AT_MOST, QUERIES_AT_MOST};
 use crate::machine::HOST;
@@ -371,10 +371,10 @@ impl<'l> Logged<'l> {
         let Self { pid, cpumode, time, ip, chain, .. } = self;
         let space = if mode == CpuMode::Kernel { AddressSpace::Kernel } else { AddressSpace::Process(pid) };
         let query = move |addr, via| Query { machine: HOST, space, addr, time: Some(time), via };
-        let own = ip.filter(|_| cpumode == mode).map(move |ip| query(ip, Via::Ip));
+        let own = ip.filter(|_| cpumode == mode).map(move |ip| query(ip, AddressKind::Ip));
         let frames = frames_of(chain.iter().copied(), cpumode);
         let frames = frames.filter(move |frame| frame.cpumode == mode);
-        own.into_iter().chain(frames.map(move |Frame { ip, .. }| query(ip, Via::Callchain)))
+        own.into_iter().chain(frames.map(move |Frame { ip, .. }| query(ip, AddressKind::Callchain)))
     }
 
     fn search(&self, wanted: &Wanted, each: &mut impl FnMut(Query) -> ControlFlow<()>) -> ControlFlow<()> {

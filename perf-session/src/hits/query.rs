@@ -2,17 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use perf_format::sample::AddressKind;
+
 use crate::address_space::AddressSpace;
 use crate::dso::{DsoId, MachinePid};
-
-/// How a sample hit a DSO.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Via {
-    /// By its own address.
-    Ip,
-    /// By an address of its call chain.
-    Callchain,
-}
 
 /// An address that a sample asked for, and what it hit there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +13,7 @@ pub struct Hit {
     /// What was hit.
     pub dso: DsoId,
     /// How.
-    pub via: Via,
+    pub via: AddressKind,
     /// On which machine.
     pub machine: MachinePid,
     /// In whose addresses.
@@ -39,7 +32,7 @@ pub(crate) struct Query {
     pub(crate) addr: u64,
     /// In ns; `None` where the records have no times.
     pub(crate) time: Option<u64>,
-    pub(crate) via: Via,
+    pub(crate) via: AddressKind,
 }
 
 /// Which queries a change may answer: those of a space at some addresses, from a time on.
