@@ -91,7 +91,7 @@ impl Input {
         folder.join(format!("{}.{end}", self.name))
     }
 
-    /// Where it is in pipe format. It is made if it is not there; [`Missing`] where that takes another program.
+    /// Where it is in pipe format. It is made if it is not there; [`Missing`](super::recording::Missing) where that takes another program.
     pub(super) fn pipe(&self, bench: &Bench) -> anyhow::Result<PathBuf> {
         self.prepare(bench, "pipe")
     }
