@@ -6,10 +6,10 @@ use std::io::{self, IsTerminal as _, Read, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use perf_session::build_id::Trust;
+use perf_session::evidence::{Nanos, Written};
 
 use crate::ready;
 
@@ -63,18 +63,23 @@ impl Input {
         self.path.as_deref().filter(|_| self.is_directory)
     }
 
-    /// How far this machine's files are trusted to be those of the recording. perf's clock is like the monotonic one:
-    /// in a recording of this boot it gives the time at which a file was mapped, and in an older one nothing, since it
-    /// starts again with each boot. A recording file was recorded until it was last written.
-    pub(crate) fn trust(&self, allow_changed: bool) -> Trust {
-        let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let running = u64::try_from(monotonic.tv_sec).ok().map(Duration::from_secs);
-        let clock_zero = running.and_then(|running| SystemTime::now().checked_sub(running));
-        let meta = self.file.metadata().ok().filter(|meta| meta.is_file());
-        let recorded_until = meta.and_then(|meta| meta.modified().ok());
-        let this_boot =
-            recorded_until.zip(clock_zero).is_none_or(|(recorded_until, booted)| recorded_until >= booted);
-        Trust { allow_changed, clock_zero: clock_zero.filter(|_| this_boot), recorded_until }
+    /// When the recording was written: what is read from a pipe is being written, from now on; a file was written until
+    /// it was last changed.
+    pub(crate) fn written(&self) -> Written {
+        let nanos = |time: io::Result<SystemTime>| {
+            let since = time.ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            Nanos::try_from(since.as_nanos()).ok()
+        };
+        match self.file.metadata() {
+            Ok(meta) if meta.is_file() => match nanos(meta.modified()) {
+                Some(until) => Written::File { made: nanos(meta.created()), until },
+                None => Written::Unknown,
+            },
+            _ if self.is_live() => {
+                nanos(Ok(SystemTime::now())).map_or(Written::Unknown, |since| Written::Live { since })
+            }
+            _ => Written::Unknown,
+        }
     }
 
     /// Whether a producer may still be writing to it.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 
+mod clocks;
 mod cmd;
 pub mod exit;
 mod images;

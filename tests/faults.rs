@@ -98,7 +98,8 @@ fn a_disk_that_fills_up_under_a_stream_holds_what_was_written() {
         [("a pipe", read.into()), ("pipe format", file(&as_pipe)), ("a file", file(&as_data))]
     {
         fs::remove_file(&copy).ok();
-        let (ended, _) = on_a_small_disk("\"$perftool\" inject -b > \"$dir/out\"", &disk, stdin, &copy);
+        let (ended, _) =
+            on_a_small_disk("\"$perftool\" inject -b --allow-changed > \"$dir/out\"", &disk, stdin, &copy);
         let written = fs::read(&copy).expect("there is an output");
         assert!(written.len() > 32 << 10 && written.len() <= 64 << 10, "{what}: {}", written.len());
         let count = format!("writing failed after {} bytes", written.len());
@@ -120,7 +121,7 @@ fn a_disk_that_fills_up_leaves_what_had_the_name_before() {
             let script = format!(
                 "echo before > \"$dir/out\"; input={}; fifo={}
                 mkfifo \"$fifo\"; cat \"$input\" > \"$fifo\" 2> /dev/null & cat=$!
-                \"$perftool\" inject -b -o \"$dir/out\" {from}; code=$?; kill $cat 2> /dev/null; rm \"$fifo\"; (exit $code)",
+                \"$perftool\" inject -b --allow-changed -o \"$dir/out\" {from}; code=$?; kill $cat 2> /dev/null; rm \"$fifo\"; (exit $code)",
                 input.display(),
                 files.path().join("fifo").display(),
             );
@@ -147,7 +148,7 @@ fn when_the_reader_goes_in_the_middle_the_program_ends_by_sigpipe() {
     for (what, stdin) in
         [("a pipe", read.into()), ("pipe format", file(&as_pipe)), ("a file", file(&as_data))]
     {
-        let mut perftool = perftool(&["inject", "-b"]);
+        let mut perftool = perftool(&["inject", "-b", "--allow-changed"]);
         let (from, to) = pipe();
         let (head_out, head_in) = pipe();
         let running = Running::start(perftool.stdin(stdin).stdout(to));
@@ -158,7 +159,7 @@ fn when_the_reader_goes_in_the_middle_the_program_ends_by_sigpipe() {
         running.end().by(Signal::PIPE);
     }
     // The reader of a FIFO that was named is a reader, too.
-    let mut command = perftool(&["inject", "-b", "-i"]);
+    let mut command = perftool(&["inject", "-b", "--allow-changed", "-i"]);
     let running = Running::start(command.arg(&as_pipe).arg("-o").arg(&fifo).stdin(Stdio::null()));
     let mut reader = open_to_read(&fifo);
     read_up_to(&mut reader, &mut Vec::new(), 100);
@@ -176,7 +177,7 @@ fn cuts(stream: &[u8]) -> Vec<(usize, usize)> {
 fn between(into_a_file: bool) -> (Running, File, File) {
     let (stdin, to) = pipe();
     let (from, stdout) = pipe();
-    let mut command = perftool(&["inject", "-b"]);
+    let mut command = perftool(&["inject", "-b", "--allow-changed"]);
     command.stdin(stdin);
     if !into_a_file {
         return (Running::start(command.stdout(stdout)), to, from);
@@ -274,7 +275,7 @@ fn an_interrupt_before_the_header_is_whole_leaves_no_file_behind() {
     let stream = stream(100);
     let dir = tempfile::tempdir().expect("a directory");
     let (stdin, mut to) = pipe();
-    let mut command = perftool(&["inject", "-b", "-o"]);
+    let mut command = perftool(&["inject", "-b", "--allow-changed", "-o"]);
     let running = Running::start(command.arg(dir.path().join("out")).stdin(stdin));
     to.write_all(&stream[..8]).expect("the program reads");
     running.wait_until_it_wants_more(&to);
@@ -290,7 +291,7 @@ fn however_the_program_ends_it_leaves_no_file_behind() {
     for signal in [Signal::HUP, Signal::KILL] {
         let dir = tempfile::tempdir().expect("a directory");
         let (stdin, mut to) = pipe();
-        let mut command = perftool(&["inject", "-b", "-o"]);
+        let mut command = perftool(&["inject", "-b", "--allow-changed", "-o"]);
         let running = Running::start(command.arg(dir.path().join("out")).stdin(stdin));
         to.write_all(&stream).expect("the program reads");
         running.wait_until_it_wants_more(&to);
@@ -304,7 +305,10 @@ fn however_the_program_ends_it_leaves_no_file_behind() {
 fn a_file_that_may_not_grow_on_is_an_error() {
     let (dir, as_pipe, as_data) = both_formats(&stream(LARGE));
     for input in [as_pipe, as_data] {
-        let script = format!("ulimit -f 8; exec {PERFTOOL} inject -b -i {} -o {0}.out", input.display());
+        let script = format!(
+            "ulimit -f 8; exec {PERFTOOL} inject -b --allow-changed -i {} -o {0}.out",
+            input.display()
+        );
         let ended = Running::start(Command::new("sh").args(["-c", &script])).end();
         assert_eq!(ended.causes().last(), Some(&"File too large (os error 27)"));
         assert_eq!(names(dir.path()), ["in.data", "in.pipe"]);
@@ -319,7 +323,7 @@ fn from_fifo_to_fifo_all_of_each_part_comes_out_before_the_next_goes_in() {
         mkfifoat(CWD, fifo, Mode::RWXU).expect("a FIFO");
     }
     let stream = stream(1000);
-    let mut command = perftool(&["inject", "-b", "-i"]);
+    let mut command = perftool(&["inject", "-b", "--allow-changed", "-i"]);
     let running = Running::start(command.arg(&input).arg("-o").arg(&output).stdin(Stdio::null()));
     let mut to = open_to_write(&input);
     let mut from = open_to_read(&output);
@@ -346,7 +350,7 @@ fn where_nothing_can_be_written_nothing_is_touched() {
     for (input, name) in [(&as_pipe, "out"), (&as_data, "out"), (&as_data, "new")] {
         let script = format!(
             "echo before > \"$dir/out\"; mount -o remount,ro \"$dir\"
-            \"$perftool\" inject -b -i {} -o \"$dir/{name}\"",
+            \"$perftool\" inject -b --allow-changed -i {} -o \"$dir/{name}\"",
             input.display()
         );
         let (ended, left) = on_a_small_disk(&script, &disk, Stdio::null(), &copy);
@@ -359,7 +363,7 @@ fn where_nothing_can_be_written_nothing_is_touched() {
             "echo before > \"$dir/out\"; chmod 0755 \"$dir\"
             home={}; cp \"$perftool\" {} \"$home\"; chmod -R go+rX \"$home\"
             setpriv --reuid 65534 --regid 65534 --clear-groups \
-                \"$home/perftool\" inject -b -i \"$home\"/in.* -o \"$dir/{name}\"",
+                \"$home/perftool\" inject -b --allow-changed -i \"$home\"/in.* -o \"$dir/{name}\"",
             home.path().display(),
             input.display(),
         );
@@ -422,7 +426,11 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() {
         let whole = map + 64 * LARGE;
         fs::write(&data, &bytes).expect("written");
         let running = Running::start(
-            perftool(&["inject", "-b", "-i"]).arg(&data).arg("-o").arg(&fifo).stdin(Stdio::null()),
+            perftool(&["inject", "-b", "--allow-changed", "-i"])
+                .arg(&data)
+                .arg("-o")
+                .arg(&fifo)
+                .stdin(Stdio::null()),
         );
         let from = open_to_read(&fifo);
         wait_for_bytes(&from);
@@ -510,7 +518,7 @@ fn with_few_files_to_be_had_thousands_of_dsos_are_asked_for() {
     }
     let stream = stream.bytes();
     for args in ["", "--symfs=/", "--debug-dir=/", "--mmap2-buildids --buildid-to=events"] {
-        let script = format!("ulimit -n 16; exec {PERFTOOL} inject -b {args}");
+        let script = format!("ulimit -n 16; exec {PERFTOOL} inject -b --allow-changed {args}");
         let (stdin, to) = pipe();
         let (from, stdout) = pipe();
         feed(to, stream.clone());
@@ -575,7 +583,7 @@ fn a_non_blocking_input_is_waited_for() {
                 "pipe" => pipe(),
                 _ => (file.reopen().expect("it"), file.into_file()),
             };
-            let mut command = perftool(&["inject", "-b"]);
+            let mut command = perftool(&["inject", "-b", "--allow-changed"]);
             if to_what == "-o" {
                 command.arg("-o").arg(&named);
             }
@@ -612,7 +620,8 @@ fn a_non_blocking_output_is_waited_for() {
     {
         let (from, stdout) = pipe();
         set_nonblocking(&stdout, true);
-        let running = Running::start(perftool(&["inject", "-b"]).stdin(stdin).stdout(stdout));
+        let running =
+            Running::start(perftool(&["inject", "-b", "--allow-changed"]).stdin(stdin).stdout(stdout));
         // Nobody reads until it has written all that there is room for, and waits.
         wait_until("the pipe is full", || {
             let has = ioctl_fionread(&from).expect("a pipe");

@@ -398,14 +398,14 @@ fn a_recording_that_was_never_closed_is_kept_as_far_as_it_goes() {
         let mut killed = whole[..data + size - torn].to_vec();
         killed[48..56].fill(0);
         fs::write(&input, killed).expect("written");
-        let done = inject(&["-b"], &input, &output);
+        let done = inject(&["-b", "--allow-changed"], &input, &output);
         all += &format!("{}(exit {})\n", stderr(&done), done.status.code().expect("a code"));
         let (preamble, records) = preamble(&output);
         assert!(
             whole[data..].starts_with(&records) && size - records.len() <= if torn == 0 { 0 } else { 64 }
         );
         assert!(preamble.features.contains_key(&Feature::BUILD_ID));
-        assert!(!injected(&["-b"], &input, Path::new("-")).is_empty());
+        assert!(!injected(&["-b", "--allow-changed"], &input, Path::new("-")).is_empty());
     }
     assert_snapshot!(all);
 }

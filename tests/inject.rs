@@ -184,7 +184,7 @@ fn verbose_says_each_id_as_perf_words_it() {
             &[0x2000, 0x3000, 0x4000, 0x5000, 0x6000, 0x8000, 0x9000],
         )
         .bytes();
-    let output = run(perftool(&["inject", "-b", "-v"]), &stream);
+    let output = run(perftool(&["inject", "-b", "-v", "--allow-changed"]), &stream);
     let text = told(&output).replace(&name(""), "DIR/");
     assert_snapshot!(text.replace(&*dir.path().to_string_lossy(), "DIR"));
     let ids = perf_format::testing::ids_in(
@@ -257,7 +257,7 @@ fn what_is_injected_is_what_perf_defines() {
     let stream = with_vdso(&stream().kernel(0xffff_ffff_8000_0000, 0x1000))
         .sample(CpuMode::Kernel, At::new(7, 3), 0xffff_ffff_8000_0010, &[])
         .bytes();
-    let output = run(perftool(&["inject", "-b"]), &stream);
+    let output = run(perftool(&["inject", "-b", "--allow-changed"]), &stream);
     let injected = perf_format::testing::injected(&stream, &output.stdout);
     let heads: Vec<_> = injected
         .iter()

@@ -25,7 +25,7 @@ fn stream(replaced: &Path) -> Vec<u8> {
         let stream = stream.mapped(At::new(pid, n), n << 20, 0x1000, name, file);
         stream.sample(CpuMode::User, At::new(pid, 100 + n), (n << 20) + 0x10, &[])
     };
-    let stream = StreamBuilder::with_callchains(Endian::Little);
+    let stream = common::recorded_here(StreamBuilder::with_callchains(Endian::Little));
     let stream = map(stream, 1, "/bin/known", inode(0));
     let stream = map(stream, 2, "/bin/carries-its-id", own);
     let stream = map(stream, 3, "/bin/in-a-container", inode(0));

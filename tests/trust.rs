@@ -103,6 +103,7 @@ fn all_that_is_mapped_gets_its_id_in_front_of_its_map() {
     for args in
         [&["inject", "--buildid-all"][..], &["inject", "-b", "--buildid-all"], &["inject", "--buildid-a"]]
     {
+        let args = &[args, &["--allow-changed"]].concat();
         let out = run(perftool(args), &stream).stdout;
         let types: Vec<u32> =
             perf_format::testing::records(&out).iter().map(|record| record.record_type.0).collect();

@@ -7,11 +7,11 @@ use crate::attr::{Attr, AttrFields, AttrFlags, SampleType};
 use crate::codec::{Array, Words};
 use crate::header::pipe_header;
 use crate::record::{
-    BuildIdRecord, Comm, CpuMode, HeaderAttr, Inode, MapFile, Misc, Mmap2, Record, RecordType, SizedBuildId,
-    Task, TracingDataRecord,
+    BuildIdRecord, Comm, CpuMode, HeaderAttr, HeaderFeature, Inode, MapFile, Misc, Mmap2, Record, RecordType,
+    SizedBuildId, Task, TracingDataRecord,
 };
 use crate::sample::{Sample, SampleFormat, SampleId, Tid};
-use crate::{BuildId, Endian};
+use crate::{BuildId, Endian, Feature};
 
 mod jitdump;
 mod outcome;
@@ -83,6 +83,21 @@ impl StreamBuilder {
         let ids: Vec<u8> = ids.iter().flat_map(|id| self.endian.put_u64(*id)).collect();
         let ids = Words(Array::new(&ids, self.endian));
         self.record(Misc::default(), &Record::HeaderAttr(HeaderAttr { attr: attr.clone(), ids }))
+    }
+
+    /// The features that tell where a stream was recorded, as `uname -n`, `-r` and `-m` do.
+    #[must_use]
+    pub fn recorded_on(mut self, hostname: &str, release: &str, arch: &str) -> Self {
+        let features = [(Feature::HOSTNAME, hostname), (Feature::OSRELEASE, release), (Feature::ARCH, arch)];
+        for (Feature(number), text) in features {
+            let len = u32::try_from(text.len() + 1).expect("a test's name is short").next_multiple_of(64);
+            let mut data = self.endian.put_u32(len).to_vec();
+            data.extend(text.as_bytes());
+            data.resize(4 + len as usize, 0);
+            let feature = HeaderFeature { feat_id: number.into(), data: &data };
+            self = self.record(Misc::default(), &Record::HeaderFeature(feature));
+        }
+        self
     }
 
     /// A record without a trailer.

@@ -1,4 +1,8 @@
-//! Limits of how much jitdumps and perf maps, which anybody may have written, can make the program hold.
+//! Limits of how much jitdumps and perf maps, which anybody may have written, can make the program hold, and of how much
+//! is said.
+
+/// How many DSOs are named in warnings, one line each; the others are counted.
+pub(crate) const WARNINGS_AT_MOST: u64 = 20;
 
 /// How many functions of one process are remembered: some 150 bytes each. The largest programs make a few hundred
 /// thousand.

@@ -90,6 +90,7 @@ impl Tools {
         let by_name = self.ids_by_name.iter().flat_map(IdsByName::selected);
         let in_maps = self.ids_in_maps.iter().flat_map(IdsInMaps::selected);
         let selected = by_name.chain(in_maps);
+        self.ids.borrow().report_rest();
         Some(IdSummary::new(selected, self.ids.borrow().answers(self.ids_in_maps.is_none()), session))
     }
 }

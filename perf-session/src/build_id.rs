@@ -4,10 +4,10 @@
 use std::fmt;
 use std::io;
 
-use bstr::BString;
 use perf_format::BuildId;
 
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::{Evidence, EvidenceConfig, Mismatch, Place};
 use crate::machine::HOST;
 use crate::recording::Recording;
 
@@ -25,17 +25,16 @@ mod module;
 mod notes;
 mod packed;
 mod root;
-mod running;
 mod symfs;
-mod trust;
 mod vdso;
 
 pub use cache::BuildIdCache;
 pub use debug_dir::DebugDir;
 pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
+pub(crate) use file::open_regular;
 pub use in_root::InRoot;
-pub use kernel::KernelSource;
+pub use kernel::{KernelSource, running_kernel};
 pub use kernel_maps::{KernelMap, kernel_maps};
 pub use known::{BadEntry, Known};
 pub use live::LiveSource;
@@ -44,9 +43,7 @@ pub(crate) use module::module_name;
 pub use notes::gnu_build_id;
 pub use packed::UnpackError;
 pub use root::RootSource;
-pub use running::RunningKernel;
 pub use symfs::SymfsSource;
-pub use trust::Trust;
 pub use vdso::VdsoSource;
 
 /// Knows build-ids of some DSOs.
@@ -65,7 +62,7 @@ pub struct FoundId {
     pub build_id: BuildId,
     /// The source.
     pub origin: Origin,
-    /// Whether nothing proves that the file is the recorded one, since its device number cannot be compared.
+    /// Whether nothing proves that the file is the recorded one ([`Proof::Unproven`](crate::evidence::Proof::Unproven)).
     pub unproven: bool,
 }
 
@@ -136,8 +133,12 @@ pub enum NoBuildId {
     Elf(ElfError),
     /// It has no build-id note.
     NoNote,
-    /// The file or kernel that is here now is not the recorded one.
+    /// The file that is here now is not the recorded one, or nothing proves that it is.
     Changed(Mismatch),
+    /// What is here is not what was recorded, since that was elsewhere or in another boot, or nothing tells.
+    NotHere(Place),
+    /// The module is not loaded any more.
+    NotLoaded,
     /// The recording gives the same id to another module, so that at most one of the two is right.
     Shared(BuildId),
     /// It cannot be read below the root of its process; a file of its name elsewhere is another one.
@@ -148,39 +149,6 @@ pub enum NoBuildId {
     Namesake,
     /// No source has an id for it.
     Unknown,
-}
-
-/// How the file or kernel that is here now differs from the recorded one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
-    /// On the device of the recorded file, another inode has its name.
-    Inode {
-        /// The inode that was mapped.
-        recorded: u64,
-        /// The inode that is there.
-        here: u64,
-    },
-    /// The file was written after it was mapped.
-    Younger,
-    /// Another release of the kernel runs.
-    Release(BString),
-    /// Another boot of the kernel runs: its symbols are elsewhere.
-    Boot,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inode { recorded, here } => {
-                write!(f, "another file is there now (inode {here}, recorded was {recorded})")
-            }
-            Self::Younger => f.write_str("it was written after it was mapped"),
-            Self::Release(release) => {
-                write!(f, "the recording is of kernel {release}, which does not run here")
-            }
-            Self::Boot => f.write_str("the recording is of another boot of the kernel"),
-        }
-    }
 }
 
 impl fmt::Display for NoBuildId {
@@ -194,6 +162,8 @@ impl fmt::Display for NoBuildId {
             Self::Elf(error) => error.fmt(f),
             Self::NoNote => f.write_str("it has no build-id note"),
             Self::Changed(change) => change.fmt(f),
+            Self::NotHere(place) => place.fmt(f),
+            Self::NotLoaded => f.write_str("it is not loaded"),
             Self::Shared(id) => write!(f, "the recording gives its id to several modules ({id})"),
             Self::BelowRoot(reason) => write!(f, "below the root of its process: {reason}"),
             Self::Ambiguous(count) => {
@@ -247,8 +217,8 @@ impl fmt::Debug for Chain {
 pub struct SourceConfig {
     /// Ids that the user gave.
     pub known: Known,
-    /// How far this machine is trusted to be the recorded one.
-    pub trust: Trust,
+    /// What there is to tell whether this machine's files are the recorded ones.
+    pub evidence: EvidenceConfig,
     /// The files of the recorded machine, where that is not this one: then this machine's files are not used.
     pub symfs: Option<InRoot>,
     /// The root directories of some processes.
@@ -261,18 +231,18 @@ impl Chain {
     /// The sources for a recording: the known ids, the recording itself, then the places of `config`.
     #[must_use]
     pub fn of_recording(config: SourceConfig) -> Self {
-        let SourceConfig { known, trust, symfs, roots, debug_dirs } = config;
-        let cache = BuildIdCache::default();
+        let SourceConfig { known, evidence, symfs, roots, debug_dirs } = config;
+        let (cache, evidence) = (BuildIdCache::default(), Evidence::new(evidence));
         let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
         if !roots.is_empty() {
-            sources.push(Box::new(RootSource::new(roots, cache.clone())));
+            sources.push(Box::new(RootSource::new(roots, evidence.clone(), cache.clone())));
         }
         match symfs {
             Some(dir) => sources.extend([
                 Box::new(NoFiles) as Box<dyn BuildIdSource>,
-                Box::new(SymfsSource::new(dir, cache.clone())),
+                Box::new(SymfsSource::new(dir, evidence, cache.clone())),
             ]),
-            None => sources.extend(Self::of_this_machine(trust, &cache).0),
+            None => sources.extend(Self::of_this_machine(&evidence, &cache).0),
         }
         let kept = debug_dirs.into_iter().map(|dir| Box::new(DebugDir::new(dir, cache.clone())) as _);
         sources.extend(kept);
@@ -281,19 +251,18 @@ impl Chain {
 
     /// This machine's kernel, modules, vdso, running processes and files.
     #[must_use]
-    pub fn files(trust: Trust) -> Self {
-        Self::of_this_machine(trust, &BuildIdCache::default())
+    pub fn files(evidence: EvidenceConfig) -> Self {
+        Self::of_this_machine(&Evidence::new(evidence), &BuildIdCache::default())
     }
 
-    fn of_this_machine(trust: Trust, cache: &BuildIdCache) -> Self {
-        let running = RunningKernel::default();
+    fn of_this_machine(evidence: &Evidence, cache: &BuildIdCache) -> Self {
         Self(vec![
             Box::new(NoFiles),
-            Box::new(KernelSource::new(trust, running.clone())),
-            Box::new(ModuleSource::new(trust, running.clone())),
-            Box::new(VdsoSource::new(trust, running)),
-            Box::new(LiveSource::new(cache.clone())),
-            Box::new(FileSource::new(trust, cache.clone())),
+            Box::new(KernelSource::new(evidence.clone())),
+            Box::new(ModuleSource::new(evidence.clone())),
+            Box::new(VdsoSource::new(evidence.clone())),
+            Box::new(LiveSource::new(evidence.clone(), cache.clone())),
+            Box::new(FileSource::new(evidence.clone(), cache.clone())),
         ])
     }
 }

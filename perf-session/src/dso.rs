@@ -81,9 +81,10 @@ pub struct Dso {
     pub inode: Option<Inode>,
     /// The build-id of its first MMAP2 record that has one.
     pub mapped_id: Option<BuildId>,
-    /// When it was first mapped, in ns of the recording's clock; `None` where that is not known.
+    /// When it was first mapped, in ns of the recording's clock, or 0 for before the recording; `None` where the
+    /// recording has no times.
     pub mapped_at: Option<u64>,
-    /// The process that first mapped it, and the addresses; `None` where the kernel maps it.
+    /// The process that first mapped it, to execute it if any did, and the addresses; `None` where the kernel maps it.
     pub mapped_by: Option<MappedBy>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
@@ -103,6 +104,10 @@ pub struct MappedBy {
     pub start: u64,
     /// One past the last address.
     pub end: u64,
+    /// Where in the file the first address is, in bytes.
+    pub pgoff: u64,
+    /// Whether it may be executed.
+    pub is_exec: bool,
     /// The process with a known root ([`Session::roots`](crate::Session::roots)) that it is or descends from.
     pub root: Option<i32>,
 }

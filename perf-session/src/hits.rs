@@ -107,6 +107,7 @@ impl Hits {
                 let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
                     return session.anomalies.no_event(record);
                 };
+                session.recording.times.note(format.time(record).unwrap_or(0));
                 if let Err(error) = self.sample(record, format, session) {
                     session.anomalies.malformed(record, &error);
                 }

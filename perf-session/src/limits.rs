@@ -16,6 +16,12 @@ pub(crate) const FORKS_AT_MOST: usize = 1024;
 /// How many guests of a host are distinguished; the records of more are taken for one guest's.
 pub(crate) const GUESTS_AT_MOST: usize = 256;
 
+/// How many modules of a kernel are noted, to tell one boot from another. The largest kernels load some hundred.
+pub(crate) const MODULES_AT_MOST: usize = 4096;
+
+/// How many segments of a file are noted. Linkers write a dozen at the most.
+pub(crate) const SEGMENTS_AT_MOST: usize = 256;
+
 /// How many pasts of maps are remembered in one address space at the most, and how many maps in all of them.
 pub(crate) const PAST_AT_MOST: usize = 256;
 pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;

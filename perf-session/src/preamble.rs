@@ -15,7 +15,7 @@ impl Session {
             let attr: Result<Attr, _> = Decoder::new(attr, 0, preamble.endian, Misc::default()).get();
             let attr =
                 attr.map_err(|problem| Error::Structure { what: "attr", offset: 0, field: "size", problem })?;
-            self.evlist.add(attr, ids.iter().copied());
+            self.add_event(attr, ids.iter().copied());
         }
         for (feature, data) in &preamble.features {
             self.recording.feature(*feature, data, preamble.endian);

@@ -6,14 +6,15 @@ use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
     BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap2, Task as TaskRecord,
 };
-use perf_format::{CpuMode, Feature, Misc, RawRecord, RecordType};
+use perf_format::{Attr, CpuMode, Feature, Misc, RawRecord, RecordType};
 
 use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
+use crate::build_id::module_name;
 use crate::change::MapChanges;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
-use crate::limits::{STEPS_A_RECORD, STEPS_AT_MOST};
+use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, TaskIds, UpdateContext};
 use crate::map::Map;
 use crate::record_set::RecordSet;
@@ -114,7 +115,7 @@ impl Session {
             RecordType::COMM => {
                 let comm: Comm<'_> = record.parse_as()?;
                 if record.misc().has(Misc::COMM_EXEC) {
-                    let time = self.evlist.time(record);
+                    let time = self.time(record);
                     let (machines, mut update) = self.updating(&mut changes);
                     machines.find_or_create(HOST).exec(signed(comm.pid), time, &mut update);
                 }
@@ -122,7 +123,7 @@ impl Session {
             RecordType::FORK => self.fork(record, record.parse_as()?, &mut changes),
             RecordType::EXIT => {
                 let task: TaskRecord = record.parse_as()?;
-                let time = self.evlist.time(record);
+                let time = self.time(record);
                 self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), time, self.round);
             }
             RecordType::BUILD_ID => _ = self.add_build_id(record.misc(), &record.parse_as()?),
@@ -133,7 +134,7 @@ impl Session {
             }
             RecordType::HEADER_ATTR => {
                 let event: HeaderAttr<'_> = record.parse_as()?;
-                self.evlist.add(event.attr, event.ids.0.iter());
+                self.add_event(event.attr, event.ids.0.iter());
             }
             RecordType::HEADER_FEATURE => {
                 let HeaderFeature { feat_id, data } = record.parse_as()?;
@@ -151,6 +152,12 @@ impl Session {
         Ok(changes)
     }
 
+    /// Adds an event and its ids.
+    pub(crate) fn add_event(&mut self, attr: Attr, ids: impl Iterator<Item = u64>) {
+        self.recording.clockid = self.recording.clockid.or(attr.clockid());
+        self.evlist.add(attr, ids);
+    }
+
     /// The machines, and what goes with a change of them.
     fn updating<'u>(&'u mut self, changes: &'u mut MapChanges) -> (&'u mut Machines, UpdateContext<'u>) {
         self.work.earn(STEPS_A_RECORD);
@@ -160,7 +167,7 @@ impl Session {
     fn fork(&mut self, record: &RawRecord<'_>, task: TaskRecord, changes: &mut MapChanges) {
         let TaskRecord { pid, ppid, tid, ptid, .. } = task;
         let task = TaskIds { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
-        let time = self.evlist.time(record);
+        let time = self.time(record);
         let clone_maps = !record.misc().has(Misc::FORK_EXEC);
         let root = self.root(HOST, task.ppid);
         let (machines, mut update) = self.updating(changes);
@@ -188,14 +195,13 @@ impl Session {
             CpuMode::GuestKernel | CpuMode::GuestUser => self.machines.guest_pid(pid),
             _ => HOST,
         };
-        let time = self.evlist.time(record);
-        if kind == DsoKind::Kernel && machine == HOST && mmap.pgoff != 0 {
-            self.recording.kernel_reference.get_or_insert(mmap.pgoff);
-        }
+        let time = self.time(record);
+        self.note_kernel(machine, kind, mmap);
         let dso = self.dsos.find_or_create_file(machine, kind, name, mmap.file);
         let end = mmap.start.saturating_add(mmap.len);
         let root = self.root(machine, pid);
-        let by = MappedBy { pid, start: mmap.start, end, root };
+        let is_exec = mmap.prot & Mmap2::PROT_EXEC != 0;
+        let by = MappedBy { pid, start: mmap.start, end, pgoff: mmap.pgoff, is_exec, root };
         self.note_mapped(dso, mmap.file, time, (!cpumode.is_kernel()).then_some(by));
         let Mmap2 { start, pgoff, prot, flags, .. } = *mmap;
         let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
@@ -208,17 +214,44 @@ impl Session {
         }
     }
 
+    /// Notes where the host's kernel and its modules are: they differ from boot to boot.
+    fn note_kernel(&mut self, machine: MachinePid, kind: DsoKind, mmap: &Mmap2<'_>) {
+        match kind {
+            DsoKind::Kernel if machine == HOST && mmap.pgoff != 0 => {
+                self.recording.kernel_reference.get_or_insert(mmap.pgoff);
+            }
+            DsoKind::Module if machine == HOST && self.recording.modules.len() < MODULES_AT_MOST => {
+                if let Some(name) = module_name(mmap.filename) {
+                    self.recording.modules.insert(name, mmap.start);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The time of a record, which is noted as one of the recording's.
+    fn time(&mut self, record: &RawRecord<'_>) -> Option<u64> {
+        let time = self.evlist.time(record);
+        self.recording.times.note(time.unwrap_or(0));
+        time
+    }
+
     /// Notes the inode, the build-id and the time of a map in its DSO; the first map of a DSO decides.
     fn note_mapped(&mut self, id: DsoId, file: MapFile, time: Option<u64>, by: Option<MappedBy>) {
         let Some(dso) = self.dsos.get_mut(id) else { return };
         // A tool that lists what was there before the recording has no time for it.
-        dso.mapped_at = dso.mapped_at.or(time.filter(|time| *time != 0));
-        dso.mapped_by = dso.mapped_by.or(by);
+        dso.mapped_at = dso.mapped_at.or(time);
+        if dso.mapped_by.is_none_or(|before| !before.is_exec && by.is_some_and(|by| by.is_exec)) {
+            dso.mapped_by = by;
+        }
         match file {
             MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
             MapFile::BuildId(Some(build_id)) => {
                 dso.mapped_id.get_or_insert(build_id);
                 dso.build_id = Some(build_id);
+                if is_host_kernel(dso) {
+                    self.recording.kernel_id = dso.build_id;
+                }
                 self.shared_ids.check(id, build_id, &mut self.dsos);
             }
             MapFile::Inode(_) | MapFile::BuildId(None) => {}
@@ -243,10 +276,14 @@ impl Session {
     /// Takes in the id that a BUILD_ID record or an entry of a file's table carries. `None` where its misc names no
     /// kind of DSO.
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
-        let dso = self.dso_of_build_id(misc, record)?;
-        self.dsos.get_mut(dso)?.build_id = Some(record.build_id.0);
-        self.shared_ids.check(dso, record.build_id.0, &mut self.dsos);
-        Some(dso)
+        let id = self.dso_of_build_id(misc, record)?;
+        let dso = self.dsos.get_mut(id)?;
+        dso.build_id = Some(record.build_id.0);
+        if is_host_kernel(dso) {
+            self.recording.kernel_id = dso.build_id;
+        }
+        self.shared_ids.check(id, record.build_id.0, &mut self.dsos);
+        Some(id)
     }
 
     /// The process with a known root that a process is, or descends from.
@@ -340,6 +377,10 @@ fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BS
         (None, Some(b'/' | b'[')) => Some((DsoKind::Module, name)),
         _ => None,
     }
+}
+
+fn is_host_kernel(dso: &Dso) -> bool {
+    dso.kind == DsoKind::Kernel && dso.machine == HOST
 }
 
 /// Records store pids as words; -1 stands for none.

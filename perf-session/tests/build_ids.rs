@@ -1,9 +1,9 @@
 //! Sources of build-ids, on real files: what is one, what is none, and what nobody opens.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use object::Endianness;
 use object::elf::NoteType;
@@ -11,12 +11,13 @@ use perf_format::BuildId;
 use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{
-    BuildIdCache, BuildIdSource, Chain, FileSource, KernelSource, LiveSource, Mismatch, ModuleSource,
-    NoBuildId, RunningKernel, SourceConfig, Trust, VdsoSource, gnu_build_id,
+    BuildIdCache, BuildIdSource, Chain, FileSource, KernelSource, LiveSource, ModuleSource, NoBuildId,
+    SourceConfig, VdsoSource, gnu_build_id,
 };
 use perf_session::dso::{Dso, DsoKind, MappedBy};
+use perf_session::evidence::{Evidence, EvidenceConfig};
 use perf_session::machine::HOST;
-use perf_session::testing::{BUILD_ID, Elf, wait_for_map};
+use perf_session::testing::{BUILD_ID, Elf, recorded_here, trusting, wait_for_map, wall_time};
 
 fn dso(kind: DsoKind, name: &str) -> Dso {
     Dso::new(HOST, kind, name.into())
@@ -42,7 +43,10 @@ fn find_id(source: &mut impl BuildIdSource, dso: &Dso) -> Result<Option<BuildId>
 }
 
 fn id_at(path: &Path) -> Result<Option<BuildId>, NoBuildId> {
-    find_id(&mut FileSource::default(), &dso(DsoKind::File, path.to_str().expect("text")))
+    find_id(
+        &mut FileSource::new(trusting(), BuildIdCache::default()),
+        &dso(DsoKind::File, path.to_str().expect("text")),
+    )
 }
 
 fn id_in(elf: &Elf) -> Option<BuildId> {
@@ -145,18 +149,18 @@ fn a_file_without_permission_is_an_error_that_says_so() {
 fn the_running_kernel_and_its_vdso_have_their_ids() {
     let notes = fs::read("/sys/kernel/notes").expect("Linux shows its notes");
     let kernel = gnu_build_id(&notes).expect("the kernel has an id");
-    let mut source = KernelSource::default();
+    let mut source = KernelSource::new(trusting());
     assert_eq!(
         find_id(&mut source, &dso(DsoKind::Kernel, "[kernel.kallsyms]")).expect("found"),
         Some(kernel)
     );
     assert_eq!(find_id(&mut source, &dso(DsoKind::File, "/bin/sh")).expect("not its business"), None);
-    let vdso = find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"))
+    let vdso = find_id(&mut VdsoSource::new(trusting()), &dso(DsoKind::Vdso, "[vdso]"))
         .expect("found")
         .expect("the vdso has an id");
     assert_ne!(vdso, kernel);
     assert_eq!(
-        find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"),
+        find_id(&mut VdsoSource::new(trusting()), &dso(DsoKind::Vdso, "[vdso32]")).expect("another image"),
         None
     );
 }
@@ -167,7 +171,7 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
     let notes = dir.path().join("nf_nat/notes");
     fs::create_dir_all(&notes).expect("made");
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
-    let mut source = ModuleSource::at(dir.path().to_owned());
+    let mut source = ModuleSource::new(trusting()).at(dir.path().to_owned());
     for name in ["[nf_nat]", "/lib/modules/6.1/kernel/net/nf-nat.ko.zst"] {
         assert_eq!(find_id(&mut source, &dso(DsoKind::Module, name)).expect("found"), id(&[5; 20]), "{name}");
     }
@@ -179,7 +183,10 @@ fn a_modules_id_is_what_the_kernel_keeps_of_it() {
 fn the_chain_asks_in_order_and_says_the_first_reason() {
     let elf = file(&Elf::with_build_id(&[7; 20]).bytes());
     let name = elf.path.to_str().expect("text");
-    let mut chain = Chain::of_recording(SourceConfig::default());
+    let mut chain = Chain::of_recording(SourceConfig {
+        evidence: EvidenceConfig { allow_changed: true, ..EvidenceConfig::default() },
+        ..SourceConfig::default()
+    });
     assert_eq!(find_id(&mut chain, &dso(DsoKind::File, name)).expect("found"), id(&[7; 20]));
     // What the recording says itself comes first.
     let recorded = Dso { build_id: id(&[1; 3]), ..dso(DsoKind::File, name) };
@@ -210,84 +217,6 @@ fn packed_modules_are_unpacked_whatever_they_are_called() {
     }
 }
 
-/// A DSO whose map told which file it was.
-fn mapped(path: &Path) -> Dso {
-    let meta = fs::metadata(path).expect("there");
-    let inode = Inode {
-        maj: rustix::fs::major(meta.dev()),
-        min: rustix::fs::minor(meta.dev()),
-        ino: meta.ino(),
-        ino_generation: 0,
-    };
-    Dso { inode: Some(inode), ..dso(DsoKind::File, path.to_str().expect("text")) }
-}
-
-#[test]
-fn a_rebuilt_file_is_not_the_one_that_was_recorded() {
-    let built = file(&Elf::with_build_id(&[1; 20]).bytes());
-    let recorded = mapped(&built.path);
-    let mut trusting =
-        FileSource::new(Trust { allow_changed: true, ..Trust::default() }, BuildIdCache::default());
-    assert_eq!(find_id(&mut FileSource::default(), &recorded).expect("the same file"), id(&[1; 20]));
-    // Compilers write a new file and give it the old name.
-    let new = built.path.with_extension("new");
-    fs::write(&new, Elf::with_build_id(&[2; 20]).bytes()).expect("written");
-    fs::rename(&new, &built.path).expect("renamed");
-    let refused = find_id(&mut FileSource::default(), &recorded);
-    assert!(matches!(refused, Err(NoBuildId::Changed(Mismatch::Inode { .. }))), "{refused:?}");
-    assert_eq!(find_id(&mut trusting, &recorded).expect("told to"), id(&[2; 20]));
-    // On another device, inodes say nothing.
-    let inode = recorded.inode.map(|inode| Inode { maj: inode.maj + 1, ..inode });
-    let elsewhere = Dso { inode, ..recorded.clone() };
-    assert_eq!(find_id(&mut FileSource::default(), &elsewhere).expect("it cannot be compared"), id(&[2; 20]));
-}
-
-#[test]
-fn a_file_written_after_it_was_mapped_is_not_what_was_mapped() {
-    let built = file(&Elf::with_build_id(&[1; 20]).bytes());
-    let written = fs::metadata(&built.path).expect("there").modified().expect("a time");
-    let find_id_with = |trust: Trust, mapped_at: Option<u64>| {
-        find_id(
-            &mut FileSource::new(trust, BuildIdCache::default()),
-            &Dso { mapped_at, ..mapped(&built.path) },
-        )
-    };
-    let minute = Duration::from_secs(60);
-    let at = |clock_zero| Trust { clock_zero: Some(clock_zero), ..Trust::default() };
-    let younger =
-        |read: Result<Option<BuildId>, NoBuildId>| matches!(read, Err(NoBuildId::Changed(Mismatch::Younger)));
-    // Mapped ten seconds after the clock's zero.
-    assert!(younger(find_id_with(at(written - minute), Some(10_000_000_000))));
-    assert!(!younger(find_id_with(at(written - minute), Some(70_000_000_000))));
-    assert!(!younger(find_id_with(at(written - minute), None)), "without a time there is nothing to compare");
-    let over = |over| Trust { recorded_until: Some(over), ..Trust::default() };
-    assert!(younger(find_id_with(over(written - minute), None)));
-    assert!(!younger(find_id_with(over(written + minute), None)));
-    let trusting = Trust { allow_changed: true, ..over(written - minute) };
-    assert_eq!(find_id_with(trusting, None).expect("told to"), id(&[1; 20]));
-}
-
-#[test]
-fn another_kernel_is_not_the_one_that_runs() {
-    let kernel = dso(DsoKind::Kernel, "[kernel.kallsyms]");
-    let release = fs::read("/proc/sys/kernel/osrelease").expect("Linux").trim_ascii().to_vec();
-    let of = |release: &[u8]| Recording { release: Some(release.into()), ..Recording::default() };
-    let mut source = KernelSource::default();
-    assert!(source.build_id(&kernel, &of(&release)).expect("it runs").is_some());
-    let other = source.build_id(&kernel, &of(b"2.6.32"));
-    assert!(matches!(other, Err(NoBuildId::Changed(Mismatch::Release(_)))), "{other:?}");
-    // Where this boot's addresses can be seen, another boot is told from it.
-    let kallsyms = fs::read_to_string("/proc/kallsyms").expect("Linux");
-    if kallsyms.lines().any(|line| line.ends_with(" T _text") && !line.starts_with("0000000000000000")) {
-        let elsewhere = Recording { kernel_reference: Some(0x1234_5000), ..of(&release) };
-        let boot = source.build_id(&kernel, &elsewhere);
-        assert!(matches!(boot, Err(NoBuildId::Changed(Mismatch::Boot))), "{boot:?}");
-    }
-    let mut trusting =
-        KernelSource::new(Trust { allow_changed: true, ..Trust::default() }, RunningKernel::default());
-    assert!(trusting.build_id(&kernel, &of(b"2.6.32")).expect("told to").is_some());
-}
-
 /// A process that runs a copy of a program, and ends with the test.
 struct Running {
     child: std::process::Child,
@@ -310,6 +239,13 @@ fn running(command: &mut std::process::Command, name: &str) -> Running {
     Running { child, mapped, inode }
 }
 
+/// What a source of live processes finds in a recording of now.
+fn live_id(dso: &Dso) -> Option<BuildId> {
+    let (evidence, recording) = recorded_here(SystemTime::now());
+    let mut source = LiveSource::new(Evidence::new(evidence), BuildIdCache::default());
+    source.build_id(dso, &recording).ok().flatten().map(|found| found.build_id)
+}
+
 #[test]
 fn a_program_that_was_deleted_while_it_runs_still_has_its_id() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -320,23 +256,28 @@ fn a_program_that_was_deleted_while_it_runs_still_has_its_id() {
     fs::remove_file(&path).expect("removed");
     let recorded = Dso {
         mapped_by: Some(process.mapped),
+        mapped_at: Some(wall_time(SystemTime::now())),
         inode: Some(process.inode),
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
-    assert!(find_id(&mut FileSource::default(), &recorded).is_err());
-    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
-    // Somebody else may have the pid by now, and the address: then the inode is another.
-    let inode = Some(Inode { ino: process.inode.ino + 1, ..process.inode });
-    assert_eq!(
-        find_id(&mut LiveSource::default(), &Dso { inode, ..recorded.clone() }).expect("not the same"),
-        None
-    );
+    assert!(id_at(&path).is_err());
+    assert_eq!(live_id(&recorded), expected);
+    // Somebody else may have the pid and the address by now: then the file is another, or the process is younger.
+    let ino = Inode { ino: process.inode.ino + 1, ..process.inode };
+    let device = Inode { min: process.inode.min + 1, ..process.inode };
+    for inode in [ino, device] {
+        assert_eq!(live_id(&Dso { inode: Some(inode), ..recorded.clone() }), None, "{inode:?}");
+    }
+    let elsewhere = MappedBy { start: 0x1000, end: 0x2000, ..process.mapped };
+    assert_eq!(live_id(&Dso { mapped_by: Some(elsewhere), ..recorded.clone() }), None);
+    let before = SystemTime::now() - Duration::from_secs(3600);
+    assert_eq!(live_id(&Dso { mapped_at: Some(wall_time(before)), ..recorded.clone() }), None);
     drop(process);
-    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it is gone"), None);
+    assert_eq!(live_id(&recorded), None, "it is gone");
 }
 
 #[test]
-fn a_file_in_a_process_s_own_mounts_is_found_through_its_root() {
+fn a_file_in_a_process_s_own_mounts_is_found_through_it() {
     if !rustix::process::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "CI runs as root");
         return;
@@ -349,11 +290,10 @@ fn a_file_in_a_process_s_own_mounts_is_found_through_its_root() {
     let path = dir.path().join("program");
     assert!(!path.exists(), "it is in the other's mounts alone");
     let recorded = Dso {
-        // Not where it is mapped now, so that only the root leads to it.
-        mapped_by: Some(MappedBy { start: 0x1000, end: 0x2000, ..process.mapped }),
+        mapped_by: Some(process.mapped),
+        mapped_at: Some(wall_time(SystemTime::now())),
         inode: Some(process.inode),
         ..dso(DsoKind::File, path.to_str().expect("text"))
     };
-    let expected = id_at(Path::new("/bin/cat")).expect("it has an id");
-    assert_eq!(find_id(&mut LiveSource::default(), &recorded).expect("it runs"), expected);
+    assert_eq!(live_id(&recorded), id_at(Path::new("/bin/cat")).expect("it has an id"));
 }

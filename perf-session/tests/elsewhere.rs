@@ -12,12 +12,13 @@ use perf_format::record::{BuildIdRecord, CpuMode, MapFile, Misc, Mmap2, Record, 
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord};
 use perf_session::build_id::{
-    BuildIdCache, BuildIdSource, Chain, DebugDir, FileSource, FoundId, InRoot, LiveSource, Mismatch,
-    ModuleSource, NoBuildId, Origin, RootSource, SourceConfig, SymfsSource, VdsoSource,
+    BuildIdCache, BuildIdSource, Chain, DebugDir, FileSource, FoundId, InRoot, LiveSource, ModuleSource,
+    NoBuildId, Origin, RootSource, SourceConfig, SymfsSource, VdsoSource,
 };
 use perf_session::dso::{Dso, DsoKind};
+use perf_session::evidence::{Clue, Evidence, EvidenceConfig, Place};
 use perf_session::machine::HOST;
-use perf_session::testing::{Elf, wait_for_map};
+use perf_session::testing::{Elf, recorded_here, trusting, wait_for_map};
 use perf_session::{Recording, Session};
 
 fn dso(kind: DsoKind, name: &str) -> Dso {
@@ -74,7 +75,11 @@ fn what_is_no_regular_file_is_not_opened_below_a_directory_either() {
     let dir = tempfile::tempdir().expect("a directory");
     let fifo = dir.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a FIFO");
-    let mut source = SymfsSource::new(InRoot::open(dir.path()).expect("there"), BuildIdCache::default());
+    let mut source = SymfsSource::new(
+        InRoot::open(dir.path()).expect("there"),
+        Evidence::default(),
+        BuildIdCache::default(),
+    );
     for name in ["/fifo", "/"] {
         assert!(
             matches!(find_id(&mut source, &dso(DsoKind::File, name)), Err(NoBuildId::NotAFile)),
@@ -99,7 +104,7 @@ fn a_process_and_its_descendants_have_the_root_that_is_given() {
     session.roots.insert(100);
     take(&mut session, &bytes[16..]);
     let root = || InRoot::open(dir.path()).expect("there");
-    let mut source = RootSource::new(vec![(100, root())], BuildIdCache::default());
+    let mut source = RootSource::new(vec![(100, root())], Evidence::default(), BuildIdCache::default());
     let mut of = |name: &str| {
         let dso = session.dsos.iter().map(|(_, dso)| dso).find(|dso| dso.name == name).expect("mapped");
         find_id(&mut source, dso).expect("no error").map(|found| found.build_id)
@@ -142,6 +147,7 @@ fn what_is_kept_for_its_symbols_is_the_last_resort() {
     let here = put(dir.path(), "here", 1);
     put(dir.path(), &format!("{}/{}/elf", &here.display().to_string()[1..], hex(2)), 2);
     let places = SourceConfig {
+        evidence: EvidenceConfig { allow_changed: true, ..EvidenceConfig::default() },
         debug_dirs: vec![InRoot::open(dir.path()).expect("there")],
         ..SourceConfig::default()
     };
@@ -155,18 +161,16 @@ fn each_file_is_read_once_until_it_changes() {
     let path = put(dir.path(), "program", 1);
     let link = dir.path().join("link");
     fs::hard_link(&path, &link).expect("linked");
-    let mut source = FileSource::default();
+    let mut source = FileSource::new(trusting(), BuildIdCache::default());
     let mut of = |path: &Path| find_id(&mut source, &dso(DsoKind::File, path.to_str().expect("text")));
     let mut id_of = |path: &Path| of(path).expect("there").expect("an id").build_id;
     assert_eq!(id_of(&path), id(1));
-    // Another's bytes in it, and its times as they were: only who reads it again can see that.
+    // Another's bytes in it, and the time of its contents as it was: that it was changed is seen all the same.
     let written = fs::metadata(&path).expect("there").modified().expect("a time");
     let mut file = File::options().write(true).open(&path).expect("there");
     file.write_all(&Elf::with_build_id(&[2; 20]).bytes()).expect("written");
     file.set_modified(written).expect("set");
-    assert_eq!((id_of(&path), id_of(&link)), (id(1), id(1)), "read once, under each of its names");
-    file.set_modified(written + std::time::Duration::from_secs(1)).expect("set");
-    assert_eq!(id_of(&link), id(2));
+    assert_eq!((id_of(&path), id_of(&link)), (id(2), id(2)));
 }
 
 #[test]
@@ -180,9 +184,12 @@ fn a_memfd_that_is_executed_has_its_id() {
     let (mapped, inode) = wait_for_map(pid, "/memfd:jitted");
     let recorded =
         Dso { mapped_by: Some(mapped), inode: Some(inode), ..dso(DsoKind::File, "/memfd:jitted (deleted)") };
-    let found = find_id(&mut LiveSource::default(), &recorded);
-    let of_name = find_id(&mut FileSource::default(), &recorded);
-    let expected = find_id(&mut FileSource::default(), &dso(DsoKind::File, "/bin/cat"));
+    let (evidence, recording) = recorded_here(std::time::SystemTime::now());
+    let mut live = LiveSource::new(Evidence::new(evidence), BuildIdCache::default());
+    let found = live.build_id(&recorded, &recording);
+    let of_name = find_id(&mut FileSource::new(trusting(), BuildIdCache::default()), &recorded);
+    let expected =
+        find_id(&mut FileSource::new(trusting(), BuildIdCache::default()), &dso(DsoKind::File, "/bin/cat"));
     child.kill().expect("killed");
     child.wait().expect("gone");
     assert!(of_name.is_err(), "its name leads nowhere");
@@ -197,10 +204,16 @@ fn another_machines_modules_and_vdso_are_not_this_ones() {
     let notes = dir.path().join("nf_nat/notes");
     fs::create_dir_all(&notes).expect("made");
     fs::write(notes.join(".note.gnu.build-id"), Elf::with_build_id(&[5; 20]).notes).expect("written");
-    let module = find_id(&mut ModuleSource::at(dir.path().to_owned()), &dso(DsoKind::Module, "[nf_nat]"));
-    let vdso = find_id(&mut VdsoSource::default(), &dso(DsoKind::Vdso, "[vdso]"));
+    let module = find_id(
+        &mut ModuleSource::new(Evidence::default()).at(dir.path().to_owned()),
+        &dso(DsoKind::Module, "[nf_nat]"),
+    );
+    let vdso = find_id(&mut VdsoSource::new(Evidence::default()), &dso(DsoKind::Vdso, "[vdso]"));
     for refused in [module, vdso] {
-        assert!(matches!(refused, Err(NoBuildId::Changed(Mismatch::Release(_)))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(NoBuildId::NotHere(Place::Elsewhere(Clue::Release(_))))),
+            "{refused:?}"
+        );
     }
 }
 
@@ -258,7 +271,7 @@ fn a_module_whose_recorded_id_cannot_be_right_gets_the_running_one() {
     let session = session_with_ids(&[("[ext4]", 1), ("[nf_nat]", 1)], true);
     let mut chain = Chain(vec![
         Box::new(perf_session::build_id::Recorded),
-        Box::new(ModuleSource::at(dir.path().to_owned())),
+        Box::new(ModuleSource::new(trusting()).at(dir.path().to_owned())),
     ]);
     let found: Vec<_> = session
         .dsos

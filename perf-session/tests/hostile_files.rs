@@ -2,24 +2,19 @@
 //! say of themselves, and once for all of their names.
 
 use std::fs::{self, File};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use object::Endianness;
 use perf_format::BuildId;
-use perf_session::Recording;
-use perf_session::build_id::{
-    BuildIdCache, BuildIdSource, ElfError, FileSource, NoBuildId, Trust, UnpackError, build_id_of,
-};
-use perf_session::dso::{Dso, DsoKind};
-use perf_session::machine::HOST;
+use perf_session::build_id::{ElfError, NoBuildId, UnpackError, build_id_of};
 use perf_session::testing::{BUILD_ID, Elf};
 
 const TERABYTE: u64 = 1 << 40;
 
 /// A directory that goes away with the test, and a file in it.
 struct Made {
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     path: PathBuf,
 }
 
@@ -28,7 +23,7 @@ impl Made {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("file");
         fs::write(&path, bytes).expect("written");
-        Self { dir, path }
+        Self { _dir: dir, path }
     }
 
     /// Gives it a size that it has no bytes for.
@@ -150,47 +145,5 @@ fn what_is_packed_may_not_refer_back_without_an_end() {
     assert_eq!(zstd(27).wrong(), ElfError::NotElf);
     for log in [28, 31] {
         assert_eq!(zstd(log).wrong(), far_back, "{log}");
-    }
-}
-
-/// Puts other bytes into a file, which then looks as if nothing had happened.
-fn exchange(path: &Path, bytes: &[u8]) {
-    let mut file = File::options().write(true).open(path).expect("there");
-    let before = file.metadata().expect("there");
-    assert_eq!(before.len(), bytes.len() as u64);
-    file.seek(SeekFrom::Start(0)).expect("a file");
-    file.write_all(bytes).expect("written");
-    file.set_modified(before.modified().expect("a time")).expect("set");
-}
-
-#[test]
-fn a_file_is_read_once_whatever_its_names_and_whatever_is_in_it() {
-    let whole = Elf::with_build_id(&[7; 20]).bytes();
-    let broken = |at: usize| {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0xff;
-        bytes
-    };
-    // No ELF file, a damaged one, one without an id, one with another.
-    let mut packed = whole.clone();
-    packed[..4].copy_from_slice(&[0x28, 0xb5, 0x2f, 0xfd]);
-    let without = Elf::new(Endianness::Little, true).note(b"NOT\0", BUILD_ID, &[7; 20]);
-    for first in [broken(0), broken(54), packed, without.bytes(), Elf::with_build_id(&[9; 20]).bytes()] {
-        let made = Made::of(&first);
-        let second = made.dir.path().join("another name");
-        fs::hard_link(&made.path, &second).expect("linked");
-        let mut source = FileSource::new(Trust::default(), BuildIdCache::default());
-        let mut said = |path: &Path| {
-            let dso = Dso::new(HOST, DsoKind::File, path.to_str().expect("text").into());
-            let found = source.build_id(&dso, &Recording::default());
-            found
-                .map(|found| found.expect("files are its business").build_id)
-                .map_err(|error| error.to_string())
-        };
-        let before = said(&made.path);
-        assert_ne!(before, Ok(id(7)));
-        exchange(&made.path, &whole);
-        assert_eq!(made.id().expect("it has one now"), Some(id(7)));
-        assert_eq!(said(&second), before);
     }
 }

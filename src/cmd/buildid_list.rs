@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use perf_buildid_list::{Collected, Scope, Sort, check, from_files, from_pipe, json, print};
 use perf_format::PerfData;
-use perf_session::build_id::{Chain, KernelSource, Trust, build_id_of, kernel_maps};
+use perf_session::build_id::{Chain, build_id_of, kernel_maps, running_kernel};
+use perf_session::evidence::EvidenceConfig;
 
 use super::Verbosity;
 use crate::input::{self, Input};
@@ -77,7 +78,7 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.verbosity);
         if self.kernel {
-            let id = KernelSource::default().running().map_err(anyhow::Error::msg);
+            let id = running_kernel().map_err(anyhow::Error::msg);
             return write(id.context("cannot find the kernel's build-id")?);
         }
         if self.kernel_maps {
@@ -121,8 +122,8 @@ impl Args {
         }
         if self.check {
             // Files are read as they are now: whether they have changed is what is checked.
-            let trust = Trust { allow_changed: true, ..Trust::default() };
-            check(&mut list, &mut Chain::files(trust));
+            let evidence = EvidenceConfig { allow_changed: true, ..EvidenceConfig::default() };
+            check(&mut list, &mut Chain::files(evidence));
         }
         match self.sort {
             Some(Key::Name) => list.sort(Sort::Name),

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,10 +15,12 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{DsoSelection, IdsTo, Jit, Plan, Run};
-use perf_session::build_id::{self, Chain, InRoot, Known, Trust};
+use perf_session::build_id::{self, Chain, InRoot, Known};
+use perf_session::evidence::EvidenceConfig;
 use perf_session::{Error, Repipe};
 
 use super::Verbosity;
+use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
 use crate::input::Input;
 use crate::output::Output;
@@ -110,9 +113,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     debug_dir: Vec<PathBuf>,
 
-    /// Use the build-id of a file or kernel even if it seems to be another than the recorded one.
+    /// Use the build-ids of this machine's files and kernel even if they seem to be others than the recorded ones.
     #[arg(long)]
     allow_changed: bool,
+
+    /// Use no build-id of a file of which nothing proves that it is the recorded one: of file systems whose devices cannot
+    /// be compared (overlayfs, btrfs), and of records without inodes.
+    #[arg(long, conflicts_with = "allow_changed")]
+    strict_ids: bool,
 
     /// At the end, report on standard error what was read, injected and not found; =json for programs.
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
@@ -211,7 +219,13 @@ impl Args {
         }
         let name = input.to_string();
         let (live, is_directory) = (input.is_live(), input.is_directory());
-        let trust = input.trust(self.allow_changed);
+        let evidence = EvidenceConfig {
+            allow_changed: self.allow_changed,
+            strict: self.strict_ids,
+            written: input.written(),
+            clocks: Some(Rc::new(SystemClocks::default())),
+            machine: None,
+        };
         let data = PerfData::open(input).with_context(|| format!("cannot read {name}"))?;
         let plan = Plan {
             build_ids: self.dso_selection(),
@@ -222,7 +236,7 @@ impl Args {
             recover: self.recover,
             jit: self.jit.is_some() || self.perf_map,
         };
-        let sources = Chain::of_recording(self.source_config(trust)?);
+        let sources = Chain::of_recording(self.source_config(evidence)?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         if plan.jit {
             run = run.with_jit(self.jit(&output)?);
@@ -309,13 +323,13 @@ impl Args {
     }
 
     /// The sources of ids.
-    fn source_config(&self, trust: Trust) -> anyhow::Result<build_id::SourceConfig> {
+    fn source_config(&self, evidence: EvidenceConfig) -> anyhow::Result<build_id::SourceConfig> {
         let open = |option: &str, dir: &Path| {
             InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
         };
         Ok(build_id::SourceConfig {
             known: self.known()?,
-            trust,
+            evidence,
             symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,
             roots: self
                 .root

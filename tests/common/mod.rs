@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Once;
 use std::time::Duration;
 
+use perf_format::testing::StreamBuilder;
 use perf_inject::{DsoSelection, IdsTo, Plan};
 use perf_session::build_id::{Chain, NoFiles, Recorded};
 use perf_session::testing::{Named, Ran, process};
@@ -14,6 +15,14 @@ use perf_session::testing::{Named, Ran, process};
 pub mod chains;
 pub mod oracle;
 pub mod running;
+
+/// The same stream, recorded on this machine, as its features say.
+pub fn recorded_here(stream: StreamBuilder) -> StreamBuilder {
+    let uname = rustix::system::uname();
+    let [name, release, arch] =
+        [uname.nodename(), uname.release(), uname.machine()].map(|text| text.to_str().expect("text"));
+    stream.recorded_on(name, release, arch)
+}
 
 /// The program under test. Where it hangs, the tests that run it end, all of them, long after they should have.
 pub fn perftool(args: &[&str]) -> Command {

@@ -187,7 +187,7 @@ impl Tool for IdsByName {
             && let Some(dso) = event.changes.mapped_dso()
             && !self.notes.of(dso).done.events
         {
-            self.ids.borrow_mut().find(dso, session);
+            self.ids.borrow_mut().find_early(dso, session);
         }
         self.select(event, session);
         if !self.pending.is_empty() {

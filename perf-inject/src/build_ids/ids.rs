@@ -4,12 +4,19 @@ use perf_format::BuildId;
 use perf_session::Session;
 use perf_session::build_id::{BuildIdSource as _, Chain, FoundId, NoBuildId};
 use perf_session::dso::{DsoId, PerDso};
+use perf_session::evidence::Place;
+
+use crate::limits::WARNINGS_AT_MOST;
 
 /// The sources, and a cache of what they answered.
 #[derive(Debug)]
 pub struct Ids {
     sources: Chain,
     answers: PerDso<Option<Answer>>,
+    /// How many DSOs were refused what is here, aloud.
+    warned: u64,
+    /// Whether it was said that the recording was made elsewhere.
+    is_place_told: bool,
 }
 
 /// The result of a DSO's lookup.
@@ -22,9 +29,19 @@ struct Answer {
     is_namesake: bool,
 }
 
+/// What helps where a recording was made elsewhere, or where that cannot be told.
+fn cure(place: &Place) -> &'static str {
+    match place {
+        Place::Elsewhere(_) => "inject them there, or name a copy of its files (--symfs)",
+        Place::ThisBoot | Place::SomeBoot | Place::OtherBoot(_) | Place::Unknown => {
+            "inject them while it is recorded, or trust this machine (--allow-changed)"
+        }
+    }
+}
+
 impl Ids {
     pub(super) fn new(sources: Chain) -> Self {
-        Self { sources, answers: PerDso::default() }
+        Self { sources, answers: PerDso::default(), warned: 0, is_place_told: false }
     }
 
     /// The id of a DSO, looked up at the first call.
@@ -33,22 +50,49 @@ impl Ids {
         found.as_ref().ok().map(|found| found.build_id)
     }
 
+    /// The id of a DSO that is to be injected later, if it can be had by now. What cannot be told yet is asked again.
+    pub(super) fn find_early(&mut self, id: DsoId, session: &Session) {
+        if self.answers.of(id).is_none()
+            && let Some(dso) = session.dso(id)
+            && let Ok(Some(found)) = self.sources.build_id(dso, &session.recording)
+        {
+            *self.answers.of(id) = Some(Answer { found: Ok(found), is_reported: false, is_namesake: false });
+        }
+    }
+
     /// The id of a DSO that is to be injected. It is reported, or the reason why there is none.
     pub(super) fn take(&mut self, id: DsoId, session: &Session) -> Option<BuildId> {
         let name = &session.dso(id)?.name;
+        let (warned, is_place_told) = (self.warned, self.is_place_told);
         let Answer { found, is_reported, .. } = self.answer(id, session)?;
         let before = std::mem::replace(is_reported, true);
+        let build_id = found.as_ref().ok().map(|found| found.build_id);
         match found {
             Ok(found) if !before => log::debug!("build id found for {name}: {}", found.build_id),
             // Memory of no file was never going to have one.
             Ok(_) | Err(NoBuildId::Anonymous) => {}
             Err(_) if before => {}
+            // One line for all of them.
+            Err(NoBuildId::NotHere(place)) if !is_place_told => {
+                log::warn!("no build-ids of this machine: {place}; {}", cure(place));
+                self.is_place_told = true;
+            }
             Err(reason @ (NoBuildId::Changed(_) | NoBuildId::Shared(_))) => {
-                log::warn!("no build-id for {name}: {reason}");
+                if warned < WARNINGS_AT_MOST {
+                    log::warn!("no build-id for {name}: {reason}");
+                }
+                self.warned += 1;
             }
             Err(reason) => log::debug!("no build_id found for {name}: {reason}"),
         }
-        found.as_ref().ok().map(|found| found.build_id)
+        build_id
+    }
+
+    /// Reports how many warnings there would have been beyond those that were given.
+    pub(crate) fn report_rest(&self) {
+        if let Some(more @ 1..) = self.warned.checked_sub(WARNINGS_AT_MOST) {
+            log::warn!("no build-id for {more} more DSOs, for such reasons (--summary lists them)");
+        }
     }
 
     /// The id of a DSO that is to be injected by its name alone: if that would give it to another file of that name,

@@ -128,7 +128,7 @@ impl Tool for IdsInMaps {
             && is_map(record_type)
             && let Some(dso) = event.changes.mapped_dso()
         {
-            self.ids.borrow_mut().find(dso, session);
+            self.ids.borrow_mut().find_early(dso, session);
         }
         if self.selection == DsoSelection::Mapped {
             return self.map(event, session, inject);

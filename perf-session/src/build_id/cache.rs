@@ -9,9 +9,11 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use perf_format::BuildId;
 
-use super::{ElfError, NoBuildId, build_id_of};
+use super::elf::{ElfNotes, notes_of};
+use super::{ElfError, NoBuildId};
+use crate::evidence::Segment;
 
-/// A file in one state: writing to it changes its times or its size.
+/// A file in one state: whatever changes it changes its `ctime`, which nobody can set.
 type Identity = (u64, u64, i64, i64, u64);
 
 /// The ids of files, shared by the sources that read files.
@@ -20,23 +22,30 @@ pub struct BuildIdCache {
     read: Rc<RefCell<HashMap<Identity, InBytes>>>,
 }
 
-/// The id in a file's bytes, the same under every name. An error of reading is not a property of the bytes, and is not
-/// cached.
-type InBytes = Result<Option<BuildId>, ElfError>;
+/// The id in a file's bytes, the same under every name, and its segments. An error of reading is not a property of the
+/// bytes, and is not cached.
+type InBytes = Result<ElfNotes, ElfError>;
+
+/// A build-id, and the segments of the file that has it.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) build_id: BuildId,
+    pub(super) segments: Rc<[Segment]>,
+}
 
 impl BuildIdCache {
     /// The id in an open file.
     ///
     /// # Errors
     /// Where it cannot be read, is no ELF file, or has no id.
-    pub(super) fn id_in(&self, file: File) -> Result<BuildId, NoBuildId> {
+    pub(super) fn id_in(&self, file: File) -> Result<Identified, NoBuildId> {
         let identity = identity(&file.metadata()?);
         let known = self.read.borrow().get(&identity).cloned();
         let answer = match known {
             Some(answer) => answer,
             None => {
-                let answer = match build_id_of(file) {
-                    Ok(id) => Ok(id),
+                let answer = match notes_of(file) {
+                    Ok(notes) => Ok(notes),
                     Err(NoBuildId::Elf(error)) => Err(error),
                     Err(passing) => return Err(passing),
                 };
@@ -44,12 +53,13 @@ impl BuildIdCache {
                 answer
             }
         };
-        answer.map_err(NoBuildId::Elf)?.ok_or(NoBuildId::NoNote)
+        let ElfNotes { build_id, segments } = answer.map_err(NoBuildId::Elf)?;
+        Ok(Identified { build_id: build_id.ok_or(NoBuildId::NoNote)?, segments })
     }
 }
 
 fn identity(meta: &Metadata) -> Identity {
-    (meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size())
+    (meta.dev(), meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.size())
 }
 
 #[cfg(test)]
@@ -70,6 +80,33 @@ mod tests {
         let refused = cache.id_in(unreadable);
         assert!(matches!(refused, Err(NoBuildId::Io(_))), "{refused:?}");
         let id = cache.id_in(File::open(&path).expect("there"));
-        assert_eq!(id.expect("it can be read now"), BuildId::new(&[7; 20]).expect("an id"));
+        assert_eq!(id.expect("it can be read now").build_id, BuildId::new(&[7; 20]).expect("an id"));
+    }
+
+    #[test]
+    fn a_file_is_read_once_whatever_its_names_and_whatever_is_in_it() {
+        let whole = Elf::with_build_id(&[7; 20]).bytes();
+        let broken = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            bytes
+        };
+        // No ELF file, a damaged one, one that cannot be unpacked, one without an id, one with one.
+        let mut packed = whole.clone();
+        packed[..4].copy_from_slice(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let without = Elf { notes: Vec::new(), ..Elf::with_build_id(&[7; 20]) }.bytes();
+        for contents in [broken(0), broken(54), packed, without, whole.clone()] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let (path, other) = (dir.path().join("file"), dir.path().join("another name"));
+            fs::write(&path, contents).expect("written");
+            fs::hard_link(&path, &other).expect("linked");
+            let cache = BuildIdCache::default();
+            let said =
+                |file| cache.id_in(file).map(|found| found.build_id).map_err(|error| error.to_string());
+            let first = said(File::open(&path).expect("there"));
+            // What is open for writing alone cannot be read.
+            let unreadable = OpenOptions::new().write(true).open(&other).expect("there");
+            assert_eq!(said(unreadable), first);
+        }
     }
 }

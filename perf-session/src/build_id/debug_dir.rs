@@ -59,7 +59,7 @@ impl BuildIdSource for DebugDir {
         let candidates = [PathBuf::from(debug), name.to_owned()];
         let ids = candidates.iter().filter_map(|path| {
             let file = self.dir.open_regular(path).ok()?;
-            self.cache.id_in(file).ok()
+            Some(self.cache.id_in(file).ok()?.build_id)
         });
         Ok(ids.map(found).next().flatten())
     }

@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
+use std::rc::Rc;
 
-use object::elf::{FileHeader32, FileHeader64};
+use object::elf::{FileHeader32, FileHeader64, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 use perf_format::BuildId;
@@ -14,7 +15,8 @@ use super::NoBuildId;
 use super::contents::Contents;
 use super::notes::first_build_id;
 use super::packed::UnpackError;
-use crate::limits::ELF_AT_MOST;
+use crate::evidence::Segment;
+use crate::limits::{ELF_AT_MOST, SEGMENTS_AT_MOST};
 
 /// What is wrong with an ELF file. It is a property of the file's bytes, and the same whenever they are read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,47 +42,73 @@ pub enum ElfError {
 /// # Errors
 /// [`NoBuildId::Elf`] where the file is no ELF file, or a damaged one, and [`NoBuildId::Io`] where it cannot be read.
 pub fn build_id_of(file: File) -> Result<Option<BuildId>, NoBuildId> {
+    notes_of(file).map(|notes| notes.build_id)
+}
+
+/// What is read of an ELF file.
+#[derive(Debug, Clone)]
+pub(super) struct ElfNotes {
+    /// Its build-id, if it has one.
+    pub(super) build_id: Option<BuildId>,
+    /// Its `PT_LOAD` segments, in the order of its program headers.
+    pub(super) segments: Rc<[Segment]>,
+}
+
+/// The build-id and the segments of an open ELF file, as [`build_id_of`] reads it.
+pub(super) fn notes_of(file: File) -> Result<ElfNotes, NoBuildId> {
     let contents = ReadCache::new(Contents::of(file)?);
-    let id = find_build_id(&contents);
+    let notes = find_notes(&contents);
     // What could not be read is the reason for whatever else was found.
     let mut contents = contents.into_inner();
     contents.check()?;
-    if let Ok(Some(_)) = id {
+    if let Ok(ElfNotes { build_id: Some(_), .. }) = notes {
         contents.check_end()?;
     }
-    Ok(id?)
+    Ok(notes?)
 }
 
-/// The build-id of an ELF image, wherever it is.
-pub(super) fn find_build_id<'d>(data: impl ReadRef<'d>) -> Result<Option<BuildId>, ElfError> {
+/// The build-id and the segments of an ELF image, wherever it is.
+pub(super) fn find_notes<'d>(data: impl ReadRef<'d>) -> Result<ElfNotes, ElfError> {
     let budget = Budget { left: Cell::new(ELF_AT_MOST), exceeded: Cell::new(false) };
     let data = Budgeted { data, budget: &budget };
-    let id = match FileKind::parse(data) {
+    let notes = match FileKind::parse(data) {
         Ok(FileKind::Elf32) => find::<FileHeader32<Endianness>, _>(data),
         Ok(FileKind::Elf64) => find::<FileHeader64<Endianness>, _>(data),
         Ok(_) | Err(_) => Err(ElfError::NotElf),
     };
-    match id {
-        Ok(None) | Err(ElfError::Damaged(_)) if budget.exceeded.get() => Err(ElfError::TooLarge),
-        id => id,
+    match notes {
+        Ok(ElfNotes { build_id: None, .. }) | Err(ElfError::Damaged(_)) if budget.exceeded.get() => {
+            Err(ElfError::TooLarge)
+        }
+        notes => notes,
     }
 }
 
 /// Program headers first: they are there in every file that runs. Relocatable files (kernel modules) have their notes
 /// in sections alone. Notes that cannot be read are skipped: others may be whole.
-fn find<'d, Elf, R>(data: R) -> Result<Option<BuildId>, ElfError>
+fn find<'d, Elf, R>(data: R) -> Result<ElfNotes, ElfError>
 where
     Elf: FileHeader<Endian = Endianness>,
     R: ReadRef<'d>,
 {
     let header = Elf::parse(data).map_err(ElfError::Damaged)?;
     let endian = header.endian().map_err(ElfError::Damaged)?;
-    let segments = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
-    for segment in segments {
+    let headers = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
+    let loaded = headers.iter().filter(|header| header.p_type(endian) == PT_LOAD).take(SEGMENTS_AT_MOST);
+    let segments = loaded.map(|header| Segment {
+        offset: header.p_offset(endian).into(),
+        vaddr: header.p_vaddr(endian).into(),
+        filesz: header.p_filesz(endian).into(),
+        memsz: header.p_memsz(endian).into(),
+        is_exec: header.p_flags(endian).contains(PF_X),
+    });
+    let segments = segments.collect();
+    let with_id = |build_id| ElfNotes { build_id, segments };
+    for segment in headers {
         if let Ok(Some(notes)) = segment.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)
         {
-            return Ok(Some(id));
+            return Ok(with_id(Some(id)));
         }
     }
     // The segments have no build-id, so that a damaged section table is an error.
@@ -89,10 +117,10 @@ where
         if let Ok(Some(notes)) = section.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)
         {
-            return Ok(Some(id));
+            return Ok(with_id(Some(id)));
         }
     }
-    Ok(None)
+    Ok(with_id(None))
 }
 
 /// How many bytes of a file may still be looked at.

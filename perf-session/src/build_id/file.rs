@@ -7,27 +7,29 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin, Trust};
+use super::cache::Identified;
+use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::{Evidence, Proof};
 use crate::recording::Recording;
 
-/// Reads the id out of the file that the DSO is named after.
+/// Reads the id out of the file that the DSO is named after, if it is proven to be the recorded one.
 #[derive(Debug, Default, Clone)]
 pub struct FileSource {
-    trust: Trust,
+    evidence: Evidence,
     cache: BuildIdCache,
 }
 
 impl FileSource {
-    /// A source that trusts files as far as `trust` allows.
+    /// A source of files that pass the evidence.
     #[must_use]
-    pub fn new(trust: Trust, cache: BuildIdCache) -> Self {
-        Self { trust, cache }
+    pub fn new(evidence: Evidence, cache: BuildIdCache) -> Self {
+        Self { evidence, cache }
     }
 }
 
 impl BuildIdSource for FileSource {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
             return Ok(None);
         }
@@ -35,15 +37,19 @@ impl BuildIdSource for FileSource {
         if !path.is_absolute() {
             return Err(NoBuildId::NotAPath);
         }
+        self.evidence.is_here(recording)?;
         let file = open_regular(path)?;
-        let unproven = self.trust.file(dso, &file.metadata()?).map_err(NoBuildId::Changed)?;
-        Ok(Some(FoundId { unproven, ..FoundId::from(Origin::File, self.cache.id_in(file)?) }))
+        // What it is comes before what is in it: that may be of another file.
+        self.evidence.file(dso, &file, None, recording)?;
+        let Identified { build_id, segments } = self.cache.id_in(file.try_clone()?)?;
+        let proof = self.evidence.file(dso, &file, Some(&segments), recording)?;
+        Ok(Some(FoundId { unproven: proof == Proof::Unproven, ..FoundId::from(Origin::File, build_id) }))
     }
 }
 
 /// Opens a regular file, and nothing else: the path is somebody else's text, and opening a FIFO waits, a device
 /// may act. The second look, at what was opened, is for a file that was exchanged between.
-pub(super) fn open_regular(path: &Path) -> Result<File, NoBuildId> {
+pub(crate) fn open_regular(path: &Path) -> Result<File, NoBuildId> {
     let is_file = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode).is_file();
     let io = |error: rustix::io::Errno| NoBuildId::Io(error.into());
     if !is_file(rustix::fs::stat(path).map_err(io)?) {

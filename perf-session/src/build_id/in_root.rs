@@ -30,7 +30,7 @@ impl InRoot {
     ///
     /// # Errors
     /// Where there is none, or something else is there: that is not opened.
-    pub(super) fn open_regular(&self, path: &Path) -> Result<File, NoBuildId> {
+    pub(crate) fn open_regular(&self, path: &Path) -> Result<File, NoBuildId> {
         let io = |error: rustix::io::Errno| NoBuildId::Io(error.into());
         // A path alone: nothing is opened yet, and it stays what it is while it is looked at.
         let found = self.find(path, OFlags::PATH).map_err(io)?;

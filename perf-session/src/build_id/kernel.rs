@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use perf_format::BuildId;
 
-use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust, gnu_build_id};
+use super::{BuildIdSource, FoundId, NoBuildId, Origin, gnu_build_id};
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::Evidence;
 use crate::limits::SYS_NOTES_AT_MOST;
 use crate::recording::Recording;
 
@@ -14,30 +15,25 @@ use crate::recording::Recording;
 #[derive(Debug, Clone)]
 pub struct KernelSource {
     notes: PathBuf,
-    trust: Trust,
-    running: RunningKernel,
-}
-
-impl Default for KernelSource {
-    fn default() -> Self {
-        Self::new(Trust::default(), RunningKernel::default())
-    }
+    evidence: Evidence,
 }
 
 impl KernelSource {
-    /// A source that trusts the running kernel as far as `trust` allows.
+    /// A source of the running kernel, where the evidence says that it is the recorded one.
     #[must_use]
-    pub fn new(trust: Trust, running: RunningKernel) -> Self {
-        Self { notes: "/sys/kernel/notes".into(), trust, running }
+    pub fn new(evidence: Evidence) -> Self {
+        Self { notes: NOTES.into(), evidence }
     }
+}
 
-    /// The id of the kernel that runs now.
-    ///
-    /// # Errors
-    /// Where the notes cannot be read, or no build-id is among them.
-    pub fn running(&self) -> Result<BuildId, NoBuildId> {
-        id_in(&self.notes)
-    }
+const NOTES: &str = "/sys/kernel/notes";
+
+/// The id of the kernel that runs now.
+///
+/// # Errors
+/// Where the notes cannot be read, or no build-id is among them.
+pub fn running_kernel() -> Result<BuildId, NoBuildId> {
+    id_in(Path::new(NOTES))
 }
 
 impl BuildIdSource for KernelSource {
@@ -45,10 +41,8 @@ impl BuildIdSource for KernelSource {
         if dso.kind != DsoKind::Kernel {
             return Ok(None);
         }
-        if !self.trust.allow_changed {
-            self.running.is_same_boot(recording).map_err(NoBuildId::Changed)?;
-        }
-        Ok(Some(FoundId::from(Origin::Kernel, self.running()?)))
+        self.evidence.kernel(recording)?;
+        Ok(Some(FoundId::from(Origin::Kernel, id_in(&self.notes)?)))
     }
 }
 

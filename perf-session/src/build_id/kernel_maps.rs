@@ -4,13 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString};
 use perf_format::BuildId;
 
-use super::{BuildIdSource as _, KernelSource, ModuleSource, module::module_name};
-use crate::dso::{Dso, DsoKind};
-use crate::machine::HOST;
-use crate::recording::Recording;
+use super::module::{loaded_module, module_name};
+use super::running_kernel;
 
 /// An image of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +47,7 @@ fn image(kallsyms: &str) -> KernelMap {
         })
     };
     KernelMap {
-        build_id: KernelSource::default().running().ok(),
+        build_id: running_kernel().ok(),
         start: address("_text").or_else(|| address("_stext")).unwrap_or(0),
         end: address("_etext").filter(|end| *end != 0).unwrap_or(u64::MAX),
         name: "[kernel.kallsyms]".into(),
@@ -63,13 +61,12 @@ fn module(line: &str, files: &[PathBuf]) -> Option<KernelMap> {
     let start = u64::from_str_radix(address.strip_prefix("0x")?, 16).ok()?;
     let end = start.saturating_add(size.parse().ok()?);
     let bracketed = BString::from(format!("[{name}]"));
-    let dso = Dso::new(HOST, DsoKind::Module, bracketed.as_bstr());
     let file = files.iter().find(|file| {
         module_name(file.as_os_str().as_encoded_bytes().into()).is_some_and(|module| module == name)
     });
+    let build_id = loaded_module(BStr::new(name)).ok();
     let name = file.map_or(bracketed, |file| file.as_os_str().as_encoded_bytes().into());
-    let found = ModuleSource::default().build_id(&dso, &Recording::default()).ok().flatten();
-    Some(KernelMap { build_id: found.map(|found| found.build_id), start, end, name })
+    Some(KernelMap { build_id, start, end, name })
 }
 
 /// The modules' files under a folder, its folders included; links are not followed.

@@ -4,37 +4,45 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust};
-use crate::dso::{Dso, DsoKind};
-use crate::recording::Recording;
 use bstr::{BStr, BString, ByteSlice as _};
+use perf_format::BuildId;
+
+use super::{BuildIdSource, FoundId, NoBuildId, Origin};
+use crate::dso::{Dso, DsoKind};
+use crate::evidence::Evidence;
+use crate::recording::Recording;
 
 /// Reads `/sys/module/NAME/notes/.note.gnu.build-id`, if the recording is of this boot.
 #[derive(Debug, Clone)]
 pub struct ModuleSource {
     modules: PathBuf,
-    trust: Trust,
-    running: RunningKernel,
-}
-
-impl Default for ModuleSource {
-    fn default() -> Self {
-        Self::new(Trust::default(), RunningKernel::default())
-    }
+    evidence: Evidence,
 }
 
 impl ModuleSource {
-    /// A source that trusts the running kernel as far as `trust` allows.
+    /// A source of the modules that are loaded, where the evidence says that they are the recorded ones.
     #[must_use]
-    pub fn new(trust: Trust, running: RunningKernel) -> Self {
-        Self { modules: "/sys/module".into(), trust, running }
+    pub fn new(evidence: Evidence) -> Self {
+        Self { modules: "/sys/module".into(), evidence }
     }
 
-    /// Modules below another directory than `/sys/module`.
+    /// The same, of modules below another directory than `/sys/module`.
     #[must_use]
-    pub fn at(modules: PathBuf) -> Self {
-        Self { modules, ..Self::default() }
+    pub fn at(self, modules: PathBuf) -> Self {
+        Self { modules, ..self }
     }
+
+    fn id_of(&self, name: &BStr) -> Result<BuildId, NoBuildId> {
+        super::kernel::id_in(&self.modules.join(OsStr::from_bytes(name)).join("notes/.note.gnu.build-id"))
+    }
+}
+
+/// The id of a module that is loaded now, by its own name.
+///
+/// # Errors
+/// Where its notes cannot be read, or no build-id is among them.
+pub(super) fn loaded_module(name: &BStr) -> Result<BuildId, NoBuildId> {
+    ModuleSource::new(Evidence::default()).id_of(name)
 }
 
 impl BuildIdSource for ModuleSource {
@@ -43,11 +51,8 @@ impl BuildIdSource for ModuleSource {
             return Ok(None);
         }
         let Some(name) = module_name(dso.name.as_bstr()) else { return Ok(None) };
-        if !self.trust.allow_changed {
-            self.running.is_same_boot(recording).map_err(NoBuildId::Changed)?;
-        }
-        let notes = self.modules.join(OsStr::from_bytes(&name)).join("notes/.note.gnu.build-id");
-        Ok(Some(FoundId::from(Origin::Module, super::kernel::id_in(&notes)?)))
+        self.evidence.module(name.as_bstr(), recording)?;
+        Ok(Some(FoundId::from(Origin::Module, self.id_of(name.as_bstr())?)))
     }
 }
 

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
+use super::cache::Identified;
 use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::Evidence;
 use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below a directory, and the kernel's image where systems keep it.
 #[derive(Debug)]
 pub struct SymfsSource {
     dir: InRoot,
+    evidence: Evidence,
     cache: BuildIdCache,
 }
 
@@ -28,8 +31,8 @@ const KERNELS: [(&str, &str); 4] = [
 impl SymfsSource {
     /// A source below a directory.
     #[must_use]
-    pub fn new(dir: InRoot, cache: BuildIdCache) -> Self {
-        Self { dir, cache }
+    pub fn new(dir: InRoot, evidence: Evidence, cache: BuildIdCache) -> Self {
+        Self { dir, evidence, cache }
     }
 
     /// Where the file of a DSO may be.
@@ -52,7 +55,11 @@ impl BuildIdSource for SymfsSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
         let mut reason = None;
         for path in Self::candidates(dso, recording) {
-            match self.dir.open_regular(&path).and_then(|file| self.cache.id_in(file)) {
+            let id = self.dir.open_regular(&path).and_then(|file| {
+                let Identified { build_id, segments } = self.cache.id_in(file)?;
+                self.evidence.copy(dso, &segments, recording).map(|()| build_id)
+            });
+            match id {
                 Ok(id) => return Ok(Some(FoundId { unproven: true, ..FoundId::from(Origin::Symfs, id) })),
                 Err(error) => _ = reason.get_or_insert(error),
             }

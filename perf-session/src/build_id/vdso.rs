@@ -4,24 +4,24 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::elf::find_build_id;
-use super::{BuildIdSource, FoundId, NoBuildId, Origin, RunningKernel, Trust};
+use super::elf::find_notes;
+use super::{BuildIdSource, FoundId, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::Evidence;
 use crate::limits::VDSO_AT_MOST;
 use crate::recording::Recording;
 
-/// Reads this process's own `[vdso]`, if the recording is of this kernel: its image is built with it.
+/// Reads this process's own `[vdso]`, if the recording is of this boot: its image is built with the kernel.
 #[derive(Debug, Clone, Default)]
 pub struct VdsoSource {
-    trust: Trust,
-    running: RunningKernel,
+    evidence: Evidence,
 }
 
 impl VdsoSource {
-    /// A source that trusts the running kernel as far as `trust` allows.
+    /// A source of the running kernel's image, where the evidence says that it is the recorded one.
     #[must_use]
-    pub fn new(trust: Trust, running: RunningKernel) -> Self {
-        Self { trust, running }
+    pub fn new(evidence: Evidence) -> Self {
+        Self { evidence }
     }
 }
 
@@ -31,15 +31,10 @@ impl BuildIdSource for VdsoSource {
         if dso.kind != DsoKind::Vdso || dso.name != "[vdso]" {
             return Ok(None);
         }
-        if !self.trust.allow_changed {
-            self.running.is_same_release(recording).map_err(NoBuildId::Changed)?;
-        }
+        self.evidence.kernel(recording)?;
         let image = own_vdso()?.ok_or(NoBuildId::Unknown)?;
-        match find_build_id(image.as_slice()) {
-            Ok(Some(id)) => Ok(Some(FoundId::from(Origin::Vdso, id))),
-            Ok(None) => Err(NoBuildId::NoNote),
-            Err(error) => Err(NoBuildId::Elf(error)),
-        }
+        let id = find_notes(image.as_slice()).map_err(NoBuildId::Elf)?.build_id;
+        Ok(Some(FoundId::from(Origin::Vdso, id.ok_or(NoBuildId::NoNote)?)))
     }
 }
 

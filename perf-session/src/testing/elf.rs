@@ -13,6 +13,8 @@ pub struct Elf {
     pub is_64: bool,
     /// Whether a program header has the place of the notes.
     pub segments: bool,
+    /// The executable segments that a loader maps: offsets and sizes in the file, in bytes.
+    pub loads: Vec<(u64, u64)>,
     /// Whether a section header has the place of the notes.
     pub sections: bool,
     /// How many headers of a kind there are, all with the same place of the notes.
@@ -28,7 +30,15 @@ impl Elf {
     /// An ELF file without notes.
     #[must_use]
     pub fn new(endian: Endianness, is_64: bool) -> Self {
-        Self { endian, is_64, segments: true, sections: true, headers: 1, notes: Vec::new() }
+        Self {
+            endian,
+            is_64,
+            segments: true,
+            loads: vec![(0, 0x1000)],
+            sections: true,
+            headers: 1,
+            notes: Vec::new(),
+        }
     }
 
     /// A file of this machine with a build-id.
@@ -67,7 +77,8 @@ impl Elf {
     pub fn bytes(&self) -> Vec<u8> {
         let encoder = Encoder::new(self.endian, self.is_64, Machine(elf::EM_X86_64.0));
         let header_size = encoder.file_header_size();
-        let segments = if self.segments { u32::from(self.headers) } else { 0 };
+        let loads = u32::try_from(self.loads.len()).expect("a few");
+        let segments = if self.segments { u32::from(self.headers) + loads } else { 0 };
         let section_num = if self.sections { 1 + u32::from(self.headers) } else { 0 };
         let e_shoff = header_size + u64::from(segments) * encoder.program_header_size();
         let offset = e_shoff + u64::from(section_num) * encoder.section_header_size();
@@ -95,6 +106,19 @@ impl Elf {
             };
             for _ in 0..self.headers {
                 encoder.program_header(&mut out, &segment);
+            }
+            for (offset, size) in &self.loads {
+                let load = ProgramHeader {
+                    p_type: elf::PT_LOAD,
+                    p_flags: elf::PF_R | elf::PF_X,
+                    p_offset: *offset,
+                    p_vaddr: *offset,
+                    p_paddr: *offset,
+                    p_filesz: *size,
+                    p_memsz: *size,
+                    p_align: 4096,
+                };
+                encoder.program_header(&mut out, &load);
             }
         }
         if self.sections {

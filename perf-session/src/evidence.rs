@@ -1,0 +1,228 @@
+//! Evidence: whether what is on this machine now is what was recorded. There is no other way to a build-id that the
+//! recording does not hold itself, and nothing is taken for granted.
+//!
+//! | question | what proves it | what disproves it |
+//! |---|---|---|
+//! | was it recorded in this boot? ([`Place`]) | a recorded process that runs now, with the same file at the same addresses; the kernel at the same random address; the recording's times, which tally with when it was written | another release, architecture or kernel build; the kernel or a module elsewhere in memory; times that are later than the recording; another host name, where the kernel proves nothing |
+//! | is it this file? ([`FileFacts`]) | the same device, inode and generation, and a segment where it was mapped | another device, inode, generation or segment |
+//! | is it unchanged? | `ctime`, which nobody can set, is before the map | `ctime` is after the map |
+//! | is it this process? | it started before the map, and has the same file at the same addresses | |
+//!
+//! The kernel, its modules and the vdso need this boot. A file needs this machine, its identity, and that it was not
+//! changed since: times are compared with the uncertainty that their conversion leaves ([`Calendar`]), and inside of it
+//! only the generation proves. On file systems that show other devices in the maps of processes than in the metadata of
+//! files (overlayfs, btrfs) and in records without inodes there is no identity: then a file counts as [`Proof::Unproven`],
+//! in this boot, with fitting segments and times. A file that is reached through the process that has it mapped needs
+//! no name.
+
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
+use std::rc::Rc;
+
+use bstr::{BStr, ByteSlice as _};
+
+use crate::build_id::NoBuildId;
+use crate::dso::Dso;
+use crate::recording::Recording;
+
+mod clock;
+mod file;
+mod machine;
+mod place;
+mod process;
+mod segments;
+
+pub use clock::{Calendar, ClockReading, Clocks, Nanos, Span, Written};
+pub use file::{FileFacts, Mapped, Mismatch, Proof, compare};
+pub use machine::Machine;
+pub use place::{Clue, Hints, Place, place};
+pub use segments::{Fit, MappedPart, Segment, fit, page_sizes};
+
+use process::LiveMap;
+
+/// What evidence is drawn from besides the recording.
+#[derive(Debug, Clone, Default)]
+pub struct EvidenceConfig {
+    /// What is here is trusted even where it differs (`--allow-changed`).
+    pub allow_changed: bool,
+    /// Files of which nothing proves that they are the recorded ones are refused (`--strict-ids`).
+    pub strict: bool,
+    /// When the recording was written.
+    pub written: Written,
+    /// The clocks of this machine; without them no time can be compared.
+    pub clocks: Option<Rc<dyn Clocks>>,
+    /// What this machine is; the running kernel is asked where nothing is given.
+    pub machine: Option<Machine>,
+}
+
+/// Decides whether what is here is what was recorded; shared by the sources of build-ids.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    config: EvidenceConfig,
+    facts: Rc<Facts>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    machine: OnceCell<Machine>,
+    /// Whether a recorded process was found running.
+    runs_here: Cell<bool>,
+}
+
+impl Evidence {
+    /// Evidence for one recording.
+    #[must_use]
+    pub fn new(config: EvidenceConfig) -> Self {
+        Self { config, facts: Rc::default() }
+    }
+
+    /// Where the recording was made, as far as it is known by now.
+    #[must_use]
+    pub fn place(&self, recording: &Recording) -> Place {
+        let calendar = self.calendar(recording);
+        let times = recording.times;
+        let hints = Hints {
+            tallies: times.last.is_some_and(|last| calendar.tallies(last)),
+            is_too_late: times.last.is_some_and(|last| calendar.contradicts_this_boot(last)),
+            runs_here: self.facts.runs_here.get(),
+        };
+        place(recording, self.machine(), hints)
+    }
+
+    fn machine(&self) -> &Machine {
+        self.facts.machine.get_or_init(|| self.config.machine.clone().unwrap_or_else(Machine::this))
+    }
+
+    fn calendar<'r>(&self, recording: &'r Recording) -> Calendar<'r> {
+        let now = self.config.clocks.as_ref().map(|clocks| clocks.read());
+        Calendar { recording, now, written: self.config.written }
+    }
+
+    /// Whether the running kernel is the recorded one.
+    pub(crate) fn kernel(&self, recording: &Recording) -> Result<(), NoBuildId> {
+        match self.place(recording) {
+            _ if self.config.allow_changed => Ok(()),
+            Place::ThisBoot => Ok(()),
+            place => Err(NoBuildId::NotHere(place)),
+        }
+    }
+
+    /// Whether a loaded module is the recorded one.
+    pub(crate) fn module(&self, name: &BStr, recording: &Recording) -> Result<(), NoBuildId> {
+        self.kernel(recording)?;
+        if self.config.allow_changed || self.machine().modules.contains_key(name) {
+            return Ok(());
+        }
+        Err(NoBuildId::NotLoaded)
+    }
+
+    /// Whether files of this machine may be the recorded ones at all; tells whether it was recorded in this boot.
+    pub(crate) fn is_here(&self, recording: &Recording) -> Result<bool, NoBuildId> {
+        match self.place(recording) {
+            _ if self.config.allow_changed => Ok(true),
+            Place::ThisBoot => Ok(true),
+            Place::SomeBoot | Place::OtherBoot(_) => Ok(false),
+            elsewhere @ (Place::Elsewhere(_) | Place::Unknown) => Err(NoBuildId::NotHere(elsewhere)),
+        }
+    }
+
+    /// Whether a file of a DSO's name is the recorded one; without segments, as far as it is known without them.
+    pub(crate) fn file(
+        &self,
+        dso: &Dso,
+        file: &File,
+        segments: Option<&[Segment]>,
+        recording: &Recording,
+    ) -> Result<Proof, NoBuildId> {
+        if self.config.allow_changed {
+            return Ok(Proof::Proven);
+        }
+        let in_this_boot = self.is_here(recording)?;
+        let mapped = Mapped {
+            inode: dso.inode,
+            fit: segments.map_or(Some(Fit::Exact), |segments| fits(dso, segments, recording)),
+            at: self.mapped_at(dso, recording, in_this_boot),
+            in_this_boot,
+        };
+        let facts = FileFacts::of(file)?;
+        log::trace!("{}: {mapped:?}, {facts:?}", dso.name);
+        match compare(&mapped, &facts) {
+            Ok(Proof::Unproven) if self.config.strict => Err(NoBuildId::Changed(Mismatch::Unproven)),
+            compared => compared.map_err(NoBuildId::Changed),
+        }
+    }
+
+    /// Whether a file in a directory that the user named may be the recorded one, as far as its segments tell.
+    pub(crate) fn copy(
+        &self,
+        dso: &Dso,
+        segments: &[Segment],
+        recording: &Recording,
+    ) -> Result<(), NoBuildId> {
+        match fits(dso, segments, recording) {
+            Some(Fit::None) if !self.config.allow_changed => Err(NoBuildId::Changed(Mismatch::Segments)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file of a DSO, reached through the process that mapped it, if that runs and has it mapped still.
+    pub(crate) fn live_file(&self, dso: &Dso, recording: &Recording) -> Result<Option<File>, NoBuildId> {
+        let (Some(by), Some(inode)) = (&dso.mapped_by, dso.inode) else { return Ok(None) };
+        let Some(now) = self.config.clocks.as_ref().map(|clocks| clocks.read()) else { return Ok(None) };
+        if inode.ino == 0 {
+            return Ok(None);
+        }
+        let Some(map) = LiveMap::find(by, inode) else { return Ok(None) };
+        // It would be here, so that only what says otherwise counts.
+        let known = self.facts.runs_here.get();
+        self.facts.runs_here.set(true);
+        let place = self.place(recording);
+        self.facts.runs_here.set(known);
+        if place != Place::ThisBoot {
+            return Ok(None);
+        }
+        let at = self.mapped_at(dso, recording, true);
+        if !map.is_as_old(at, &now) {
+            return Ok(None);
+        }
+        self.facts.runs_here.set(true);
+        let Some(file) = map.open(dso, inode) else { return Ok(None) };
+        let facts = FileFacts::of(&file)?;
+        log::trace!("{}: mapped {at:?} by {}, {facts:?}", dso.name, by.pid);
+        if facts.has_own_device && facts.device != (inode.maj, inode.min) {
+            return Ok(None);
+        }
+        file::same_inode(inode, &facts).map_err(NoBuildId::Changed)?;
+        if self.config.allow_changed || map.is_executed(&file) {
+            return Ok(Some(file));
+        }
+        // Whoever takes its name away changes it, too, and whoever has no name of it can hardly write into it.
+        let changed = if !facts.has_name || map.is_renamed(dso) { facts.modified } else { facts.changed };
+        let is_proven = file::is_same_generation(inode, &facts);
+        file::unchanged(changed, at, is_proven).map_err(NoBuildId::Changed)?;
+        Ok(Some(file))
+    }
+
+    /// When a DSO was mapped, on the wall clock; what was mapped before the recording, when that began.
+    fn mapped_at(&self, dso: &Dso, recording: &Recording, in_this_boot: bool) -> Span {
+        let calendar = self.calendar(recording);
+        let mapped = match dso.mapped_at {
+            Some(0) | None => recording.times.first,
+            at => at,
+        };
+        let Some(time) = mapped else {
+            return calendar.at_all();
+        };
+        let here = if in_this_boot { calendar.in_this_boot(time) } else { None };
+        here.unwrap_or_else(|| calendar.in_any_boot(time))
+    }
+}
+
+/// How what was mapped of a DSO fits segments; `None` where nothing tells what was mapped.
+fn fits(dso: &Dso, segments: &[Segment], recording: &Recording) -> Option<Fit> {
+    let by = dso.mapped_by?;
+    let part = MappedPart { pgoff: by.pgoff, len: by.end.saturating_sub(by.start), is_exec: by.is_exec };
+    // A recording that does not tell its architecture is taken for one of x86.
+    let page_sizes = page_sizes(recording.arch.as_ref().map_or(BStr::new("x86_64"), |arch| arch.as_bstr()));
+    Some(fit(part, segments, page_sizes))
+}
