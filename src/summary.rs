@@ -44,11 +44,12 @@ struct Dsos {
     already_there: u64,
     injected: BTreeMap<String, u64>,
     unproven: u64,
-    missing: Vec<Missing>,
+    unproven_files: Vec<Reasoned>,
+    missing: Vec<Reasoned>,
 }
 
 #[derive(Debug, Serialize)]
-struct Missing {
+struct Reasoned {
     name: String,
     reason: String,
 }
@@ -73,16 +74,20 @@ impl Summary {
 
 impl Dsos {
     fn of(ids: &IdSummary) -> Self {
-        let missing = ids.missing.iter().map(|missing| Missing {
-            name: missing.name.to_str_lossy().into_owned(),
-            reason: missing.reason.clone(),
-        });
+        let reasoned = |dsos: &[perf_inject::Reasoned]| {
+            let each = dsos.iter().map(|dso| Reasoned {
+                name: dso.name.to_str_lossy().into_owned(),
+                reason: dso.reason.clone(),
+            });
+            each.collect()
+        };
         Self {
             asked: ids.dsos,
             already_there: ids.there,
             injected: ids.injected.iter().map(|(origin, count)| (origin.to_string(), *count)).collect(),
-            unproven: ids.unproven,
-            missing: missing.collect(),
+            unproven: ids.unproven.len() as u64,
+            unproven_files: reasoned(&ids.unproven),
+            missing: reasoned(&ids.missing),
         }
     }
 }
@@ -164,12 +169,15 @@ fn table(summary: &Summary) -> String {
         }
         if dsos.unproven > 0 {
             let what = "of files that nothing proves to be the recorded ones";
-            row("", format!("{} of the ids {what}", grouped(dsos.unproven)));
+            row("", format!("{} of the ids {what}:", grouped(dsos.unproven)));
+        }
+        for Reasoned { name, reason } in &dsos.unproven_files {
+            row("", format!("  {name}: {reason}"));
         }
         if !dsos.missing.is_empty() {
             row("", format!("{} without an id:", grouped(dsos.missing.len() as u64)));
         }
-        for Missing { name, reason } in &dsos.missing {
+        for Reasoned { name, reason } in &dsos.missing {
             row("", format!("  {name}: {reason}"));
         }
     }

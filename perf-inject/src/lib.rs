@@ -24,4 +24,4 @@ pub use drop_feature::DropFeature;
 pub use jit::Jit;
 pub use plan::{Plan, Tools};
 pub use run::{Run, RunReport};
-pub use summary::{IdSummary, Missing};
+pub use summary::{IdSummary, Reasoned};

@@ -16,16 +16,15 @@ pub struct IdSummary {
     pub there: u64,
     /// Of those, the ones whose id was injected, by its source.
     pub injected: BTreeMap<Origin, u64>,
-    /// Of the injected, those of files that nothing proves to be the recorded ones, since their device cannot be
-    /// compared.
-    pub unproven: u64,
+    /// Of the injected, those of files that nothing proves to be the recorded ones, and why, by name.
+    pub unproven: Vec<Reasoned>,
     /// The DSOs without an id and the reasons, by name.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<Reasoned>,
 }
 
-/// A DSO without an id.
+/// A DSO, and a reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Missing {
+pub struct Reasoned {
     /// Its name.
     pub name: BString,
     /// Why.
@@ -48,13 +47,16 @@ impl IdSummary {
                 None => summary.there += 1,
                 Some(Ok(found)) => {
                     *summary.injected.entry(found.origin).or_default() += 1;
-                    summary.unproven += u64::from(found.unproven);
+                    if let Some(why) = found.unproven {
+                        summary.unproven.push(Reasoned { name: dso.name.clone(), reason: why.to_string() });
+                    }
                 }
                 Some(Err(reason)) => {
-                    summary.missing.push(Missing { name: dso.name.clone(), reason: reason.to_string() });
+                    summary.missing.push(Reasoned { name: dso.name.clone(), reason: reason.to_string() });
                 }
             }
         }
+        summary.unproven.sort();
         summary.missing.sort();
         summary
     }

@@ -7,7 +7,7 @@ use std::io;
 use perf_format::BuildId;
 
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::{Evidence, EvidenceConfig, Mismatch, Place};
+use crate::evidence::{Evidence, EvidenceConfig, Mismatch, Place, Unproven};
 use crate::machine::HOST;
 use crate::recording::Recording;
 
@@ -62,15 +62,15 @@ pub struct FoundId {
     pub build_id: BuildId,
     /// The source.
     pub origin: Origin,
-    /// Whether nothing proves that the file is the recorded one ([`Proof::Unproven`](crate::evidence::Proof::Unproven)).
-    pub unproven: bool,
+    /// Why nothing proves that the file is the recorded one; `None` where that is proven.
+    pub unproven: Option<Unproven>,
 }
 
 impl FoundId {
     /// An id that needs no proof.
     #[must_use]
     pub fn from(origin: Origin, build_id: BuildId) -> Self {
-        Self { build_id, origin, unproven: false }
+        Self { build_id, origin, unproven: None }
     }
 }
 

@@ -33,7 +33,7 @@ mod process;
 mod segments;
 
 pub use clock::{Calendar, ClockReading, Clocks, Nanos, Span, Written};
-pub use file::{FileFacts, Mapped, Mismatch, Proof, compare};
+pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
 pub use machine::Machine;
 pub use place::{Clue, Hints, Place, place};
 pub use segments::{Fit, MappedPart, Segment, fit, page_sizes};
@@ -110,10 +110,8 @@ impl Evidence {
     /// Whether a loaded module is the recorded one.
     pub(crate) fn module(&self, name: &BStr, recording: &Recording) -> Result<(), NoBuildId> {
         self.kernel(recording)?;
-        if self.config.allow_changed || self.machine().modules.contains_key(name) {
-            return Ok(());
-        }
-        Err(NoBuildId::NotLoaded)
+        let is_unloaded = self.machine().modules.as_ref().is_some_and(|loaded| !loaded.contains_key(name));
+        if is_unloaded && !self.config.allow_changed { Err(NoBuildId::NotLoaded) } else { Ok(()) }
     }
 
     /// Whether files of this machine may be the recorded ones at all; tells whether it was recorded in this boot.
@@ -147,7 +145,9 @@ impl Evidence {
         let facts = FileFacts::of(file)?;
         log::trace!("{}: {mapped:?}, {facts:?}", dso.name);
         match compare(&mapped, &facts) {
-            Ok(Proof::Unproven) if self.config.strict => Err(NoBuildId::Changed(Mismatch::Unproven)),
+            Ok(Proof::Unproven(why)) if self.config.strict => {
+                Err(NoBuildId::Changed(Mismatch::Unproven(why)))
+            }
             compared => compared.map_err(NoBuildId::Changed),
         }
     }

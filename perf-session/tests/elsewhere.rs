@@ -16,7 +16,7 @@ use perf_session::build_id::{
     NoBuildId, Origin, RootSource, SourceConfig, SymfsSource, VdsoSource,
 };
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::evidence::{Clue, Evidence, EvidenceConfig, Place};
+use perf_session::evidence::{Clue, Evidence, EvidenceConfig, Place, Unproven};
 use perf_session::machine::HOST;
 use perf_session::testing::{Elf, recorded_here, trusting, wait_for_map};
 use perf_session::{Recording, Session};
@@ -56,7 +56,11 @@ fn the_files_of_another_machine_are_found_below_a_directory_and_nowhere_else() {
     let mut found = |kind, name: &str| find_id(&mut chain, &dso(kind, name));
     for name in ["/bin/a", "/absolute", "/../../bin/a", "/bin/../../bin/a"] {
         let at = found(DsoKind::File, name).expect(name).expect(name);
-        assert_eq!((at.build_id, at.origin, at.unproven), (id(1), Origin::Symfs, true), "{name}");
+        assert_eq!(
+            (at.build_id, at.origin, at.unproven),
+            (id(1), Origin::Symfs, Some(Unproven::Named)),
+            "{name}"
+        );
     }
     let kernel = found(DsoKind::Kernel, "[kernel.kallsyms]").expect("its image").expect("its image");
     assert_eq!(kernel.build_id, id(2));

@@ -9,6 +9,7 @@ use perf_format::BuildId;
 
 use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
+use crate::evidence::Unproven;
 use crate::recording::Recording;
 
 /// Looks for what is kept of a DSO: `DIR/PATH/ID/elf` as perf's cache has it, `DIR/PATH.debug` and `DIR/PATH` as
@@ -48,7 +49,8 @@ impl BuildIdSource for DebugDir {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) || !name.is_absolute() {
             return Ok(None);
         }
-        let found = |id| Some(FoundId { unproven: true, ..FoundId::from(Origin::DebugDir, id) });
+        let found =
+            |id| Some(FoundId { unproven: Some(Unproven::Named), ..FoundId::from(Origin::DebugDir, id) });
         match self.cached(name).as_slice() {
             [] => {}
             [one] => return Ok(found(*one)),

@@ -43,7 +43,11 @@ impl BuildIdSource for FileSource {
         self.evidence.file(dso, &file, None, recording)?;
         let Identified { build_id, segments } = self.cache.id_in(file.try_clone()?)?;
         let proof = self.evidence.file(dso, &file, Some(&segments), recording)?;
-        Ok(Some(FoundId { unproven: proof == Proof::Unproven, ..FoundId::from(Origin::File, build_id) }))
+        let unproven = match proof {
+            Proof::Proven => None,
+            Proof::Unproven(why) => Some(why),
+        };
+        Ok(Some(FoundId { unproven, ..FoundId::from(Origin::File, build_id) }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::cache::Identified;
 use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Unproven};
 use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below the directory that stands for its process's root.
@@ -39,6 +39,6 @@ impl BuildIdSource for RootSource {
             self.evidence.copy(dso, &segments, recording).map(|()| build_id)
         });
         let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
-        Ok(Some(FoundId { unproven: true, ..FoundId::from(Origin::Root, build_id) }))
+        Ok(Some(FoundId { unproven: Some(Unproven::Named), ..FoundId::from(Origin::Root, build_id) }))
     }
 }

@@ -9,7 +9,7 @@ use bstr::ByteSlice as _;
 use super::cache::Identified;
 use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Unproven};
 use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below a directory, and the kernel's image where systems keep it.
@@ -60,7 +60,12 @@ impl BuildIdSource for SymfsSource {
                 self.evidence.copy(dso, &segments, recording).map(|()| build_id)
             });
             match id {
-                Ok(id) => return Ok(Some(FoundId { unproven: true, ..FoundId::from(Origin::Symfs, id) })),
+                Ok(id) => {
+                    return Ok(Some(FoundId {
+                        unproven: Some(Unproven::Named),
+                        ..FoundId::from(Origin::Symfs, id)
+                    }));
+                }
                 Err(error) => _ = reason.get_or_insert(error),
             }
         }

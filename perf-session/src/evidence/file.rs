@@ -110,8 +110,19 @@ pub struct Mapped {
 pub enum Proof {
     /// It is.
     Proven,
-    /// Nothing speaks against it; but its file system's devices cannot be compared, or no inode was recorded.
-    Unproven,
+    /// Nothing speaks against it, and nothing proves it.
+    Unproven(Unproven),
+}
+
+/// Why nothing proves that a file is the recorded one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unproven {
+    /// Its file system shows another device in the maps of processes than in the metadata of files.
+    Device,
+    /// The recording does not tell the inode.
+    NoInode,
+    /// It is in a directory that the user named.
+    Named,
 }
 
 /// How a file that is here now differs from the recorded one.
@@ -142,8 +153,8 @@ pub enum Mismatch {
         /// The uncertainty, in ns; `None` where nothing tells when it was mapped.
         within: Option<Nanos>,
     },
-    /// Nothing proves that it is the recorded one, which is what was asked for.
-    Unproven,
+    /// Nothing proves that it is the recorded one.
+    Unproven(Unproven),
 }
 
 /// File systems date by the last tick of the kernel's clock, which may be 10 ms old.
@@ -155,14 +166,16 @@ const TICK: Nanos = 10_000_000;
 /// How it differs, or why that cannot be told.
 pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
     let inode = mapped.inode.filter(|inode| inode.ino != 0);
-    let mut proof = Proof::Unproven;
+    let mut proof = Proof::Unproven(if inode.is_some() { Unproven::Device } else { Unproven::NoInode });
     let mut same_generation = false;
     if let Some(recorded) = inode {
         if file.is_on(recorded) {
             same_inode(recorded, file)?;
             // A file system that shows other devices in maps may show this one by chance.
             same_generation = is_same_generation(recorded, file);
-            proof = if file.has_own_device || same_generation { Proof::Proven } else { Proof::Unproven };
+            if file.has_own_device || same_generation {
+                proof = Proof::Proven;
+            }
         } else if file.has_own_device {
             return Err(Mismatch::Device { recorded: (recorded.maj, recorded.min), here: file.device });
         }
@@ -176,7 +189,10 @@ pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
     }
     unchanged(file.changed, mapped.at, same_generation)?;
     // What cannot be compared was looked at by its name, which leads elsewhere in another boot.
-    if proof == Proof::Unproven && !mapped.in_this_boot { Err(Mismatch::Unproven) } else { Ok(proof) }
+    match proof {
+        Proof::Unproven(why) if !mapped.in_this_boot => Err(Mismatch::Unproven(why)),
+        _ => Ok(proof),
+    }
 }
 
 /// Whether a file on the recorded device has the recorded inode.
@@ -237,8 +253,18 @@ impl fmt::Display for Mismatch {
             Self::Doubt { within: None } => {
                 f.write_str("it may have been changed since it was mapped, and nothing tells when that was")
             }
-            Self::Unproven => f.write_str("nothing proves that it is the recorded file"),
+            Self::Unproven(why) => write!(f, "nothing proves that it is the recorded one: {why}"),
         }
+    }
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Device => "its file system shows other devices in maps than in files",
+            Self::NoInode => "the recording does not tell its inode",
+            Self::Named => "it is in a directory that was named",
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of this machine: its name, its kernel and where that is.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
 
 use bstr::{BStr, BString, ByteSlice};
 use hashbrown::HashMap;
@@ -20,8 +20,8 @@ pub struct Machine {
     pub references: Vec<u64>,
     /// The kernel's build-id, if it has one.
     pub kernel_id: Option<BuildId>,
-    /// The loaded modules, and where they are; 0 where that is hidden.
-    pub modules: HashMap<BString, u64>,
+    /// The loaded modules, and where they are, 0 where that is hidden; `None` where they cannot be read.
+    pub modules: Option<HashMap<BString, u64>>,
 }
 
 impl Machine {
@@ -35,8 +35,12 @@ impl Machine {
             arch: uname.machine().to_bytes().into(),
             references: references(),
             kernel_id: crate::build_id::running_kernel().ok(),
-            // A kernel without modules has no such file.
-            modules: modules(fs::read("/proc/modules").unwrap_or_default().as_bstr()),
+            modules: match fs::read("/proc/modules") {
+                Ok(list) => Some(modules(list.as_bstr())),
+                // A kernel without modules has no such file.
+                Err(error) if error.kind() == ErrorKind::NotFound => Some(HashMap::new()),
+                Err(_) => None,
+            },
         }
     }
 }

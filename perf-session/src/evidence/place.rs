@@ -77,7 +77,7 @@ pub fn place(recording: &Recording, here: &Machine, hints: Hints) -> Place {
         return other_boot(Clue::KernelAddress);
     }
     let at_another_place = recording.modules.iter().find(|(name, start)| {
-        let loaded = here.modules.get(*name).filter(|at| **at != 0);
+        let loaded = here.modules.as_ref().and_then(|loaded| loaded.get(*name)).filter(|at| **at != 0);
         loaded.is_some_and(|at| at != *start && **start != 0)
     });
     if let Some((module, _)) = at_another_place {
@@ -97,7 +97,11 @@ pub fn place(recording: &Recording, here: &Machine, hints: Hints) -> Place {
         return Place::ThisBoot;
     }
     // It may have been unloaded since, so that this says less than what is above.
-    if let Some((module, _)) = recording.modules.iter().find(|(name, _)| !here.modules.contains_key(*name)) {
+    let unloaded = here
+        .modules
+        .as_ref()
+        .and_then(|loaded| recording.modules.keys().find(|name| !loaded.contains_key(*name)));
+    if let Some(module) = unloaded {
         return other_boot(Clue::Module(module.clone()));
     }
     match (&recording.hostname, &recording.release) {
@@ -156,6 +160,7 @@ mod tests {
             release: "6.1".into(),
             arch: "x86_64".into(),
             references: vec![0xffff_ffff_8100_0000],
+            modules: Some([].into()),
             ..Machine::default()
         }
     }
@@ -226,7 +231,7 @@ mod tests {
             Place::Elsewhere(clue.clone())
         );
         assert_eq!(place(&with(recording()), &here(), TALLIES), Place::ThisBoot, "it was unloaded since");
-        let loaded = |at| Machine { modules: [("craytrace".into(), at)].into(), ..here() };
+        let loaded = |at| Machine { modules: Some([("craytrace".into(), at)].into()), ..here() };
         assert_eq!(place(&with(recording()), &loaded(0xffff_ffff_c000_0000), RUNS), Place::OtherBoot(clue));
         assert_eq!(place(&with(recording()), &loaded(0), Hints::default()), Place::SomeBoot, "it is hidden");
     }
