@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use perf_session::evidence::{Nanos, Written};
+use perf_session::evidence::{Nanos, Produced};
 
 use crate::ready;
 
@@ -65,20 +65,20 @@ impl Input {
 
     /// When the recording was written: what is read from a pipe is being written, from now on; a file was written until
     /// it was last changed.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn produced(&self) -> Produced {
         let nanos = |time: io::Result<SystemTime>| {
             let since = time.ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
             Nanos::try_from(since.as_nanos()).ok()
         };
         match self.file.metadata() {
             Ok(meta) if meta.is_file() => match nanos(meta.modified()) {
-                Some(until) => Written::File { made: nanos(meta.created()), until },
-                None => Written::Unknown,
+                Some(until) => Produced::File { made: nanos(meta.created()), until },
+                None => Produced::Unknown,
             },
             _ if self.is_live() => {
-                nanos(Ok(SystemTime::now())).map_or(Written::Unknown, |since| Written::Live { since })
+                nanos(Ok(SystemTime::now())).map_or(Produced::Unknown, |since| Produced::Live { since })
             }
-            _ => Written::Unknown,
+            _ => Produced::Unknown,
         }
     }
 

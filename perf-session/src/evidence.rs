@@ -27,16 +27,16 @@ use crate::recording::Recording;
 
 mod clock;
 mod file;
-mod machine;
 mod place;
 mod process;
 mod segments;
+mod this_machine;
 
-pub use clock::{Calendar, ClockReading, Clocks, Nanos, Span, Written};
+pub use clock::{Calendar, ClockReading, Clocks, Nanos, Produced, Span};
 pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
-pub use machine::Machine;
 pub use place::{Clue, Hints, Place, place};
 pub use segments::{Fit, MappedPart, Segment, fit, page_sizes};
+pub use this_machine::ThisMachine;
 
 use process::LiveMap;
 
@@ -48,11 +48,11 @@ pub struct EvidenceConfig {
     /// Files of which nothing proves that they are the recorded ones are refused (`--strict-ids`).
     pub strict: bool,
     /// When the recording was written.
-    pub written: Written,
+    pub produced: Produced,
     /// The clocks of this machine; without them no time can be compared.
     pub clocks: Option<Rc<dyn Clocks>>,
     /// What this machine is; the running kernel is asked where nothing is given.
-    pub machine: Option<Machine>,
+    pub machine: Option<ThisMachine>,
 }
 
 /// Decides whether what is here is what was recorded; shared by the sources of build-ids.
@@ -64,7 +64,7 @@ pub struct Evidence {
 
 #[derive(Debug, Default)]
 struct Facts {
-    machine: OnceCell<Machine>,
+    machine: OnceCell<ThisMachine>,
     /// Whether a recorded process was found running.
     runs_here: Cell<bool>,
 }
@@ -89,13 +89,13 @@ impl Evidence {
         place(recording, self.machine(), hints)
     }
 
-    fn machine(&self) -> &Machine {
-        self.facts.machine.get_or_init(|| self.config.machine.clone().unwrap_or_else(Machine::this))
+    fn machine(&self) -> &ThisMachine {
+        self.facts.machine.get_or_init(|| self.config.machine.clone().unwrap_or_else(ThisMachine::this))
     }
 
     fn calendar<'r>(&self, recording: &'r Recording) -> Calendar<'r> {
         let now = self.config.clocks.as_ref().map(|clocks| clocks.read());
-        Calendar { recording, now, written: self.config.written }
+        Calendar { recording, now, produced: self.config.produced }
     }
 
     /// Whether the running kernel is the recorded one.

@@ -222,7 +222,7 @@ impl Args {
         let evidence = EvidenceConfig {
             allow_changed: self.allow_changed,
             strict: self.strict_ids,
-            written: input.written(),
+            produced: input.produced(),
             clocks: Some(Rc::new(SystemClocks::default())),
             machine: None,
         };

@@ -82,7 +82,7 @@ pub trait Clocks: fmt::Debug {
 
 /// When the recording was written, as far as its input tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Written {
+pub enum Produced {
     /// Nothing is known.
     #[default]
     Unknown,
@@ -108,7 +108,7 @@ pub struct Calendar<'r> {
     /// What this machine's clocks show now, if that is known.
     pub now: Option<ClockReading>,
     /// When the recording was written.
-    pub written: Written,
+    pub produced: Produced,
 }
 
 impl Calendar<'_> {
@@ -138,12 +138,12 @@ impl Calendar<'_> {
     /// When anything in the recording happened, where no time is known.
     #[must_use]
     pub fn at_all(&self) -> Span {
-        let from = match self.written {
-            Written::Live { since } => since - STARTED_WITHIN,
-            Written::File { .. } | Written::Unknown => Nanos::MIN,
+        let from = match self.produced {
+            Produced::Live { since } => since - STARTED_WITHIN,
+            Produced::File { .. } | Produced::Unknown => Nanos::MIN,
         };
-        let to = match (self.written, self.now) {
-            (Written::File { until, .. }, _) => until,
+        let to = match (self.produced, self.now) {
+            (Produced::File { until, .. }, _) => until,
             (_, Some(now)) => now.realtime,
             (_, None) => Nanos::MAX,
         };
@@ -197,9 +197,9 @@ impl Calendar<'_> {
 
     /// Narrows a span: what was recorded last was recorded before it was written, and before now.
     fn at_the_latest(&self, time: u64, span: Span) -> Span {
-        let written = match self.written {
-            Written::File { until, .. } => Some(until),
-            Written::Live { .. } | Written::Unknown => None,
+        let written = match self.produced {
+            Produced::File { until, .. } => Some(until),
+            Produced::Live { .. } | Produced::Unknown => None,
         };
         let Some(end) = written.or(self.now.map(|now| now.realtime)) else { return span };
         let since = Nanos::from(self.recording.times.last.unwrap_or(time)) - Nanos::from(time);
@@ -212,11 +212,11 @@ impl Calendar<'_> {
     #[must_use]
     pub fn tallies(&self, time: u64) -> bool {
         let Some(span) = self.in_this_boot(time).filter(|_| self.begins_at_boot()) else { return false };
-        match (self.written, self.now) {
-            (Written::Live { since }, Some(now)) => {
+        match (self.produced, self.now) {
+            (Produced::Live { since }, Some(now)) => {
                 span.to >= since - STARTED_WITHIN && span.from <= now.realtime + READ_WITHIN
             }
-            (Written::File { made: Some(made), until }, _) => {
+            (Produced::File { made: Some(made), until }, _) => {
                 span.to >= made - READ_WITHIN && span.from <= until + READ_WITHIN
             }
             _ => false,
@@ -228,10 +228,10 @@ impl Calendar<'_> {
     pub fn contradicts_this_boot(&self, time: u64) -> bool {
         let Some(now) = self.now.filter(|_| self.begins_at_boot()) else { return false };
         // Without the narrowing, which takes for granted what is asked here.
-        let unbound = Calendar { written: Written::Unknown, ..*self };
-        let end = match self.written {
-            Written::File { until, .. } => until,
-            Written::Live { .. } | Written::Unknown => now.realtime,
+        let unbound = Calendar { produced: Produced::Unknown, ..*self };
+        let end = match self.produced {
+            Produced::File { until, .. } => until,
+            Produced::Live { .. } | Produced::Unknown => now.realtime,
         };
         let span = match (self.clock_now(&now), self.by_itself(time)) {
             (_, Some(span)) => Some(span),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::Machine;
+use super::ThisMachine;
 use crate::recording::Recording;
 
 /// Where a recording was made.
@@ -54,7 +54,7 @@ pub struct Hints {
 
 /// Decides where a recording was made.
 #[must_use]
-pub fn place(recording: &Recording, here: &Machine, hints: Hints) -> Place {
+pub fn place(recording: &Recording, here: &ThisMachine, hints: Hints) -> Place {
     let differs =
         |recorded: &Option<BString>, here: &BString| recorded.clone().filter(|recorded| recorded != here);
     if let Some(release) = differs(&recording.release, &here.release) {
@@ -154,14 +154,14 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn here() -> Machine {
-        Machine {
+    fn here() -> ThisMachine {
+        ThisMachine {
             hostname: "here".into(),
             release: "6.1".into(),
             arch: "x86_64".into(),
             references: vec![0xffff_ffff_8100_0000],
             modules: Some([].into()),
-            ..Machine::default()
+            ..ThisMachine::default()
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
         // Every x86-64 kernel without KASLR is there.
         let linked = Recording { kernel_reference: Some(0xffff_ffff_8100_0000), ..recording() };
         assert_eq!(place(&linked, &here(), nothing), Place::SomeBoot);
-        let moved = Machine { references: vec![0xffff_ffff_9a00_0000], ..here() };
+        let moved = ThisMachine { references: vec![0xffff_ffff_9a00_0000], ..here() };
         let random = Recording { kernel_reference: Some(0xffff_ffff_9a00_0000), ..Recording::default() };
         assert_eq!(place(&random, &moved, nothing), Place::ThisBoot);
     }
@@ -211,7 +211,7 @@ mod tests {
         let ids = [1, 2].map(|byte| BuildId::new(&[byte; 20]).ok());
         let id = Recording { kernel_id: ids[0], ..recording() };
         assert_eq!(
-            place(&id, &Machine { kernel_id: ids[1], ..here() }, all),
+            place(&id, &ThisMachine { kernel_id: ids[1], ..here() }, all),
             Place::OtherBoot(Clue::KernelId)
         );
         let late = Hints { is_too_late: true, ..all };
@@ -231,7 +231,7 @@ mod tests {
             Place::Elsewhere(clue.clone())
         );
         assert_eq!(place(&with(recording()), &here(), TALLIES), Place::ThisBoot, "it was unloaded since");
-        let loaded = |at| Machine { modules: Some([("craytrace".into(), at)].into()), ..here() };
+        let loaded = |at| ThisMachine { modules: Some([("craytrace".into(), at)].into()), ..here() };
         assert_eq!(place(&with(recording()), &loaded(0xffff_ffff_c000_0000), RUNS), Place::OtherBoot(clue));
         assert_eq!(place(&with(recording()), &loaded(0), Hints::default()), Place::SomeBoot, "it is hidden");
     }

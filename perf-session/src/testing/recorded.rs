@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use crate::Recording;
-use crate::evidence::{ClockReading, Clocks, Evidence, EvidenceConfig, Machine, Nanos, Span, Written};
+use crate::evidence::{ClockReading, Clocks, Evidence, EvidenceConfig, Nanos, Produced, Span, ThisMachine};
 
 /// Clocks that show one time, counted from the epoch: a recording's times are then those of the wall. That of boots is the
 /// system's own, by which the kernel dates processes.
@@ -31,7 +31,7 @@ pub fn trusting() -> Evidence {
 #[must_use]
 pub fn recorded_here(at: SystemTime) -> (EvidenceConfig, Recording) {
     let now = nanos(at);
-    let machine = Machine { references: Vec::new(), ..Machine::this() };
+    let machine = ThisMachine { references: Vec::new(), ..ThisMachine::this() };
     let mut recording = Recording {
         hostname: Some(machine.hostname.clone()),
         release: Some(machine.release.clone()),
@@ -40,7 +40,7 @@ pub fn recorded_here(at: SystemTime) -> (EvidenceConfig, Recording) {
     };
     recording.times.note(wall_time(at));
     let config = EvidenceConfig {
-        written: Written::Live { since: now },
+        produced: Produced::Live { since: now },
         clocks: Some(Rc::new(StoppedClocks(now))),
         machine: Some(machine),
         ..EvidenceConfig::default()

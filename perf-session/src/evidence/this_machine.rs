@@ -9,7 +9,7 @@ use perf_format::BuildId;
 
 /// This machine, in this boot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Machine {
+pub struct ThisMachine {
     /// Its host name (`uname -n`).
     pub hostname: BString,
     /// The release of its kernel (`uname -r`).
@@ -24,7 +24,7 @@ pub struct Machine {
     pub modules: Option<HashMap<BString, u64>>,
 }
 
-impl Machine {
+impl ThisMachine {
     /// Asks the running kernel.
     #[must_use]
     pub fn this() -> Self {
