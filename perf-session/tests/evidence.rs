@@ -139,11 +139,10 @@ proptest! {
         let mut inode = Inode { maj, min, ino: facts.ino, ino_generation: generation.into() };
         let mut by = MappedBy { pid: -7, start: 0x10_0000, end: 0x10_1000, pgoff: 0, is_exec: true, root: None };
         match case.differs {
-            Differs::Nothing => {}
             Differs::Device => inode.min += 1,
             Differs::Ino => inode.ino += 1,
             Differs::Generation if generation != 0 => inode.ino_generation = u64::from(generation ^ 1),
-            Differs::Generation => {}
+            Differs::Generation | Differs::Nothing => {}
             Differs::Offset => by.pgoff = 0x1000,
             Differs::Length => by.end += 0x1000,
         }
