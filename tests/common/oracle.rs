@@ -50,3 +50,10 @@ pub fn cannot_record(said: &str) {
     assert!(std::env::var_os("CI").is_none(), "perf cannot record here: {said}");
     eprintln!("left out, since perf cannot record here: {said}");
 }
+
+/// Says that a case was left out, since this machine does not let it be set up (mounts, namespaces); in CI that is a
+/// failure.
+pub fn cannot_set_up(case: &str, said: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{case}: it cannot be set up here: {said}");
+    eprintln!("left out, since it cannot be set up here: {case}: {}", said.trim_end());
+}
