@@ -10,7 +10,8 @@
 //!
 //! The kernel, its modules and the vdso need this boot. A file needs this machine, its identity, and that it was not
 //! changed since: times are compared with the uncertainty that their conversion leaves ([`Calendar`]), and inside of it
-//! only the generation proves. On file systems that show other devices in the maps of processes than in the metadata of
+//! the generation must prove the inode, and something that its contents were kept: it is a program, which nobody can
+//! write into while it runs; or they were written before; or it was just made. On file systems that show other devices in the maps of processes than in the metadata of
 //! files (overlayfs, btrfs) and in records without inodes there is no identity: then a file counts as [`Proof::Unproven`],
 //! in this boot, with fitting segments and times. A file that is reached through the process that has it mapped needs
 //! no name.
@@ -35,7 +36,7 @@ mod this_machine;
 pub use clock::{Calendar, ClockReading, Clocks, Nanos, Produced, Span};
 pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
 pub use place::{Clue, Hints, Place, place};
-pub use segments::{Fit, MappedPart, Segment, fit, page_sizes};
+pub use segments::{Fit, Layout, MappedPart, Segment, fit, page_sizes};
 pub use this_machine::ThisMachine;
 
 use process::LiveMap;
@@ -124,12 +125,12 @@ impl Evidence {
         }
     }
 
-    /// Whether a file of a DSO's name is the recorded one; without segments, as far as it is known without them.
+    /// Whether a file of a DSO's name is the recorded one; without its layout, as far as it is known without that.
     pub(crate) fn file(
         &self,
         dso: &Dso,
         file: &File,
-        segments: Option<&[Segment]>,
+        layout: Option<&Layout>,
         recording: &Recording,
     ) -> Result<Proof, NoBuildId> {
         if self.config.allow_changed {
@@ -138,7 +139,8 @@ impl Evidence {
         let in_this_boot = self.is_here(recording)?;
         let mapped = Mapped {
             inode: dso.inode,
-            fit: segments.map_or(Some(Fit::Exact), |segments| fits(dso, segments, recording)),
+            fit: layout.map_or(Some(Fit::Exact), |layout| fits(dso, layout, recording)),
+            is_program: layout.is_none_or(|layout| layout.is_program),
             at: self.mapped_at(dso, recording, in_this_boot),
             in_this_boot,
         };
@@ -153,13 +155,8 @@ impl Evidence {
     }
 
     /// Whether a file in a directory that the user named may be the recorded one, as far as its segments tell.
-    pub(crate) fn copy(
-        &self,
-        dso: &Dso,
-        segments: &[Segment],
-        recording: &Recording,
-    ) -> Result<(), NoBuildId> {
-        match fits(dso, segments, recording) {
+    pub(crate) fn copy(&self, dso: &Dso, layout: &Layout, recording: &Recording) -> Result<(), NoBuildId> {
+        match fits(dso, layout, recording) {
             Some(Fit::None) if !self.config.allow_changed => Err(NoBuildId::Changed(Mismatch::Segments)),
             _ => Ok(()),
         }
@@ -198,8 +195,9 @@ impl Evidence {
         }
         // Whoever takes its name away changes it, too, and whoever has no name of it can hardly write into it.
         let changed = if !facts.has_name || map.is_renamed(dso) { facts.modified } else { facts.changed };
-        let is_proven = file::is_same_generation(inode, &facts);
-        file::unchanged(changed, at, is_proven).map_err(NoBuildId::Changed)?;
+        let is_kept =
+            |facts: &FileFacts| file::is_same_generation(inode, facts) && file::is_as_made(facts, at);
+        file::unchanged(&facts, changed, at, is_kept).map_err(NoBuildId::Changed)?;
         Ok(Some(file))
     }
 
@@ -218,11 +216,11 @@ impl Evidence {
     }
 }
 
-/// How what was mapped of a DSO fits segments; `None` where nothing tells what was mapped.
-fn fits(dso: &Dso, segments: &[Segment], recording: &Recording) -> Option<Fit> {
+/// How what was mapped of a DSO fits a file; `None` where nothing tells what was mapped.
+fn fits(dso: &Dso, layout: &Layout, recording: &Recording) -> Option<Fit> {
     let by = dso.mapped_by?;
     let part = MappedPart { pgoff: by.pgoff, len: by.end.saturating_sub(by.start), is_exec: by.is_exec };
     // A recording that does not tell its architecture is taken for one of x86.
     let page_sizes = page_sizes(recording.arch.as_ref().map_or(BStr::new("x86_64"), |arch| arch.as_bstr()));
-    Some(fit(part, segments, page_sizes))
+    Some(fit(part, &layout.segments, page_sizes))
 }

@@ -11,7 +11,7 @@ use perf_format::BuildId;
 
 use super::elf::{ElfNotes, notes_of};
 use super::{ElfError, NoBuildId};
-use crate::evidence::Segment;
+use crate::evidence::Layout;
 
 /// A file in one state: whatever changes it changes its `ctime`, which nobody can set.
 type Identity = (u64, u64, i64, i64, u64);
@@ -22,15 +22,15 @@ pub struct BuildIdCache {
     read: Rc<RefCell<HashMap<Identity, InBytes>>>,
 }
 
-/// The id in a file's bytes, the same under every name, and its segments. An error of reading is not a property of the
+/// The id in a file's bytes, the same under every name, and its layout. An error of reading is not a property of the
 /// bytes, and is not cached.
 type InBytes = Result<ElfNotes, ElfError>;
 
-/// A build-id, and the segments of the file that has it.
+/// A build-id, and the layout of the file that has it.
 #[derive(Debug)]
 pub(super) struct Identified {
     pub(super) build_id: BuildId,
-    pub(super) segments: Rc<[Segment]>,
+    pub(super) layout: Rc<Layout>,
 }
 
 impl BuildIdCache {
@@ -53,8 +53,8 @@ impl BuildIdCache {
                 answer
             }
         };
-        let ElfNotes { build_id, segments } = answer.map_err(NoBuildId::Elf)?;
-        Ok(Identified { build_id: build_id.ok_or(NoBuildId::NoNote)?, segments })
+        let ElfNotes { build_id, layout } = answer.map_err(NoBuildId::Elf)?;
+        Ok(Identified { build_id: build_id.ok_or(NoBuildId::NoNote)?, layout })
     }
 }
 

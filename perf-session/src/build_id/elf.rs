@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::rc::Rc;
 
-use object::elf::{FileHeader32, FileHeader64, PF_X, PT_LOAD};
+use object::elf::{ET_EXEC, FileHeader32, FileHeader64, PF_X, PT_INTERP, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 use perf_format::BuildId;
@@ -15,7 +15,7 @@ use super::NoBuildId;
 use super::contents::Contents;
 use super::notes::first_build_id;
 use super::packed::UnpackError;
-use crate::evidence::Segment;
+use crate::evidence::{Layout, Segment};
 use crate::limits::{ELF_AT_MOST, SEGMENTS_AT_MOST};
 
 /// What is wrong with an ELF file. It is a property of the file's bytes, and the same whenever they are read.
@@ -50,8 +50,8 @@ pub fn build_id_of(file: File) -> Result<Option<BuildId>, NoBuildId> {
 pub(super) struct ElfNotes {
     /// Its build-id, if it has one.
     pub(super) build_id: Option<BuildId>,
-    /// Its `PT_LOAD` segments, in the order of its program headers.
-    pub(super) segments: Rc<[Segment]>,
+    /// What it tells loaders.
+    pub(super) layout: Rc<Layout>,
 }
 
 /// The build-id and the segments of an open ELF file, as [`build_id_of`] reads it.
@@ -102,8 +102,10 @@ where
         memsz: header.p_memsz(endian).into(),
         is_exec: header.p_flags(endian).contains(PF_X),
     });
-    let segments = segments.collect();
-    let with_id = |build_id| ElfNotes { build_id, segments };
+    let has_interpreter = headers.iter().any(|header| header.p_type(endian) == PT_INTERP);
+    let is_program = has_interpreter || header.e_type(endian) == ET_EXEC;
+    let layout = Rc::new(Layout { segments: segments.collect(), is_program });
+    let with_id = |build_id| ElfNotes { build_id, layout };
     for segment in headers {
         if let Ok(Some(notes)) = segment.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)

@@ -41,8 +41,8 @@ impl BuildIdSource for FileSource {
         let file = open_regular(path)?;
         // What it is comes before what is in it: that may be of another file.
         self.evidence.file(dso, &file, None, recording)?;
-        let Identified { build_id, segments } = self.cache.id_in(file.try_clone()?)?;
-        let proof = self.evidence.file(dso, &file, Some(&segments), recording)?;
+        let Identified { build_id, layout } = self.cache.id_in(file.try_clone()?)?;
+        let proof = self.evidence.file(dso, &file, Some(&layout), recording)?;
         let unproven = match proof {
             Proof::Proven => None,
             Proof::Unproven(why) => Some(why),

@@ -35,8 +35,8 @@ impl BuildIdSource for RootSource {
         }
         let file = root.open_regular(Path::new(OsStr::from_bytes(&dso.name)));
         let build_id = file.and_then(|file| {
-            let Identified { build_id, segments } = self.cache.id_in(file)?;
-            self.evidence.copy(dso, &segments, recording).map(|()| build_id)
+            let Identified { build_id, layout } = self.cache.id_in(file)?;
+            self.evidence.copy(dso, &layout, recording).map(|()| build_id)
         });
         let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
         Ok(Some(FoundId { unproven: Some(Unproven::Named), ..FoundId::from(Origin::Root, build_id) }))

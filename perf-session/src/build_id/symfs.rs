@@ -56,8 +56,8 @@ impl BuildIdSource for SymfsSource {
         let mut reason = None;
         for path in Self::candidates(dso, recording) {
             let id = self.dir.open_regular(&path).and_then(|file| {
-                let Identified { build_id, segments } = self.cache.id_in(file)?;
-                self.evidence.copy(dso, &segments, recording).map(|()| build_id)
+                let Identified { build_id, layout } = self.cache.id_in(file)?;
+                self.evidence.copy(dso, &layout, recording).map(|()| build_id)
             });
             match id {
                 Ok(id) => {

@@ -103,6 +103,8 @@ pub struct Mapped {
     pub at: Span,
     /// Whether it was recorded in this boot.
     pub in_this_boot: bool,
+    /// Whether the file is a program: while one runs, nobody can write into it.
+    pub is_program: bool,
 }
 
 /// How sure it is that a file is the recorded one.
@@ -160,6 +162,10 @@ pub enum Mismatch {
 /// File systems date by the last tick of the kernel's clock, which may be 10 ms old.
 const TICK: Nanos = 10_000_000;
 
+/// How long it takes to link most programs, in ns. Of one that took longer, or was older, a change that was perhaps before it
+/// was mapped was perhaps not.
+const MADE_WITHIN: Nanos = 100_000_000;
+
 /// Compares a file with what was recorded.
 ///
 /// # Errors
@@ -187,7 +193,8 @@ pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
     if !fits {
         return Err(Mismatch::Segments);
     }
-    unchanged(file.changed, mapped.at, same_generation)?;
+    let is_kept = |file: &FileFacts| same_generation && (mapped.is_program || is_as_made(file, mapped.at));
+    unchanged(file, file.changed, mapped.at, is_kept)?;
     // What cannot be compared was looked at by its name, which leads elsewhere in another boot.
     match proof {
         Proof::Unproven(why) if !mapped.in_this_boot => Err(Mismatch::Unproven(why)),
@@ -213,17 +220,33 @@ pub(super) fn is_same_generation(recorded: Inode, file: &FileFacts) -> bool {
     recorded.ino_generation != 0 && file.generation.map(u64::from) == Some(recorded.ino_generation)
 }
 
-/// Whether a change of a file was before it was mapped. Where that cannot be told, it must have been if the file is
-/// proven to be the recorded inode.
-pub(super) fn unchanged(changed: Nanos, mapped: Span, is_proven: bool) -> Result<(), Mismatch> {
+/// Whether a change of a file was before it was mapped. Where that cannot be told, it must be proven that its contents
+/// were not changed.
+pub(super) fn unchanged(
+    file: &FileFacts,
+    changed: Nanos,
+    mapped: Span,
+    is_kept: impl FnOnce(&FileFacts) -> bool,
+) -> Result<(), Mismatch> {
     if changed > mapped.to {
         Err(Mismatch::Younger)
-    } else if changed.saturating_add(TICK) <= mapped.from || is_proven {
+    } else if is_before(changed, mapped) || is_kept(file) {
         Ok(())
     } else {
         let within = (mapped.from != Nanos::MIN).then(|| mapped.width() + TICK);
         Err(Mismatch::Doubt { within })
     }
+}
+
+/// Whether the last change of a recorded inode was hardly one of its contents: these were written before, and it got
+/// another name or other permissions; or it was only just made, and the change is how.
+pub(super) fn is_as_made(file: &FileFacts, mapped: Span) -> bool {
+    let was_just_made = file.made.is_some_and(|made| file.changed.saturating_sub(made) <= MADE_WITHIN);
+    was_just_made || is_before(file.modified, mapped)
+}
+
+fn is_before(changed: Nanos, mapped: Span) -> bool {
+    changed.saturating_add(TICK) <= mapped.from
 }
 
 impl fmt::Display for Mismatch {

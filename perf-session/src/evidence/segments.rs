@@ -17,6 +17,15 @@ pub struct Segment {
     pub is_exec: bool,
 }
 
+/// What an ELF file tells loaders.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Its segments, in the order of its program headers.
+    pub segments: Vec<Segment>,
+    /// Whether it is a program (it names an interpreter, or is no shared object), and not a library.
+    pub is_program: bool,
+}
+
 /// What of a file was mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedPart {
