@@ -198,7 +198,7 @@ impl Calendar<'_> {
     /// Narrows a span: what was recorded last was recorded before it was written, and before now.
     fn at_the_latest(&self, time: u64, span: Span) -> Span {
         let written = match self.produced {
-            Produced::File { until, .. } => Some(until),
+            Produced::File { until, .. } => Some(until + TICK),
             Produced::Live { .. } | Produced::Unknown => None,
         };
         let Some(end) = written.or(self.now.map(|now| now.realtime)) else { return span };
@@ -217,7 +217,7 @@ impl Calendar<'_> {
                 span.to >= since - STARTED_WITHIN && span.from <= now.realtime + READ_WITHIN
             }
             (Produced::File { made: Some(made), until }, _) => {
-                span.to >= made - READ_WITHIN && span.from <= until + READ_WITHIN
+                span.to >= made - READ_WITHIN && span.from <= until + TICK
             }
             _ => false,
         }
@@ -241,6 +241,9 @@ impl Calendar<'_> {
         span.is_some_and(|span| span.from > end + SECOND)
     }
 }
+
+/// File systems date by the last tick of the kernel's clock, which may be 10 ms old.
+pub(super) const TICK: Nanos = 10_000_000;
 
 const SECOND: Nanos = 1_000_000_000;
 

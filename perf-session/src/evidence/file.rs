@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use name_to_handle_at::{AT_EMPTY_PATH, FileHandle, name_to_handle_at};
 use perf_format::record::Inode;
 
-use super::clock::{Nanos, Span};
+use super::clock::{Nanos, Span, TICK};
 use super::segments::Fit;
 
 /// What a file is, as far as it can be compared with what was recorded.
@@ -158,9 +158,6 @@ pub enum Mismatch {
     /// Nothing proves that it is the recorded one.
     Unproven(Unproven),
 }
-
-/// File systems date by the last tick of the kernel's clock, which may be 10 ms old.
-const TICK: Nanos = 10_000_000;
 
 /// How long it takes to link most programs, in ns. Of one that took longer, or was older, a change that was perhaps before it
 /// was mapped was perhaps not.
