@@ -1,4 +1,4 @@
-//! A build-id: the 1 to 20 bytes by which a linker names one build of one file.
+//! A build-id: the bytes by which a linker names one build of one file, of which perf data holds the first 20.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,9 +13,9 @@ pub struct BuildId {
 /// Bytes or text that are no build-id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BuildIdError {
-    /// No bytes, or more than 20.
-    #[error("a build-id has 1 to 20 bytes, not {0}")]
-    Length(usize),
+    /// No bytes.
+    #[error("a build-id has at least one byte")]
+    Empty,
     /// Text that is not an even number of hex digits.
     #[error("a build-id is an even number of hex digits")]
     Hex,
@@ -25,16 +25,19 @@ impl BuildId {
     /// The most bytes that perf's records can carry (`BUILD_ID_SIZE`).
     pub const MAX: usize = 20;
 
-    /// A build-id of these bytes.
+    /// A build-id of these bytes; of more than [`BuildId::MAX`] it is the first ones, as perf takes it. Linkers write 32
+    /// with `--build-id=sha256`, or any number that they are given.
     ///
     /// # Errors
-    /// [`BuildIdError::Length`] where there are none, or more than 20.
+    /// [`BuildIdError::Empty`] where there are none.
     pub fn new(bytes: &[u8]) -> Result<Self, BuildIdError> {
         let mut id = [0; Self::MAX];
-        let place = id.get_mut(..bytes.len()).filter(|place| !place.is_empty());
-        place.ok_or(BuildIdError::Length(bytes.len()))?.copy_from_slice(bytes);
-        let len = u8::try_from(bytes.len()).map_err(|_| BuildIdError::Length(bytes.len()))?;
-        Ok(Self { bytes: id, len })
+        let mut len = 0;
+        for (place, byte) in id.iter_mut().zip(bytes) {
+            *place = *byte;
+            len += 1;
+        }
+        if len == 0 { Err(BuildIdError::Empty) } else { Ok(Self { bytes: id, len }) }
     }
 
     /// The bytes.
@@ -115,10 +118,19 @@ mod tests {
     }
 
     #[test]
+    fn of_more_than_20_bytes_the_first_20_are_the_id() {
+        let bytes: Vec<u8> = (1..=32).collect();
+        for len in BuildId::MAX..=bytes.len() {
+            assert_eq!(BuildId::new(&bytes[..len]), BuildId::new(&bytes[..BuildId::MAX]));
+        }
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex.parse(), BuildId::new(&bytes));
+    }
+
+    #[test]
     fn what_is_no_id_is_refused() {
-        assert_eq!(BuildId::new(&[]), Err(BuildIdError::Length(0)));
-        assert_eq!(BuildId::new(&[1; 21]), Err(BuildIdError::Length(21)));
-        assert_eq!("".parse::<BuildId>(), Err(BuildIdError::Length(0)));
+        assert_eq!(BuildId::new(&[]), Err(BuildIdError::Empty));
+        assert_eq!("".parse::<BuildId>(), Err(BuildIdError::Empty));
         assert_eq!("abc".parse::<BuildId>(), Err(BuildIdError::Hex));
         assert_eq!("zz".parse::<BuildId>(), Err(BuildIdError::Hex));
         assert_eq!("é".parse::<BuildId>(), Err(BuildIdError::Hex));

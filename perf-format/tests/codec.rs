@@ -190,13 +190,23 @@ fn a_build_id_record_without_the_size_bit_has_twenty_bytes_of_id() {
     let view = RawRecord::first(&bytes, 0, Endian::Little).unwrap().parse().unwrap();
     let Record::BuildId(record) = view else { panic!("{view:?}") };
     assert_eq!(record.build_id.0.to_string(), "0102030405060708090a0b0c0d0e0f1011121314");
-    // With the bit, the byte counts, and an id of 99 bytes cannot be.
-    let bytes = [&bytes[..5], &[0x80], &bytes[6..]].concat();
-    let error = RawRecord::first(&bytes, 0x420, Endian::Little).unwrap().parse().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "BUILD_ID record at offset 0x420: field build_id: a size of 99 is not possible"
-    );
+}
+
+#[test]
+fn a_size_beyond_the_room_for_the_id_means_all_of_the_room() {
+    let id = "0102030405060708090a0b0c0d0e0f1011121314";
+    for size in ["14", "15", "20", "ff"] {
+        let named = hex(&format!("43000000 0280 2800 ffffffff {id} {size} 000000 61000000"));
+        let view = RawRecord::first(&named, 0, Endian::Little).unwrap().parse().unwrap();
+        let Record::BuildId(record) = view else { panic!("{view:?}") };
+        assert_eq!(record.build_id.0.to_string(), id, "{size}");
+        let mapped = hex(&format!(
+            "0a000000 0240 5000 11000000 12000000 0010000000000000 0020000000000000 0030000000000000
+             {size} 00 0000 {id} 05000000 02000000 2f62696e2f610000"
+        ));
+        let view = RawRecord::first(&mapped, 0, Endian::Little).unwrap().parse().unwrap();
+        assert_eq!(view, mmap2(MapFile::BuildId(id.parse().ok())), "{size}");
+    }
 }
 
 #[test]

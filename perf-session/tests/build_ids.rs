@@ -81,13 +81,21 @@ fn ids_of_every_length_are_found_in_every_kind_of_file() {
 }
 
 #[test]
-fn only_a_gnu_note_of_the_right_type_and_length_is_an_id() {
+fn of_a_note_of_more_than_20_bytes_the_first_20_are_the_id() {
+    let bytes: Vec<u8> = (1..=32).collect();
+    let elf = |len| Elf::new(Endianness::Little, true).note(b"GNU\0", BUILD_ID, &bytes[..len]);
+    for len in [21, 24, 32] {
+        assert_eq!(id_in(&elf(len)), id(&bytes[..20]), "{len}");
+    }
+}
+
+#[test]
+fn only_a_gnu_note_of_the_right_type_is_an_id() {
     let elf = || Elf::new(Endianness::Little, true);
     // Type 3 of other owners is something else; type 1 of GNU is the ABI.
     assert_eq!(id_in(&elf().note(b"CORE\0", BUILD_ID, &[1; 20])), None);
     assert_eq!(id_in(&elf().note(b"GNU\0", NoteType(1), &[1; 20])), None);
     assert_eq!(id_in(&elf().note(b"GNU\0", BUILD_ID, &[])), None);
-    assert_eq!(id_in(&elf().note(b"GNU\0", BUILD_ID, &[1; 21])), None);
     assert_eq!(id_in(&elf()), None);
     let behind_others = elf()
         .note(b"GNU\0", NoteType(1), &[0; 16])

@@ -22,7 +22,7 @@ layout! {
 pub const HOST_PID: i32 = -1;
 
 /// 20 id bytes, a size byte and three of padding. Without misc bit 15 (`PERF_RECORD_MISC_BUILD_ID_SIZE`) the size byte
-/// has no meaning and the id has 20 bytes; records written here always have the bit.
+/// has no meaning and the id has 20 bytes, as it has where the size is larger; records written here always have the bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SizedBuildId(pub BuildId);
 
@@ -31,7 +31,7 @@ impl Codec<'_> for SizedBuildId {
         let bytes = d.array::<{ BuildId::MAX }>()?;
         let [size, ..] = d.array::<4>()?;
         let size = if d.misc.has(Misc::BUILD_ID_SIZE) { usize::from(size) } else { BuildId::MAX };
-        let id = bytes.get(..size).and_then(|bytes| BuildId::new(bytes).ok());
+        let id = bytes.get(..size.min(BuildId::MAX)).and_then(|bytes| BuildId::new(bytes).ok());
         id.map(Self).ok_or(Problem::Size(size as u64))
     }
 

@@ -95,7 +95,7 @@ impl Codec<'_> for MapFile {
         if size == 0 {
             return Ok(Self::BuildId(None));
         }
-        let id = bytes.get(..usize::from(size)).and_then(|bytes| BuildId::new(bytes).ok());
+        let id = bytes.get(..usize::from(size).min(BuildId::MAX)).and_then(|bytes| BuildId::new(bytes).ok());
         id.map(|id| Self::BuildId(Some(id))).ok_or(Problem::Size(size.into()))
     }
 
