@@ -1,6 +1,6 @@
 //! Writes an image: code as it comes, the rest at the end.
 
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 
 use perf_format::BuildId;
 use sha1::{Digest as _, Sha1};
@@ -99,7 +99,7 @@ impl<W: Write + Seek> ImageWriter<W> {
             id.update((data.len() as u64).to_le_bytes());
             id.update(data);
         }
-        let build_id = BuildId::from(<[u8; BuildId::MAX]>::from(id.finalize()));
+        let build_id = BuildId::new(&id.finalize()).map_err(io::Error::other)?;
         let segment_end = parts.segment_end();
         parts.write(&mut out, build_id)?;
         Ok(Written { build_id, segment_end, without_unwinding, lines_left_out })

@@ -108,8 +108,9 @@ impl Collector {
     fn take_table(&mut self, table: &[u8], offset: u64, endian: Endian) -> Result<(), perf_format::Error> {
         for entry in build_id_table(table, offset, endian) {
             let (misc, entry) = entry?;
-            if let Some(dso) = self.session.add_build_id(misc, &entry) {
-                self.gathered.about.of(dso).source(IdLocation::Header, entry.build_id.0);
+            let dso = self.session.add_build_id(misc, &entry);
+            if let (Some(dso), Some(id)) = (dso, entry.build_id.0) {
+                self.gathered.about.of(dso).source(IdLocation::Header, id);
             }
         }
         Ok(())
@@ -185,8 +186,9 @@ impl Tool for Gathered {
         match record.record_type() {
             RecordType::BUILD_ID => {
                 let id: BuildIdRecord<'_> = record.parse_as()?;
-                if let Some(dso) = session.dso_of_build_id(record.misc(), &id) {
-                    self.about.of(dso).source(IdLocation::Record, id.build_id.0);
+                let dso = session.dso_of_build_id(record.misc(), &id);
+                if let (Some(dso), Some(id)) = (dso, id.build_id.0) {
+                    self.about.of(dso).source(IdLocation::Record, id);
                 }
             }
             RecordType::MMAP2 if record.misc().has(Misc::MMAP_BUILD_ID) => {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A build-id of 1 to [`BuildId::MAX`] bytes. `Display` is lowercase hex.
+/// A build-id of 1 to [`BuildId::MAX`] bytes, of which one at least is not 0. `Display` is lowercase hex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BuildId {
     bytes: [u8; Self::MAX],
@@ -16,6 +16,9 @@ pub enum BuildIdError {
     /// No bytes.
     #[error("a build-id has at least one byte")]
     Empty,
+    /// Nothing but zeros, which stand where an id would and there is none.
+    #[error("a build-id is not all zeros")]
+    Zeros,
     /// Text that is not an even number of hex digits.
     #[error("a build-id is an even number of hex digits")]
     Hex,
@@ -29,7 +32,7 @@ impl BuildId {
     /// with `--build-id=sha256`, or any number that they are given.
     ///
     /// # Errors
-    /// [`BuildIdError::Empty`] where there are none.
+    /// [`BuildIdError::Empty`] where there are none, and [`BuildIdError::Zeros`] where these are all zeros.
     pub fn new(bytes: &[u8]) -> Result<Self, BuildIdError> {
         let mut id = [0; Self::MAX];
         let mut len = 0;
@@ -37,7 +40,11 @@ impl BuildId {
             *place = *byte;
             len += 1;
         }
-        if len == 0 { Err(BuildIdError::Empty) } else { Ok(Self { bytes: id, len }) }
+        match len {
+            0 => Err(BuildIdError::Empty),
+            _ if id == [0; Self::MAX] => Err(BuildIdError::Zeros),
+            _ => Ok(Self { bytes: id, len }),
+        }
     }
 
     /// The bytes.
@@ -56,12 +63,6 @@ impl BuildId {
     #[must_use]
     pub fn size(&self) -> u8 {
         self.len
-    }
-}
-
-impl From<[u8; Self::MAX]> for BuildId {
-    fn from(bytes: [u8; Self::MAX]) -> Self {
-        Self { bytes, len: 20 }
     }
 }
 
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn text_and_bytes_are_the_same_id_at_every_length() {
         for len in 1..=BuildId::MAX {
-            let bytes: Vec<u8> = (0..len).map(|n| u8::try_from(n * 37 % 256).unwrap()).collect();
+            let bytes: Vec<u8> = (1..=len).map(|n| u8::try_from(n * 37 % 256).unwrap()).collect();
             let id = BuildId::new(&bytes).unwrap();
             assert_eq!(id.as_bytes(), bytes);
             assert_eq!(id.to_string().len(), 2 * len);
@@ -130,6 +131,15 @@ mod tests {
     #[test]
     fn what_is_no_id_is_refused() {
         assert_eq!(BuildId::new(&[]), Err(BuildIdError::Empty));
+        for len in 1..=32 {
+            assert_eq!(BuildId::new(&vec![0; len]), Err(BuildIdError::Zeros));
+        }
+        assert_eq!(
+            BuildId::new(&[&[0; 20][..], &[1; 12]].concat()),
+            Err(BuildIdError::Zeros),
+            "all that counts"
+        );
+        assert!(BuildId::new(&[0, 0, 1]).is_ok());
         assert_eq!("".parse::<BuildId>(), Err(BuildIdError::Empty));
         assert_eq!("abc".parse::<BuildId>(), Err(BuildIdError::Hex));
         assert_eq!("zz".parse::<BuildId>(), Err(BuildIdError::Hex));

@@ -216,7 +216,7 @@ impl StreamBuilder {
     #[must_use]
     pub fn build_id(self, mode: CpuMode, id: BuildId, filename: &str) -> Self {
         let filename = filename.as_bytes().as_bstr();
-        let record = BuildIdRecord { pid: -1, build_id: SizedBuildId(id), filename };
+        let record = BuildIdRecord { pid: -1, build_id: SizedBuildId(Some(id)), filename };
         self.record(Misc::of(mode), &Record::BuildId(record))
     }
 

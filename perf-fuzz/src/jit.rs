@@ -213,12 +213,10 @@ fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<Added
             let record: BuildIdRecord<'_> = raw.parse_as().expect("an id");
             let is_image = record.filename.starts_with_str(DIR);
             assert!(is_image || with_ids, "an id of {}", record.filename);
-            Some(
-                is_image.then(|| AddedName {
-                    name: record.filename.to_owned(),
-                    what: What::Id(record.build_id.0),
-                }),
-            )
+            Some(is_image.then(|| AddedName {
+                name: record.filename.to_owned(),
+                what: What::Id(record.build_id.0.expect("an image has an id")),
+            }))
         }
         _ => None,
     }

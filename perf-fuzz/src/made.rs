@@ -100,7 +100,7 @@ fn mapped(stream: StreamBuilder, u: &mut Unstructured<'_>) -> Result<StreamBuild
 fn build_id(stream: StreamBuilder, u: &mut Unstructured<'_>) -> Result<StreamBuilder> {
     let mode = *u.choose(&MODES)?;
     let pid = pid(u)?.cast_signed() - 1;
-    let build_id = SizedBuildId(BuildId::new(&[u.arbitrary()?; 20]).unwrap_or_else(|_| unreachable!()));
+    let build_id = SizedBuildId(BuildId::new(&[u.arbitrary()?; 20]).ok());
     let filename = u.choose(&NAMES)?.as_bytes().as_bstr();
     Ok(stream.record(Misc::of(mode), &Record::BuildId(BuildIdRecord { pid, build_id, filename })))
 }

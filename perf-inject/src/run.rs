@@ -284,7 +284,8 @@ impl Run {
         if let (Some(preamble), Some(by_name)) = (&preamble, &mut tools.ids_by_name) {
             for entry in preamble.build_ids() {
                 let (misc, entry) = entry?;
-                if let Some(dso) = self.report.session.dso_of_build_id(misc, &entry) {
+                let dso = self.report.session.dso_of_build_id(misc, &entry);
+                if let Some(dso) = dso.filter(|_| entry.build_id.0.is_some()) {
                     by_name.stands_in_header(dso);
                 }
             }

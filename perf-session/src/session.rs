@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
     BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap2, Task as TaskRecord,
 };
-use perf_format::{Attr, CpuMode, Feature, Misc, RawRecord, RecordType};
+use perf_format::{Attr, BuildId, CpuMode, Feature, Misc, RawRecord, RecordType};
 
 use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
@@ -248,11 +248,7 @@ impl Session {
             MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
             MapFile::BuildId(Some(build_id)) => {
                 dso.mapped_id.get_or_insert(build_id);
-                dso.build_id = Some(build_id);
-                if is_host_kernel(dso) {
-                    self.recording.kernel_id = dso.build_id;
-                }
-                self.shared_ids.check(id, build_id, &mut self.dsos);
+                self.has_id(id, build_id);
             }
             MapFile::Inode(_) | MapFile::BuildId(None) => {}
         }
@@ -273,17 +269,24 @@ impl Session {
         Some(self.dsos.find_or_create(record.pid, kind, name))
     }
 
-    /// Takes in the id that a BUILD_ID record or an entry of a file's table carries. `None` where its misc names no
-    /// kind of DSO.
+    /// Takes in the id that a BUILD_ID record or an entry of a file's table carries, if it is one. `None` where its misc
+    /// names no kind of DSO.
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
-        let id = self.dso_of_build_id(misc, record)?;
-        let dso = self.dsos.get_mut(id)?;
-        dso.build_id = Some(record.build_id.0);
-        if is_host_kernel(dso) {
+        let dso = self.dso_of_build_id(misc, record)?;
+        if let Some(id) = record.build_id.0 {
+            self.has_id(dso, id);
+        }
+        Some(dso)
+    }
+
+    /// Notes the id that the recording has for a DSO.
+    fn has_id(&mut self, id: DsoId, build_id: BuildId) {
+        let Some(dso) = self.dsos.get_mut(id) else { return };
+        dso.build_id = Some(build_id);
+        if dso.kind == DsoKind::Kernel && dso.machine == HOST {
             self.recording.kernel_id = dso.build_id;
         }
-        self.shared_ids.check(id, record.build_id.0, &mut self.dsos);
-        Some(id)
+        self.shared_ids.check(id, build_id, &mut self.dsos);
     }
 
     /// The process with a known root that a process is, or descends from.
@@ -377,10 +380,6 @@ fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BS
         (None, Some(b'/' | b'[')) => Some((DsoKind::Module, name)),
         _ => None,
     }
-}
-
-fn is_host_kernel(dso: &Dso) -> bool {
-    dso.kind == DsoKind::Kernel && dso.machine == HOST
 }
 
 /// Records store pids as words; -1 stands for none.

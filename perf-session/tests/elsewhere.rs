@@ -237,7 +237,7 @@ fn session_with_ids(ids: &[(&str, u8)], by_maps: bool) -> Session {
             filename: (*name).into(),
         };
         let by_name =
-            BuildIdRecord { pid: HOST, build_id: SizedBuildId(id(*byte)), filename: (*name).into() };
+            BuildIdRecord { pid: HOST, build_id: SizedBuildId(Some(id(*byte))), filename: (*name).into() };
         let record = if by_maps { Record::Mmap2(map) } else { Record::BuildId(by_name) };
         record.encode(Misc::of(CpuMode::Kernel), &[], Endian::Little, &mut bytes).expect("it fits");
     }

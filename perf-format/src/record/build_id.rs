@@ -23,21 +23,21 @@ pub const HOST_PID: i32 = -1;
 
 /// 20 id bytes, a size byte and three of padding. Without misc bit 15 (`PERF_RECORD_MISC_BUILD_ID_SIZE`) the size byte
 /// has no meaning and the id has 20 bytes, as it has where the size is larger; records written here always have the bit.
+/// `None` where the bytes are zeros, or the size is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SizedBuildId(pub BuildId);
+pub struct SizedBuildId(pub Option<BuildId>);
 
 impl Codec<'_> for SizedBuildId {
     fn decode(d: &mut Decoder<'_>) -> Result<Self, Problem> {
         let bytes = d.array::<{ BuildId::MAX }>()?;
         let [size, ..] = d.array::<4>()?;
         let size = if d.misc.has(Misc::BUILD_ID_SIZE) { usize::from(size) } else { BuildId::MAX };
-        let id = bytes.get(..size.min(BuildId::MAX)).and_then(|bytes| BuildId::new(bytes).ok());
-        id.map(Self).ok_or(Problem::Size(size as u64))
+        Ok(Self(bytes.get(..size.min(BuildId::MAX)).and_then(|bytes| BuildId::new(bytes).ok())))
     }
 
     fn encode(&self, e: &mut Encoder<'_>) {
         e.misc = e.misc.with(Misc::BUILD_ID_SIZE, true);
-        e.bytes(&self.0.padded());
-        e.bytes(&[self.0.size(), 0, 0, 0]);
+        e.bytes(&self.0.map_or([0; BuildId::MAX], |id| id.padded()));
+        e.bytes(&[self.0.map_or(0, |id| id.size()), 0, 0, 0]);
     }
 }

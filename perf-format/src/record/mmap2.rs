@@ -81,7 +81,7 @@ impl<'a> Mmap2<'a> {
 pub enum MapFile {
     /// The file, by its inode.
     Inode(Inode),
-    /// The build-id of the file; `None` where the record has room for an id, but a size of 0.
+    /// The build-id of the file; `None` where the record has room for an id, but a size of 0, or zeros.
     BuildId(Option<BuildId>),
 }
 
@@ -92,11 +92,8 @@ impl Codec<'_> for MapFile {
         }
         let [size, ..] = d.array::<4>()?;
         let bytes = d.array::<{ BuildId::MAX }>()?;
-        if size == 0 {
-            return Ok(Self::BuildId(None));
-        }
-        let id = bytes.get(..usize::from(size).min(BuildId::MAX)).and_then(|bytes| BuildId::new(bytes).ok());
-        id.map(|id| Self::BuildId(Some(id))).ok_or(Problem::Size(size.into()))
+        let id = bytes.get(..usize::from(size).min(BuildId::MAX));
+        Ok(Self::BuildId(id.and_then(|id| BuildId::new(id).ok())))
     }
 
     fn encode(&self, e: &mut Encoder<'_>) {

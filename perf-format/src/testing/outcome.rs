@@ -54,7 +54,7 @@ pub fn ids_in(records: &[OwnedRecord], endian: Endian) -> Vec<(String, BuildId)>
     ids.map(|record| {
         let raw = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
         let Ok(Record::BuildId(id)) = raw.parse() else { panic!("a BUILD_ID record that cannot be read") };
-        (id.filename.to_string(), id.build_id.0)
+        (id.filename.to_string(), id.build_id.0.expect("an id"))
     })
     .collect()
 }

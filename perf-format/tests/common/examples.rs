@@ -114,7 +114,7 @@ fn of_perf(endian: Endian) -> Vec<(Record<'static>, usize)> {
     let fields =
         AttrFields { kind: 1, size: 152, config: 2, sample_type, flags, clockid: -1, ..Default::default() };
     let attr = Attr { fields, tail: b"whatever".to_vec() };
-    let build_id = SizedBuildId(BuildId::new(&[0xab; 16]).unwrap());
+    let build_id = SizedBuildId(BuildId::new(&[0xab; 16]).ok());
     let index =
         [IdIndexEntry { id: 100, idx: 0, cpu: 1, tid: 2 }, IdIndexEntry { id: 101, idx: 1, cpu: 3, tid: 4 }];
     let guests = [IdIndexGuest { machine_pid: 5, vcpu: 6 }, IdIndexGuest { machine_pid: 7, vcpu: 8 }];

@@ -58,7 +58,8 @@ pub(crate) fn recording() -> impl Strategy<Value = Recording> {
 fn step() -> impl Strategy<Value = Step> {
     let at = || (1u32..9, any::<u32>(), any::<u64>()).prop_map(|(pid, tid, time)| At { pid, tid, time });
     let name = || "[a-z/.]{0,20}";
-    let id = || vec(any::<u8>(), 1..=20).prop_map(|bytes| BuildId::new(&bytes).unwrap());
+    let id =
+        || vec(any::<u8>(), 1..=20).prop_filter_map("zeros are no id", |bytes| BuildId::new(&bytes).ok());
     let bytes = || vec(any::<u8>(), 0..60);
     // A payload's length is a multiple of eight.
     let payload = || vec(any::<[u8; 8]>(), 0..12).prop_map(|words| words.concat());
@@ -97,8 +98,11 @@ impl Step {
             Self::Exec(at, name) => stream.exec(*at, name),
             Self::Sample(at, chain) => stream.sample(CpuMode::User, *at, 0x1234, chain),
             Self::BuildId(id, name) => {
-                let record =
-                    BuildIdRecord { pid: 7, build_id: SizedBuildId(*id), filename: name.as_bytes().into() };
+                let record = BuildIdRecord {
+                    pid: 7,
+                    build_id: SizedBuildId(Some(*id)),
+                    filename: name.as_bytes().into(),
+                };
                 stream.record(Misc::of(CpuMode::GuestKernel), &Record::BuildId(record))
             }
             Self::Round => stream.finished_round(),

@@ -149,7 +149,7 @@ fn misc(dso: &Dso) -> Misc {
 }
 
 fn record(dso: &Dso, id: BuildId) -> BuildIdRecord<'_> {
-    BuildIdRecord { pid: dso.machine, build_id: SizedBuildId(id), filename: dso.name.as_bstr() }
+    BuildIdRecord { pid: dso.machine, build_id: SizedBuildId(Some(id)), filename: dso.name.as_bstr() }
 }
 
 impl Tool for IdsByName {
@@ -177,8 +177,8 @@ impl Tool for IdsByName {
         let record = event.record;
         if record.record_type() == RecordType::BUILD_ID {
             let id: BuildIdRecord<'_> = record.parse_as()?;
-            if let Some(dso) = session.dso_of_build_id(record.misc(), &id) {
-                self.passes(dso, id.build_id.0);
+            if let (Some(dso), Some(id)) = (session.dso_of_build_id(record.misc(), &id), id.build_id.0) {
+                self.passes(dso, id);
             }
             return Ok(Verdict::Repipe);
         }

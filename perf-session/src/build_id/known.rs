@@ -33,7 +33,8 @@ pub enum BadEntry {
 
 impl Known {
     /// Reads entries `HEX NAME`, with an id as linkers or `buildid-list` print it, separated by `separator`: a comma on a command line, a newline in a file. Blanks
-    /// before an entry are skipped. An entry that has no id, as `buildid-list` prints a DSO without one, is ignored.
+    /// before an entry are skipped. An entry that has no id, as `buildid-list` prints a DSO without one, is ignored, as is
+    /// one of zeros.
     ///
     /// # Errors
     /// The first entry that cannot be read.
@@ -46,8 +47,10 @@ impl Known {
             }
             let entry = entry.trim_ascii_start().as_bstr();
             let (hex, name) = entry.split_once_str(" ").ok_or_else(|| BadEntry::Form(entry.to_owned()))?;
-            let id = hex.to_str().map_err(|_| BuildIdError::Hex).and_then(str::parse);
-            let id = id.map_err(|source| BadEntry::Id { entry: entry.to_owned(), source })?;
+            let id = match hex.to_str().map_err(|_| BuildIdError::Hex).and_then(str::parse) {
+                Err(BuildIdError::Zeros) => continue,
+                id => id.map_err(|source| BadEntry::Id { entry: entry.to_owned(), source })?,
+            };
             known.ids.insert(name.trim_ascii_start().into(), id);
         }
         Ok(known)
@@ -96,6 +99,12 @@ mod tests {
     fn of_more_than_20_bytes_the_first_20_are_known() {
         let (whole, first) = ("ab".repeat(32), "ab".repeat(20));
         assert_eq!(parsed(&format!("{whole} /x"), b','), Ok(vec![("/x".to_owned(), first)]));
+    }
+
+    #[test]
+    fn zeros_are_no_known_id() {
+        // perf prints an id of zeros as one.
+        assert_eq!(parsed(&format!("{} /x\nabcd /y\n", "00".repeat(20)), b'\n').map(|ids| ids.len()), Ok(1));
     }
 
     #[test]

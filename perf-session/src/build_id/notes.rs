@@ -22,7 +22,7 @@ pub(super) fn first_build_id<Elf: FileHeader>(
 ) -> Option<BuildId> {
     while let Ok(Some(note)) = notes.next() {
         if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
-            // One of no bytes is none; there may be another.
+            // One of no bytes is none, and zeros are none; there may be another.
             if let Ok(id) = BuildId::new(note.desc()) {
                 return Some(id);
             }

@@ -69,7 +69,7 @@ impl Tool for HitIds {
                 (false, true) => CpuMode::GuestKernel,
                 (false, false) => CpuMode::GuestUser,
             };
-            let build_id = SizedBuildId(id_of(&dso.name));
+            let build_id = SizedBuildId(Some(id_of(&dso.name)));
             let record = BuildIdRecord { pid: dso.machine, build_id, filename: dso.name.as_bstr() };
             inject.inject(Misc::of(mode), &Record::BuildId(record))?;
         }

@@ -74,5 +74,5 @@ impl ImageOutput {
 }
 
 fn build_id(name: &BString, id: BuildId) -> BuildIdRecord<'_> {
-    BuildIdRecord { pid: HOST, build_id: SizedBuildId(id), filename: name.as_bstr() }
+    BuildIdRecord { pid: HOST, build_id: SizedBuildId(Some(id)), filename: name.as_bstr() }
 }

@@ -1,0 +1,41 @@
+//! Ids that go by name: what the ids that a stream has already mean for those that are injected.
+
+use bstr::ByteSlice as _;
+use perf_format::record::CpuMode;
+use perf_format::testing::{At, StreamBuilder, ids_in, injected};
+use perf_format::{BuildId, Endian};
+use perf_inject::{DsoSelection, IdsTo, Plan};
+use perf_session::build_id::{Chain, NoFiles, Recorded};
+use perf_session::testing::{Named, id_of, process};
+
+fn stream() -> StreamBuilder {
+    StreamBuilder::with_callchains(Endian::Little)
+}
+
+fn id(byte: u8) -> BuildId {
+    BuildId::new(&[byte; 20]).expect("an id")
+}
+
+/// The names and ids that `-b` injects into a stream.
+fn added(stream: &[u8]) -> Vec<(String, BuildId)> {
+    let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+    let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
+    let events = IdsTo { events: true, ..IdsTo::default() };
+    let ran = process(stream, &mut plan.tools(sources, events).as_tools());
+    assert_eq!(ran.error, None);
+    ids_in(&injected(stream, &ran.out), Endian::Little)
+}
+
+#[test]
+fn zeros_in_the_place_of_an_id_keep_none_away_and_pass_as_they_are() {
+    let sampled = |byte| {
+        let stream = stream()
+            .mmap2(At::new(1, 1), 0x1000, 0x1000, "/bin/a")
+            .build_id(CpuMode::User, id(byte), "/bin/a")
+            .sample(CpuMode::User, At::new(1, 2), 0x1800, &[]);
+        stream.bytes()
+    };
+    assert_eq!(added(&sampled(7)), [], "it is there");
+    let zeros = sampled(7).replace([7; 20], [0; 20]);
+    assert_eq!(added(&zeros), [("/bin/a".to_owned(), id_of(b"/bin/a"))]);
+}

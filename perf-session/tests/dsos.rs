@@ -1,0 +1,95 @@
+//! What is one DSO: a session is told ids by a table and by records, and maps by records; a test says which DSO has which
+//! id then, and which one a sample hits.
+
+use bstr::ByteSlice as _;
+use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, MapFile, Misc, RecordType, SizedBuildId};
+use perf_format::testing::{At, StreamBuilder};
+use perf_format::{BuildId, Endian, RawRecord, build_id_table, push_build_id};
+use perf_session::Session;
+use perf_session::dso::DsoId;
+use perf_session::hits::hits_of;
+
+fn stream() -> StreamBuilder {
+    StreamBuilder::with_callchains(Endian::Little)
+}
+
+fn id(byte: u8) -> BuildId {
+    BuildId::new(&[byte; 20]).expect("an id")
+}
+
+/// The byte of ids that are written as zeros.
+const ZEROS: u8 = 0xee;
+
+/// The same bytes, with zeros where the id of [`ZEROS`] stands.
+fn zeroed(mut bytes: Vec<u8>) -> Vec<u8> {
+    while let Some(at) = bytes.find([ZEROS; 20]) {
+        bytes[at..at + 20].fill(0);
+    }
+    bytes
+}
+
+/// A session that has read a file's table.
+fn with_table(entries: &[(CpuMode, &str, u8)]) -> Session {
+    let (mut session, mut table) = (Session::new(), Vec::new());
+    for (mode, name, byte) in entries {
+        let build_id = SizedBuildId(Some(id(*byte)));
+        let entry = BuildIdRecord { pid: HOST_PID, build_id, filename: (*name).into() };
+        push_build_id(&mut table, Misc::of(*mode), entry, Endian::Little).expect("it fits");
+    }
+    for entry in build_id_table(&zeroed(table), 0, Endian::Little) {
+        let (misc, entry) = entry.expect("a whole entry");
+        session.add_build_id(misc, &entry).expect("a mode that has DSOs");
+    }
+    session
+}
+
+/// The DSOs that samples hit, after the session has taken in a stream.
+fn hits(session: &mut Session, stream: StreamBuilder) -> Vec<DsoId> {
+    let (bytes, mut hit) = (zeroed(stream.bytes()), Vec::new());
+    let mut rest = &bytes[16..];
+    while let Some(record) = RawRecord::first(rest, 0, Endian::Little) {
+        session.update(&record).expect("a test's records are sound");
+        if record.record_type() == RecordType::SAMPLE {
+            hits_of(&record, session, |found| hit.push(found.dso));
+        }
+        rest = &rest[record.bytes.len()..];
+    }
+    hit
+}
+
+/// A DSO's name, and the byte of the id that the recording has for it.
+type Named = (String, Option<u8>);
+
+fn named(session: &Session, dso: DsoId) -> Named {
+    let dso = session.dso(dso).expect("one of the session's");
+    (dso.name.to_string(), dso.build_id.map(|id| id.as_bytes()[0]))
+}
+
+/// All DSOs of a session.
+fn all(session: &Session) -> Vec<Named> {
+    session.dsos.iter().map(|(dso, _)| named(session, dso)).collect()
+}
+
+fn dso(name: &str, byte: impl Into<Option<u8>>) -> Named {
+    (name.to_owned(), byte.into())
+}
+
+#[test]
+fn zeros_are_no_id_wherever_they_stand() {
+    let at = At::new(1, 1);
+    let mut session = with_table(&[(CpuMode::User, "/lib/a.so", ZEROS)]);
+    let zeros = MapFile::BuildId(Some(id(ZEROS)));
+    let stream = stream()
+        .mapped(at, 0x1000, 0x1000, "/lib/b.so", zeros)
+        .mapped(at, 0x2000, 0x1000, "/lib/c.so", MapFile::BuildId(Some(id(3))))
+        .mapped(at, 0x3000, 0x1000, "/lib/c.so", zeros)
+        .build_id(CpuMode::User, id(4), "/lib/d.so")
+        .build_id(CpuMode::User, id(ZEROS), "/lib/d.so")
+        .build_id(CpuMode::Kernel, id(ZEROS), "[ext4]")
+        .build_id(CpuMode::Kernel, id(ZEROS), "[xfs]");
+    hits(&mut session, stream);
+    let none = ["/lib/a.so", "/lib/b.so", "[ext4]", "[xfs]"].map(|name| dso(name, None));
+    let [a, b, ext4, xfs] = none;
+    assert_eq!(all(&session), [a, b, dso("/lib/c.so", 3), dso("/lib/d.so", 4), ext4, xfs]);
+    assert!(session.dsos.iter().all(|(_, dso)| !dso.shares_id), "modules without ids share none");
+}
