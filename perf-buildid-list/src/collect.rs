@@ -2,12 +2,13 @@
 
 use std::io::{Read, Seek};
 
-use perf_format::record::{BuildIdRecord, MapFile, Mmap2};
+use bstr::{BStr, ByteSlice as _};
+use perf_format::record::{BuildIdRecord, MapFile, Mmap2, SizedBuildId};
 use perf_format::sample::AddressKind;
 use perf_format::{
     BuildId, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, build_id_table,
 };
-use perf_session::dso::{Dso, PerDso};
+use perf_session::dso::{Dso, MachinePid, PerDso, kernel_name};
 use perf_session::hits::{Hits, hits_of};
 use perf_session::{Error, Event, InOrder, Injection, Passed, RecordSet, Session, Tool, Verdict};
 
@@ -95,6 +96,8 @@ impl Scope {
 struct Collector {
     session: Session,
     gathered: Gathered,
+    /// The entries of a file's table, each with the name that it has there.
+    table: Vec<ListedDso>,
 }
 
 impl Collector {
@@ -102,18 +105,45 @@ impl Collector {
         let mut session = Session::new();
         session.jit_names = true;
         let counts = matches!(scope, Scope::HitsCounted | Scope::Everything);
-        Self { session, gathered: Gathered { counts, ..Gathered::default() } }
+        Self { session, gathered: Gathered { counts, ..Gathered::default() }, table: Vec::new() }
     }
 
     fn take_table(&mut self, table: &[u8], offset: u64, endian: Endian) -> Result<(), perf_format::Error> {
         for entry in build_id_table(table, offset, endian) {
             let (misc, entry) = entry?;
-            let dso = self.session.add_build_id(misc, &entry);
-            if let (Some(dso), Some(id)) = (dso, entry.build_id.0) {
-                self.gathered.about.of(dso).source(IdLocation::Header, id);
+            let BuildIdRecord { pid: machine, build_id: SizedBuildId(build_id), filename } = entry;
+            let Some(id) = self.session.add_build_id(misc, &entry) else { continue };
+            let Some(&Dso { kind, .. }) = self.session.dso(id) else { continue };
+            let about = self.gathered.about.of(id);
+            if let Some(id) = build_id {
+                about.source(IdLocation::Header, id);
             }
+            let sources = build_id.map(|build_id| CarriedId { place: IdLocation::Header, build_id });
+            self.table.push(ListedDso {
+                name: kernel_name(filename).unwrap_or(filename).to_owned(),
+                machine,
+                kind,
+                build_id,
+                hits: HitCounts::default(),
+                sources: sources.into_iter().collect(),
+                on_disk: None,
+            });
         }
         Ok(())
+    }
+
+    /// The DSOs that the table names, with the last id that it has for each name.
+    fn in_table(mut self) -> Vec<ListedDso> {
+        self.table.sort_by(|a, b| key(a).cmp(&key(b)));
+        self.table.dedup_by(|next, last| {
+            let is_same = key(next) == key(last);
+            if is_same {
+                last.build_id = next.build_id.or(last.build_id);
+                last.sources.append(&mut next.sources);
+            }
+            is_same
+        });
+        self.table
     }
 
     fn read<R: Read>(&mut self, readers: &mut [RecordReader<R>]) -> Result<(), Error> {
@@ -121,25 +151,31 @@ impl Collector {
         InOrder::new(tools).run(readers, &mut self.session, &mut Passed::default())
     }
 
-    /// The DSOs in scope: the host's, then each guest's, by name.
-    fn collected(mut self, scope: Scope, damage: Option<Error>) -> Collected {
-        let mut dsos: Vec<ListedDso> = Vec::new();
+    /// The DSOs that are hit, and with [`Scope::Everything`] those that have an id.
+    fn hit(mut self, scope: Scope) -> Vec<ListedDso> {
+        let mut dsos = Vec::new();
         for (id, dso) in self.session.dsos.iter() {
             let About { is_hit, hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
-            let is_listed = match scope {
-                Scope::Table => true,
-                Scope::WithHits | Scope::HitsCounted => is_hit,
-                Scope::Everything => is_hit || dso.build_id.is_some(),
-            };
-            if is_listed {
+            if is_hit || scope == Scope::Everything && dso.build_id.is_some() {
                 let Dso { name, machine, kind, build_id, .. } = dso.clone();
                 dsos.push(ListedDso { name, machine, kind, build_id, hits, sources, on_disk: None });
             }
         }
+        dsos
+    }
+
+    /// The DSOs in scope: the host's, then each guest's, by name.
+    fn collected(self, scope: Scope, damage: Option<Error>) -> Collected {
+        let mut dsos = if scope == Scope::Table { self.in_table() } else { self.hit(scope) };
         // The host's number is the lowest. Those of one name stay as they came up.
         dsos.sort_by(|a, b| (a.machine, &a.name).cmp(&(b.machine, &b.name)));
         Collected { list: List { dsos }, damage }
     }
+}
+
+/// What distinguishes the entries of a table.
+fn key(dso: &ListedDso) -> (MachinePid, bool, &BStr) {
+    (dso.machine, dso.kind.is_kernel(), dso.name.as_bstr())
 }
 
 /// The tool that collects hits and ids from the records.

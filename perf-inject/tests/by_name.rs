@@ -39,3 +39,15 @@ fn zeros_in_the_place_of_an_id_keep_none_away_and_pass_as_they_are() {
     let zeros = sampled(7).replace([7; 20], [0; 20]);
     assert_eq!(added(&zeros), [("/bin/a".to_owned(), id_of(b"/bin/a"))]);
 }
+
+#[test]
+fn a_kernel_that_has_its_id_under_a_files_name_gets_no_other() {
+    let sampled = |stream: StreamBuilder| {
+        stream.sample(CpuMode::Kernel, At::new(1, 2), 0xffff_ffff_8100_1000, &[]).bytes()
+    };
+    let kernel = || stream().kernel(0xffff_ffff_8100_0000, 0x140_0000);
+    assert_eq!(added(&sampled(kernel())).len(), 1, "it has none");
+    let name = "/usr/lib/debug/lib/modules/6.1/vmlinux";
+    assert_eq!(added(&sampled(kernel().build_id(CpuMode::Kernel, id(4), name))), []);
+    assert_eq!(added(&sampled(kernel().build_id(CpuMode::Kernel, id(4), "[ext4]"))).len(), 1);
+}

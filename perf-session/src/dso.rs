@@ -2,8 +2,8 @@
 
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{Equivalent, HashMap};
-use perf_format::BuildId;
 use perf_format::record::{Inode, MapFile};
+use perf_format::{BuildId, CpuMode};
 
 /// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
 pub type MachinePid = i32;
@@ -51,6 +51,30 @@ impl DsoKind {
             _ => Self::File,
         }
     }
+
+    /// The kind of the DSO that a BUILD_ID record or an entry of a file's table names; `None` in modes that have no DSOs.
+    /// What is the kernel's and no module is its image, whatever it is called: `perf record` writes the path of the
+    /// vmlinux that it found in the place of `[kernel.kallsyms]`.
+    #[must_use]
+    pub fn of_build_id(mode: CpuMode, name: &BStr) -> Option<Self> {
+        match mode {
+            CpuMode::Kernel | CpuMode::GuestKernel if is_module(name) => Some(Self::Module),
+            CpuMode::Kernel | CpuMode::GuestKernel => Some(Self::Kernel),
+            CpuMode::User | CpuMode::GuestUser => Some(Self::of_user_map(name)),
+            CpuMode::Unknown | CpuMode::Hypervisor => None,
+        }
+    }
+}
+
+/// Whether code of the kernel with that name is a module: in brackets, or a file `.ko`, which may be packed. Programs of
+/// BPF are not the kernel's image either.
+fn is_module(name: &BStr) -> bool {
+    let base = name.rsplit_str("/").next().unwrap_or_default().as_bstr();
+    let is_object = |end: &[u8]| matches!(end, b"" | b".gz" | b".xz" | b".zst" | b".bz2" | b".lzma");
+    match base.first() {
+        Some(b'[') => kernel_name(base).is_none(),
+        _ => base.starts_with(b"bpf_") || base.rsplit_once_str(".ko").is_some_and(|(_, end)| is_object(end)),
+    }
 }
 
 /// The starts of the names of anonymous maps.
@@ -88,6 +112,8 @@ pub struct Dso {
     pub mapped_by: Option<MappedBy>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,
+    /// The file under whose name the recording carries the kernel's id (`/usr/lib/debug/boot/vmlinux-6.1`), if it does.
+    pub kernel_file: Option<BString>,
     /// Whether the recording gives that id to another module, too: then at most one of them has it.
     pub shares_id: bool,
     /// The DSO that was the first with its name on its machine, where this is another file: a program that was built
@@ -126,6 +152,7 @@ impl Dso {
             mapped_at: None,
             mapped_by: None,
             build_id: None,
+            kernel_file: None,
             shares_id: false,
             namesake_of: None,
         }
@@ -322,5 +349,38 @@ mod tests {
         );
         assert_eq!(kernel_name("[kernel.kallsyms".into()), None);
         assert_eq!(kernel_name("[ext4]".into()), None);
+    }
+
+    #[test]
+    fn what_has_an_id_in_the_kernel_and_is_no_module_is_its_image() {
+        for name in [
+            "[kernel.kallsyms]",
+            "[kernel.kallsyms]_text",
+            "[guest.kernel.kallsyms.12]",
+            "/lib/modules/5.15.0-91-generic/build/vmlinux",
+            "/usr/lib/debug/boot/vmlinux-6.1.0-13-amd64",
+            "/usr/lib/debug/lib/modules/4.18.0-348.el8.x86_64/vmlinux",
+            "/boot/vmlinux-4.0.komodo",
+            "/proc/kcore",
+            "vmlinux",
+        ] {
+            assert_eq!(DsoKind::of_build_id(CpuMode::Kernel, name.into()), Some(DsoKind::Kernel), "{name}");
+            assert_eq!(
+                DsoKind::of_build_id(CpuMode::GuestKernel, name.into()),
+                Some(DsoKind::Kernel),
+                "{name}"
+            );
+        }
+        for name in [
+            "[ext4]",
+            "[kernel.vmlinux]",
+            "/lib/modules/6.1/x/nf-nat.ko",
+            "x.ko.xz",
+            "bpf_prog_6deef7357e7b4530",
+        ] {
+            assert_eq!(DsoKind::of_build_id(CpuMode::Kernel, name.into()), Some(DsoKind::Module), "{name}");
+        }
+        assert_eq!(DsoKind::of_build_id(CpuMode::User, "/boot/vmlinux".into()), Some(DsoKind::File));
+        assert_eq!(DsoKind::of_build_id(CpuMode::Hypervisor, "[kernel.kallsyms]".into()), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bstr::BString;
 use hashbrown::{HashMap, HashSet};
 
 use crate::address_space::{AddressSpace, AddressSpaceMaps};
@@ -19,6 +20,15 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 
 /// The pid of the guest whose records do not name their machine.
 pub const DEFAULT_GUEST: MachinePid = 0;
+
+/// The name of a machine's kernel, as its map has it.
+pub(crate) fn kernel_of(machine: MachinePid) -> BString {
+    match machine {
+        HOST => "[kernel.kallsyms]".into(),
+        DEFAULT_GUEST => "[guest.kernel.kallsyms]".into(),
+        pid => format!("[guest.kernel.kallsyms.{pid}]").into(),
+    }
+}
 
 /// A machine.
 #[derive(Debug)]

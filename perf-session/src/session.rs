@@ -15,7 +15,7 @@ use crate::change::MapChanges;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
 use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
-use crate::machine::{HOST, Machines, TaskIds, UpdateContext};
+use crate::machine::{HOST, Machines, TaskIds, UpdateContext, kernel_of};
 use crate::map::Map;
 use crate::record_set::RecordSet;
 use crate::recording::Recording;
@@ -196,8 +196,11 @@ impl Session {
             _ => HOST,
         };
         let time = self.time(record);
-        self.note_kernel(machine, kind, mmap);
-        let dso = self.dsos.find_or_create_file(machine, kind, name, mmap.file);
+        self.note_kernel(machine, kind, name, mmap);
+        let dso = match kind {
+            DsoKind::Kernel => self.kernel(machine, name),
+            _ => self.dsos.find_or_create_file(machine, kind, name, mmap.file),
+        };
         let end = mmap.start.saturating_add(mmap.len);
         let root = self.root(machine, pid);
         let is_exec = mmap.prot & Mmap2::PROT_EXEC != 0;
@@ -215,13 +218,13 @@ impl Session {
     }
 
     /// Notes where the host's kernel and its modules are: they differ from boot to boot.
-    fn note_kernel(&mut self, machine: MachinePid, kind: DsoKind, mmap: &Mmap2<'_>) {
+    fn note_kernel(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr, mmap: &Mmap2<'_>) {
         match kind {
-            DsoKind::Kernel if machine == HOST && mmap.pgoff != 0 => {
+            DsoKind::Kernel if machine == HOST && mmap.pgoff != 0 && kernel_name(name).is_some() => {
                 self.recording.kernel_reference.get_or_insert(mmap.pgoff);
             }
             DsoKind::Module if machine == HOST && self.recording.modules.len() < MODULES_AT_MOST => {
-                if let Some(name) = module_name(mmap.filename) {
+                if let Some(name) = module_name(name) {
                     self.recording.modules.insert(name, mmap.start);
                 }
             }
@@ -256,24 +259,39 @@ impl Session {
 
     /// The DSO that a BUILD_ID record names, made if it is new. `None` where its misc names no kind of DSO.
     pub fn dso_of_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
-        let name = record.filename;
-        let kind = match misc.cpumode() {
-            CpuMode::Kernel | CpuMode::GuestKernel => match kernel_name(name) {
-                Some(_) => DsoKind::Kernel,
-                None => DsoKind::Module,
-            },
-            CpuMode::User | CpuMode::GuestUser => DsoKind::of_user_map(name),
-            CpuMode::Unknown | CpuMode::Hypervisor => return None,
+        let (machine, name) = (record.pid, record.filename);
+        Some(match DsoKind::of_build_id(misc.cpumode(), name)? {
+            DsoKind::Kernel => self.kernel(machine, name),
+            kind => self.dsos.find_or_create(machine, kind, name),
+        })
+    }
+
+    /// The image of a machine's kernel, which has one name, whatever a record calls it.
+    fn kernel(&mut self, machine: MachinePid, name: &BStr) -> DsoId {
+        let of_file;
+        let name = match kernel_name(name) {
+            Some(name) => name,
+            None => {
+                of_file = kernel_of(machine);
+                of_file.as_bstr()
+            }
         };
-        let name = kernel_name(name).filter(|_| kind == DsoKind::Kernel).unwrap_or(name);
-        Some(self.dsos.find_or_create(record.pid, kind, name))
+        self.dsos.find_or_create(machine, DsoKind::Kernel, name)
     }
 
     /// Takes in the id that a BUILD_ID record or an entry of a file's table carries, if it is one. `None` where its misc
     /// names no kind of DSO.
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
         let dso = self.dso_of_build_id(misc, record)?;
-        if let Some(id) = record.build_id.0 {
+        let Some(id) = record.build_id.0 else { return Some(dso) };
+        let of = self.dsos.get_mut(dso)?;
+        let name = record.filename;
+        if of.kind == DsoKind::Kernel && kernel_name(name).is_none() {
+            // Of several files it is the first, and before the kernel's own name, as perf has it.
+            if *of.kernel_file.get_or_insert_with(|| name.to_owned()) == name {
+                self.has_id(dso, id);
+            }
+        } else if of.kernel_file.is_none() {
             self.has_id(dso, id);
         }
         Some(dso)
@@ -367,19 +385,16 @@ impl Session {
     }
 }
 
-/// The kind and the name of the DSO that a record maps. `None` for a map of the kernel's that is neither its image nor
-/// a module's.
+/// The kind and the name of the DSO that a record maps. `None` for a map of the kernel's that is neither in brackets nor
+/// of a file.
 fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BStr)> {
     // Huge pages are of no file, whatever name they have.
     let name = if mmap.flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { mmap.filename };
     if !cpumode.is_kernel() {
         return Some((DsoKind::of_user_map(name), name));
     }
-    match (kernel_name(name), name.first()) {
-        (Some(kernel), _) => Some((DsoKind::Kernel, kernel)),
-        (None, Some(b'/' | b'[')) => Some((DsoKind::Module, name)),
-        _ => None,
-    }
+    let kind = DsoKind::of_build_id(cpumode, name)?;
+    matches!(name.first(), Some(b'/' | b'[')).then_some((kind, name))
 }
 
 /// Records store pids as words; -1 stands for none.

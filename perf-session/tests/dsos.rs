@@ -2,7 +2,9 @@
 //! id then, and which one a sample hits.
 
 use bstr::ByteSlice as _;
-use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, MapFile, Misc, RecordType, SizedBuildId};
+use perf_format::record::{
+    BuildIdRecord, CpuMode, HOST_PID, MapFile, Misc, Mmap, Record, RecordType, SizedBuildId,
+};
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord, build_id_table, push_build_id};
 use perf_session::Session;
@@ -92,4 +94,73 @@ fn zeros_are_no_id_wherever_they_stand() {
     let [a, b, ext4, xfs] = none;
     assert_eq!(all(&session), [a, b, dso("/lib/c.so", 3), dso("/lib/d.so", 4), ext4, xfs]);
     assert!(session.dsos.iter().all(|(_, dso)| !dso.shares_id), "modules without ids share none");
+}
+
+/// The kernel's image; its name has the symbol that perf refers to.
+fn kernel() -> StreamBuilder {
+    stream().kernel(0xffff_ffff_8100_0000, 0x140_0000)
+}
+
+fn in_kernel(stream: StreamBuilder, ip: u64) -> StreamBuilder {
+    stream.sample(CpuMode::Kernel, At::new(1, 2), ip, &[])
+}
+
+#[test]
+fn the_kernel_has_the_id_that_stands_under_its_files_name() {
+    const FILE: &str = "/lib/modules/5.15.0-91-generic/build/vmlinux";
+    let image = dso("[kernel.kallsyms]", 4);
+    // In a table, in front of its map, and behind it.
+    let mut told = with_table(&[(CpuMode::Kernel, FILE, 4)]);
+    let hit = hits(&mut told, in_kernel(kernel(), 0xffff_ffff_8100_1000));
+    assert_eq!((named(&told, hit[0]), told.dsos.iter().count()), (image.clone(), 1));
+    let mut told = Session::new();
+    let hit =
+        hits(&mut told, in_kernel(kernel().build_id(CpuMode::Kernel, id(4), FILE), 0xffff_ffff_8100_1000));
+    assert_eq!((named(&told, hit[0]), told.dsos.iter().count()), (image, 1));
+    // Modules are what they were, and so is a user's file of that name.
+    let others =
+        [(CpuMode::Kernel, "[ext4]", 1), (CpuMode::Kernel, "/lib/x.ko.zst", 2), (CpuMode::User, FILE, 3)];
+    let told = with_table(&others);
+    assert_eq!(all(&told), others.map(|(_, name, byte)| dso(name, byte)));
+}
+
+#[test]
+fn of_a_kernel_with_several_ids_it_is_that_of_the_first_file() {
+    let (file, other, own) = ("/boot/vmlinux-6.1", "/usr/lib/debug/vmlinux", "[kernel.kallsyms]");
+    for names in [[file, other, own], [own, file, other], [file, own, other]] {
+        let byte = |name| if name == file { 4 } else { 5 };
+        let told = with_table(&names.map(|name| (CpuMode::Kernel, name, byte(name))));
+        assert_eq!(all(&told), [dso(own, 4)], "{names:?}");
+    }
+}
+
+#[test]
+fn a_guests_kernel_file_is_that_guests_kernel() {
+    let guest = |pid: i32, byte, name: &'static str| {
+        let build_id = SizedBuildId(Some(id(byte)));
+        BuildIdRecord { pid, build_id, filename: name.into() }
+    };
+    let mut session = Session::new();
+    for record in [guest(0, 1, "/guest/vmlinux"), guest(7, 2, "/guest/vmlinux"), guest(7, 3, "[ext4]")] {
+        session.add_build_id(Misc::of(CpuMode::GuestKernel), &record);
+    }
+    let (one, seven) = ("[guest.kernel.kallsyms]", "[guest.kernel.kallsyms.7]");
+    assert_eq!(all(&session), [dso(one, 1), dso(seven, 2), dso("[ext4]", 3)]);
+}
+
+#[test]
+fn a_map_of_the_kernels_file_is_of_its_image() {
+    let start = 0xffff_ffff_8100_0000;
+    let map = |filename: &'static str| {
+        let map = Mmap { pid: u32::MAX, tid: 0, start, len: 0x1000, pgoff: 0, filename: filename.into() };
+        let at = At { pid: u32::MAX, tid: 0, time: 0 };
+        stream().traced(Misc::of(CpuMode::Kernel), &Record::Mmap(map), at)
+    };
+    for (mapped, name) in [("/boot/vmlinux", "[kernel.kallsyms]"), ("/lib/x.ko", "/lib/x.ko"), ("[x]", "[x]")]
+    {
+        let mut session = Session::new();
+        let stream = map(mapped).build_id(CpuMode::Kernel, id(4), mapped);
+        let hit = hits(&mut session, in_kernel(stream, start));
+        assert_eq!((named(&session, hit[0]), session.dsos.iter().count()), (dso(name, 4), 1));
+    }
 }

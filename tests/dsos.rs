@@ -1,0 +1,125 @@
+//! What is one DSO, through the program: files with a table, as recorders other than today's perf have left them.
+
+mod common;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use common::{oracle, perftool, stderr};
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, Misc, SizedBuildId};
+use perf_format::testing::{At, StreamBuilder, ids_in, records};
+use perf_format::{BuildId, Endian, Feature, PipeStream, Preamble, push_build_id};
+
+fn stream() -> StreamBuilder {
+    StreamBuilder::with_callchains(Endian::Little).kernel(0xffff_ffff_8100_0000, 0x140_0000)
+}
+
+/// A sample at an address.
+fn sample(stream: StreamBuilder, mode: CpuMode, pid: u32, ip: u64) -> StreamBuilder {
+    stream.sample(mode, At::new(pid, 5), ip, &[])
+}
+
+/// A recording in a file, whose table has these entries.
+struct Recording {
+    dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn recording(table: &[(CpuMode, &str, u8)], stream: StreamBuilder) -> Recording {
+    let bytes = stream.bytes();
+    let mut pipe = PipeStream::open(&bytes[..]).expect("a stream").records();
+    let mut preamble = Preamble::read_from_pipe(&mut pipe).expect("an event");
+    let mut entries = Vec::new();
+    for (mode, name, byte) in table {
+        let build_id = SizedBuildId(BuildId::new(&[*byte; 20]).ok());
+        let entry = BuildIdRecord { pid: HOST_PID, build_id, filename: (*name).into() };
+        push_build_id(&mut entries, Misc::of(*mode), entry, Endian::Little).expect("it fits");
+    }
+    preamble.features.insert(Feature::BUILD_ID, entries);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("perf.data");
+    let mut out = File::options().write(true).create_new(true).open(&path).expect("made");
+    let before = preamble.write_before(&mut out).expect("written");
+    let data = &bytes[PIPE_HEADER_SIZE + records(&bytes)[0].bytes.len()..];
+    out.write_all(data).expect("written");
+    preamble.write_behind(&mut out, before, data.len() as u64).expect("written");
+    Recording { dir, path }
+}
+
+impl Recording {
+    /// What a program's `buildid-list` prints, with ids of twenty times one byte cut to that.
+    fn list(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Vec<String> {
+        let mut command = Command::new(program);
+        command.arg("buildid-list").args(args).arg("-i").arg(&self.path).env("HOME", self.dir.path());
+        let output = command.stdin(Stdio::null()).output().expect("it runs");
+        let lines = String::from_utf8(output.stdout).expect("text");
+        lines.lines().map(|line| format!("{} {}", line[..2].trim(), &line[41..])).collect()
+    }
+
+    fn table(&self) -> Vec<String> {
+        self.list(perftool(&[]).get_program(), &[])
+    }
+
+    /// The DSOs that are hit.
+    fn hit(&self) -> Vec<String> {
+        self.list(perftool(&[]).get_program(), &["-H"])
+    }
+
+    /// Whether the lists are those of a perf from 7 on, where there is one.
+    fn assert_lists_are_perfs(&self) {
+        if let Some(perf) = oracle::perf_from_7_on("lists of files with a table") {
+            assert_eq!(self.table(), self.list(&perf, &[]));
+            assert_eq!(self.hit(), self.list(&perf, &["-H"]));
+        }
+    }
+
+    /// The file that `inject` makes of it.
+    fn injected(&self, args: &[&str]) -> Vec<u8> {
+        let out = self.dir.path().join("out");
+        let mut command = perftool(&["inject"]);
+        let done =
+            command.args(args).arg("-i").arg(&self.path).arg("-o").arg(&out).output().expect("it runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+        fs::read(&out).expect("it is there")
+    }
+
+    /// The names of the ids that `inject -b` writes into a pipe, and their bytes.
+    fn in_pipe(&self) -> Vec<String> {
+        let mut command = perftool(&["inject", "-b", "-i"]);
+        let done = command.arg(&self.path).args(["-o", "-"]).output().expect("it runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+        let ids = ids_in(&records(&done.stdout), Endian::Little);
+        ids.iter().map(|(name, id)| format!("{} {name}", &id.to_string()[..2])).collect()
+    }
+}
+
+#[test]
+fn the_kernel_is_one_dso_where_the_table_names_its_file() {
+    const FILE: &str = "/lib/modules/5.15.0-91-generic/build/vmlinux";
+    let stream = sample(stream(), CpuMode::Kernel, 1, 0xffff_ffff_8100_1000);
+    let recording = recording(&[(CpuMode::Kernel, FILE, 0x45)], stream);
+    assert_eq!(recording.table(), [format!("45 {FILE}")]);
+    assert_eq!(recording.hit(), ["45 [kernel.kallsyms]"]);
+    recording.assert_lists_are_perfs();
+    // There is nothing to add.
+    assert!(recording.injected(&["-b"]) == fs::read(&recording.path).expect("a recording"));
+    assert!(recording.in_pipe().iter().all(|id| id.starts_with("45 ")), "{:?}", recording.in_pipe());
+    // The map of the kernel gets that id.
+    for style in ["-B", "--mmap2-buildid-all"] {
+        let styled =
+            Recording { path: recording.dir.path().join("styled"), ..self::recording(&[], self::stream()) };
+        fs::write(&styled.path, recording.injected(&[style])).expect("written");
+        let json =
+            perftool(&["buildid-list", "--json", "-i"]).arg(&styled.path).output().expect("it runs").stdout;
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(json["dsos"].as_array().expect("DSOs").len(), 1, "{style}");
+        let sources = json["dsos"][0]["sources"].as_array().expect("sources");
+        let told: Vec<_> = sources.iter().map(|source| (&source["place"], &source["build_id"])).collect();
+        let id = &serde_json::Value::from("45".repeat(20));
+        assert_eq!(told, [(&"header".into(), id), (&"mmap2".into(), id)], "{style}");
+    }
+}
