@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use common::{oracle, perftool, stderr};
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, Misc, SizedBuildId};
+use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, Misc, Mmap, Record, SizedBuildId};
 use perf_format::testing::{At, StreamBuilder, ids_in, records};
 use perf_format::{BuildId, Endian, Feature, PipeStream, Preamble, push_build_id};
 
@@ -122,4 +122,24 @@ fn the_kernel_is_one_dso_where_the_table_names_its_file() {
         let id = &serde_json::Value::from("45".repeat(20));
         assert_eq!(told, [(&"header".into(), id), (&"mmap2".into(), id)], "{style}");
     }
+}
+
+#[test]
+fn a_module_has_the_id_that_a_table_has_for_a_users_file_of_its_name() {
+    let map = Mmap {
+        pid: u32::MAX,
+        tid: 0,
+        start: 0xffff_ffff_c004_8000,
+        len: 0xb6_2000,
+        pgoff: 0,
+        filename: "[nvidia]".into(),
+    };
+    let at = At { pid: u32::MAX, tid: 0, time: 0 };
+    let stream = stream().traced(Misc::of(CpuMode::Kernel), &Record::Mmap(map), at);
+    let table = [(CpuMode::Kernel, "[kernel.kallsyms]", 0x45), (CpuMode::User, "[nvidia]", 0xe1)];
+    let recording = recording(&table, sample(stream, CpuMode::Kernel, 1, 0xffff_ffff_c004_9000));
+    assert_eq!(recording.table(), ["45 [kernel.kallsyms]", "e1 [nvidia]"]);
+    assert_eq!(recording.hit(), ["e1 [nvidia]"]);
+    recording.assert_lists_are_perfs();
+    assert!(recording.injected(&["-b"]) == fs::read(&recording.path).expect("a recording"));
 }

@@ -5,6 +5,8 @@ use hashbrown::{Equivalent, HashMap};
 use perf_format::record::{Inode, MapFile};
 use perf_format::{BuildId, CpuMode};
 
+use crate::build_id::module_name;
+
 /// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
 pub type MachinePid = i32;
 
@@ -46,7 +48,7 @@ impl DsoKind {
     pub fn of_user_map(name: &BStr) -> Self {
         match name.as_bytes() {
             b"[vdso]" | b"[vdso32]" | b"[vdsox32]" => Self::Vdso,
-            b"//anon" | b"[heap]" => Self::Anonymous,
+            b"//anon" => Self::Anonymous,
             name if ANONYMOUS.iter().any(|prefix| name.starts_with(prefix)) => Self::Anonymous,
             _ => Self::File,
         }
@@ -77,9 +79,8 @@ fn is_module(name: &BStr) -> bool {
     }
 }
 
-/// The starts of the names of anonymous maps.
-const ANONYMOUS: [&[u8]; 7] =
-    [b"[stack", b"/SYSV", b"/dev/zero", b"/anon_hugepage", b"[anon:", b"[vsyscall]", b"[uprobes]"];
+/// The starts of the names of anonymous maps. Files have paths: what is in brackets is none, or the vdso.
+const ANONYMOUS: [&[u8]; 4] = [b"[", b"/SYSV", b"/dev/zero", b"/anon_hugepage"];
 
 /// The kernel's image, whatever symbol its map's name ends with: `[kernel.kallsyms]_text`,
 /// `[guest.kernel.kallsyms.1234]_stext`. `None` for other names.
@@ -160,7 +161,9 @@ impl Dso {
 }
 
 /// The DSOs of a session. A DSO is identified by its machine, whether it is the kernel's, and its name, which is all
-/// that a BUILD_ID record has. Files of one name are distinguished where their maps have inodes or build-ids.
+/// that a BUILD_ID record has. Files of one name are distinguished where their maps have inodes or build-ids. A module
+/// is one DSO, whether it is named by its file or in brackets; what is in brackets is one whoever's it is, since old
+/// versions of perf (4.4) write modules in the mode of users.
 #[derive(Debug, Default)]
 pub struct Dsos {
     all: Vec<Dso>,
@@ -204,12 +207,17 @@ impl FileIdentity {
 impl Dsos {
     /// The first DSO of that name, made if it is new.
     pub fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
-        let key = DsoKey { machine, is_kernel: kind.is_kernel(), name };
-        if let Some(known) = self.by_name.get(&key) {
+        let in_brackets = in_brackets(kind, name);
+        let named = in_brackets.as_ref().map_or(name, |name| name.as_bstr());
+        let is_kernel = kind.is_kernel() || named.starts_with(b"[");
+        if let Some(known) = self.by_name.get(&DsoKey { machine, is_kernel, name: named }) {
+            if let Some(dso) = self.all.get_mut(known.index()).filter(|dso| dso.kind == DsoKind::Anonymous) {
+                dso.kind = kind;
+            }
             return *known;
         }
         let id = push(&mut self.all, Dso::new(machine, kind, name));
-        self.by_name.insert((machine, kind.is_kernel(), name.to_owned()), id);
+        self.by_name.insert((machine, is_kernel, named.to_owned()), id);
         id
     }
 
@@ -252,6 +260,15 @@ impl Dsos {
     pub fn iter(&self) -> impl Iterator<Item = (DsoId, &Dso)> {
         (0..).map(DsoId).zip(&self.all)
     }
+}
+
+/// The name in brackets of a module that is named in another way; a `-` in it is a `_`.
+fn in_brackets(kind: DsoKind, name: &BStr) -> Option<BString> {
+    let may_be = match name.first() {
+        Some(b'[') => name.contains(&b'-'),
+        _ => kind == DsoKind::Module,
+    };
+    may_be.then(|| module_name(name)).flatten().map(|module| format!("[{module}]").into())
 }
 
 fn push(all: &mut Vec<Dso>, dso: Dso) -> DsoId {
@@ -307,6 +324,10 @@ mod tests {
             ("/dev/zero (deleted)", DsoKind::Anonymous),
             ("/anon_hugepage (deleted)", DsoKind::Anonymous),
             ("[anon:code]", DsoKind::Anonymous),
+            ("[vvar]", DsoKind::Anonymous),
+            // Old versions of simpleperf cut names at the first blank.
+            ("[anon:dalvik-main", DsoKind::Anonymous),
+            ("/dev/zero", DsoKind::Anonymous),
         ];
         for (name, kind) in kinds {
             assert_eq!(DsoKind::of_user_map(name.into()), kind, "{name}");
@@ -380,7 +401,14 @@ mod tests {
         ] {
             assert_eq!(DsoKind::of_build_id(CpuMode::Kernel, name.into()), Some(DsoKind::Module), "{name}");
         }
-        assert_eq!(DsoKind::of_build_id(CpuMode::User, "/boot/vmlinux".into()), Some(DsoKind::File));
+        for (name, kind) in [
+            ("/boot/vmlinux", DsoKind::File),
+            ("/tmp/x.ko", DsoKind::File),
+            ("/usr/bin/bpf_tool", DsoKind::File),
+            ("[vdso]", DsoKind::Vdso),
+        ] {
+            assert_eq!(DsoKind::of_build_id(CpuMode::User, name.into()), Some(kind), "{name}");
+        }
         assert_eq!(DsoKind::of_build_id(CpuMode::Hypervisor, "[kernel.kallsyms]".into()), None);
     }
 }

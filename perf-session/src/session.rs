@@ -206,6 +206,12 @@ impl Session {
         let is_exec = mmap.prot & Mmap2::PROT_EXEC != 0;
         let by = MappedBy { pid, start: mmap.start, end, pgoff: mmap.pgoff, is_exec, root };
         self.note_mapped(dso, mmap.file, time, (!cpumode.is_kernel()).then_some(by));
+        if kind == DsoKind::Module
+            && let Some(id) = self.dsos.get(dso).and_then(|dso| dso.build_id)
+        {
+            // That it is a module may be known by now only.
+            self.shared_ids.check(dso, id, &mut self.dsos);
+        }
         let Mmap2 { start, pgoff, prot, flags, .. } = *mmap;
         let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
         let (machines, mut update) = self.updating(changes);

@@ -8,7 +8,7 @@ use perf_format::record::{
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord, build_id_table, push_build_id};
 use perf_session::Session;
-use perf_session::dso::DsoId;
+use perf_session::dso::{DsoId, DsoKind};
 use perf_session::hits::hits_of;
 
 fn stream() -> StreamBuilder {
@@ -163,4 +163,40 @@ fn a_map_of_the_kernels_file_is_of_its_image() {
         let hit = hits(&mut session, in_kernel(stream, start));
         assert_eq!((named(&session, hit[0]), session.dsos.iter().count()), (dso(name, 4), 1));
     }
+}
+
+/// A module of the kernel.
+fn module(stream: StreamBuilder, start: u64, name: &str) -> StreamBuilder {
+    let filename = name.into();
+    let map = Mmap { pid: u32::MAX, tid: 0, start, len: 0x1000, pgoff: 0, filename };
+    stream.traced(Misc::of(CpuMode::Kernel), &Record::Mmap(map), At { pid: u32::MAX, tid: 0, time: 0 })
+}
+
+#[test]
+fn a_module_is_one_dso_however_its_id_is_written() {
+    const MODULE: u64 = 0xffff_ffff_c004_8000;
+    for (mode, in_table, mapped) in [
+        (CpuMode::User, "[nvidia]", "[nvidia]"),
+        (CpuMode::User, "[nf_nat]", "/lib/modules/4.4.0/kernel/net/nf-nat.ko"),
+        (CpuMode::Kernel, "[nf_nat]", "/lib/modules/4.4.0/kernel/net/nf-nat.ko.xz"),
+        (CpuMode::Kernel, "/lib/modules/4.4.0/updates/nvidia.ko", "[nvidia]"),
+    ] {
+        let mut session = with_table(&[(mode, in_table, 7)]);
+        let hit = hits(&mut session, in_kernel(module(kernel(), MODULE, mapped), MODULE + 0x10));
+        assert_eq!(named(&session, hit[0]), dso(in_table, 7), "{mapped}");
+        let hit = hits(&mut session, in_kernel(module(stream(), MODULE, "[other]"), MODULE + 0x10));
+        assert_eq!(named(&session, hit[0]), dso("[other]", None), "it is no other module's");
+    }
+}
+
+#[test]
+fn modules_that_share_an_id_are_found_out_in_whatever_mode_it_stands() {
+    let mut session = with_table(&[(CpuMode::User, "[ext4]", 7), (CpuMode::User, "[nvidia]", 7)]);
+    hits(
+        &mut session,
+        module(module(kernel(), 0xffff_ffff_c000_0000, "[ext4]"), 0xffff_ffff_c004_8000, "[nvidia]"),
+    );
+    let modules: Vec<_> = session.dsos.iter().filter(|(_, dso)| dso.kind == DsoKind::Module).collect();
+    assert_eq!(modules.len(), 2);
+    assert!(modules.iter().all(|(_, dso)| dso.shares_id));
 }
