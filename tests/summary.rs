@@ -108,3 +108,41 @@ fn a_name_cannot_make_a_line_of_its_own() {
     assert!(told.contains(r"/nowhere/a\nperftool: error: \u{1b}[2J"), "{told}");
     assert!(told.lines().all(|line| !line.starts_with("perftool: error")), "{told}");
 }
+
+#[test]
+fn refusals_are_said_once_for_each_file_and_counted_where_they_are_many() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stream = common::recorded_here(StreamBuilder::with_callchains(Endian::Little));
+    for n in 1..=25_u64 {
+        let path = dir.path().join(n.to_string());
+        fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).expect("written");
+        let here = fs::metadata(&path).expect("there");
+        let (maj, min) = (rustix::fs::major(here.dev()), rustix::fs::minor(here.dev()));
+        let replaced = MapFile::Inode(Inode { maj, min, ino: here.ino() + 1, ino_generation: 0 });
+        stream = stream.mapped(At::new(7, 1), n << 20, 0x1000, path.to_str().expect("text"), replaced);
+        for time in [2, 3] {
+            stream = stream.sample(CpuMode::User, At::new(7, time), (n << 20) + 0x10, &[]);
+        }
+    }
+    let said = stderr(&run(perftool(&["inject", "-b"]), &stream.bytes()));
+    let named: Vec<_> = said.lines().filter(|line| line.contains("another file is there now")).collect();
+    assert_eq!(named.len(), 20, "{said}");
+    let rest = "perftool: warning: no build-id for 5 more DSOs, for such reasons (--summary lists them)";
+    assert_eq!(said.lines().last(), Some(rest), "{said}");
+    assert_eq!(said.lines().count(), 21);
+}
+
+#[test]
+fn that_a_recording_was_made_elsewhere_is_said_once() {
+    let mut stream = StreamBuilder::with_callchains(Endian::Little).recorded_on("there", "5.15", "x86_64");
+    for n in 1..=3_u64 {
+        stream = stream.mmap2(At::new(7, 1), n << 20, 0x1000, &format!("/bin/{n}"));
+        stream = stream.sample(CpuMode::User, At::new(7, 2), (n << 20) + 0x10, &[]);
+    }
+    let stream = stream.bytes();
+    let output = run(perftool(&["inject", "-b", "--buildid-to=events"]), &stream);
+    let expected = "perftool: warning: no build-ids of this machine: the recording was made with kernel 5.15; \
+                    inject them there, or name a copy of its files (--symfs)\n";
+    assert_eq!(stderr(&output), expected);
+    assert_eq!(output.stdout, stream);
+}
