@@ -143,3 +143,17 @@ fn a_module_has_the_id_that_a_table_has_for_a_users_file_of_its_name() {
     recording.assert_lists_are_perfs();
     assert!(recording.injected(&["-b"]) == fs::read(&recording.path).expect("a recording"));
 }
+
+#[test]
+fn memory_that_a_process_named_keeps_its_name_in_lists() {
+    let stream = stream().mmap2(At::new(77, 1), 0x1000, 0x1000, "[anon:v8]").mmap2(
+        At::new(77, 1),
+        0x2000,
+        0x1000,
+        "//anon",
+    );
+    let stream = [0x1800, 0x2800].iter().fold(stream, |stream, ip| sample(stream, CpuMode::User, 77, *ip));
+    let recording = recording(&[(CpuMode::User, "/bin/other", 3)], stream);
+    assert_eq!(recording.hit(), [" /tmp/perf-77.map", " [anon:v8]"]);
+    recording.assert_lists_are_perfs();
+}

@@ -82,6 +82,14 @@ fn is_module(name: &BStr) -> bool {
 /// The starts of the names of anonymous maps. Files have paths: what is in brackets is none, or the vdso.
 const ANONYMOUS: [&[u8]; 4] = [b"[", b"/SYSV", b"/dev/zero", b"/anon_hugepage"];
 
+/// Whether perf names executable memory with that name after the file in which its runtime may leave symbols. Memory that
+/// a process named itself (`[anon:v8]`, by `PR_SET_VMA_ANON_NAME`) keeps its name, as does the kernel's (`[vsyscall]`).
+#[must_use]
+pub(crate) fn has_perf_map(name: &BStr) -> bool {
+    let starts: [&[u8]; 4] = [b"[stack", b"/SYSV", b"/dev/zero", b"/anon_hugepage"];
+    name == "//anon" || name == "[heap]" || starts.iter().any(|start| name.starts_with(start))
+}
+
 /// The kernel's image, whatever symbol its map's name ends with: `[kernel.kallsyms]_text`,
 /// `[guest.kernel.kallsyms.1234]_stext`. `None` for other names.
 #[must_use]

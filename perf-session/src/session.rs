@@ -12,7 +12,7 @@ use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
 use crate::build_id::module_name;
 use crate::change::MapChanges;
-use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, kernel_name};
+use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, kernel_name};
 use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, TaskIds, UpdateContext, kernel_of};
@@ -37,7 +37,7 @@ pub struct Session {
     /// The facts about the recording, out of its features.
     pub recording: Recording,
     /// Whether executable anonymous memory is a DSO of its process, under the name of the file in which its runtime may
-    /// leave symbols (`/tmp/perf-PID.map`), as perf names it.
+    /// leave symbols (`/tmp/perf-PID.map`), as perf names it. Memory that has a name of its own keeps that.
     pub jit_names: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: HashSet<i32>,
@@ -183,7 +183,8 @@ impl Session {
         let pid = signed(mmap.pid);
         let Some((kind, name)) = mapped_dso(cpumode, mmap) else { return };
         let jit_name;
-        let name = if self.jit_names && kind == DsoKind::Anonymous && mmap.prot & Mmap2::PROT_EXEC != 0 {
+        let is_jitted = kind == DsoKind::Anonymous && mmap.prot & Mmap2::PROT_EXEC != 0 && has_perf_map(name);
+        let name = if self.jit_names && is_jitted {
             jit_name = BString::from(format!("/tmp/perf-{pid}.map"));
             jit_name.as_bstr()
         } else {

@@ -200,3 +200,25 @@ fn modules_that_share_an_id_are_found_out_in_whatever_mode_it_stands() {
     assert_eq!(modules.len(), 2);
     assert!(modules.iter().all(|(_, dso)| dso.shares_id));
 }
+
+#[test]
+fn executable_memory_is_named_after_its_process_unless_it_has_a_name_of_its_own() {
+    let memory = [
+        "//anon",
+        "[heap]",
+        "[stack:12]",
+        "/SYSV0 (deleted)",
+        "/dev/zero (deleted)",
+        "/anon_hugepage (deleted)",
+    ];
+    let named =
+        ["[anon:v8]", "[anon:dalvik-jit-code-cache]", "[vsyscall]", "[uprobes]", "/memfd:jit (deleted)"];
+    for (name, is_named) in memory.map(|name| (name, false)).into_iter().chain(named.map(|name| (name, true)))
+    {
+        let mut session = Session::new();
+        session.jit_names = true;
+        hits(&mut session, stream().mmap2(At::new(77, 1), 0x1000, 0x1000, name));
+        let expected = if is_named { name } else { "/tmp/perf-77.map" };
+        assert_eq!(all(&session), [dso(expected, None)]);
+    }
+}
