@@ -157,3 +157,13 @@ fn memory_that_a_process_named_keeps_its_name_in_lists() {
     assert_eq!(recording.hit(), [" /tmp/perf-77.map", " [anon:v8]"]);
     recording.assert_lists_are_perfs();
 }
+
+#[test]
+fn a_recording_from_inside_a_container_has_no_ids_of_processes_outside() {
+    let at = At::new(0, 1);
+    let stream = stream().mmap2(at, 0x40_0000, 0x162_d000, "/usr/bin/minikube").fork(At::new(0, 3), 0);
+    let recording = recording(&[], sample(stream, CpuMode::User, 0, 0x40_1000));
+    assert_eq!(recording.hit(), [""; 0]);
+    recording.assert_lists_are_perfs();
+    assert_eq!(recording.in_pipe(), [""; 0]);
+}

@@ -18,7 +18,11 @@ fn id(byte: u8) -> BuildId {
 
 /// The names and ids that `-b` injects into a stream.
 fn added(stream: &[u8]) -> Vec<(String, BuildId)> {
-    let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+    added_to(stream, DsoSelection::Hit)
+}
+
+fn added_to(stream: &[u8], which: DsoSelection) -> Vec<(String, BuildId)> {
+    let plan = Plan { build_ids: Some(which), ..Plan::default() };
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
     let events = IdsTo { events: true, ..IdsTo::default() };
     let ran = process(stream, &mut plan.tools(sources, events).as_tools());
@@ -50,4 +54,16 @@ fn a_kernel_that_has_its_id_under_a_files_name_gets_no_other() {
     let name = "/usr/lib/debug/lib/modules/6.1/vmlinux";
     assert_eq!(added(&sampled(kernel().build_id(CpuMode::Kernel, id(4), name))), []);
     assert_eq!(added(&sampled(kernel().build_id(CpuMode::Kernel, id(4), "[ext4]"))).len(), 1);
+}
+
+#[test]
+fn of_a_process_outside_the_recorders_pid_namespace_files_are_mapped_and_not_hit() {
+    let outside = stream()
+        .sample(CpuMode::User, At::new(0, 2), 0x1800, &[0x1804])
+        .mmap2(At::new(0, 1), 0x1000, 0x1000, "/bin/a")
+        .sample(CpuMode::User, At::new(0, 3), 0x1800, &[0x1804])
+        .finished_round()
+        .bytes();
+    assert_eq!(added_to(&outside, DsoSelection::Hit), []);
+    assert_eq!(added_to(&outside, DsoSelection::Mapped), [("/bin/a".to_owned(), id_of(b"/bin/a"))]);
 }

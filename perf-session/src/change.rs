@@ -29,6 +29,11 @@ pub enum Change {
         /// The time from which the map holds, in ns.
         since: u64,
     },
+    /// A map came of a process that has no number of its own ([`OUTSIDE`](crate::machine::OUTSIDE)): no address is in it.
+    MappedOutside {
+        /// The DSO that is mapped.
+        dso: DsoId,
+    },
     /// The address space begins, with its parent's maps.
     Forked {
         /// The time of the fork, in ns; `None` where the records have no times.
@@ -73,7 +78,7 @@ impl MapChanges {
     #[must_use]
     pub fn mapped_dso(&self) -> Option<DsoId> {
         match self.first?.what {
-            Change::Mapped { dso, .. } => Some(dso),
+            Change::Mapped { dso, .. } | Change::MappedOutside { dso } => Some(dso),
             Change::Forked { .. } | Change::Executed => None,
         }
     }

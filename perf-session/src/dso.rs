@@ -117,7 +117,8 @@ pub struct Dso {
     /// When it was first mapped, in ns of the recording's clock, or 0 for before the recording; `None` where the
     /// recording has no times.
     pub mapped_at: Option<u64>,
-    /// The process that first mapped it, to execute it if any did, and the addresses; `None` where the kernel maps it.
+    /// The process that first mapped it, to execute it if any did, and the addresses; `None` where the kernel maps it, or
+    /// nobody knows who.
     pub mapped_by: Option<MappedBy>,
     /// The id that the recording itself carries for it.
     pub build_id: Option<BuildId>,

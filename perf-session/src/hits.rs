@@ -267,8 +267,8 @@ impl Hits {
                 let since = since.unwrap_or(0);
                 self.resolve_all_pending(&Wanted { machine, space, addrs: 0..=u64::MAX, since }, session);
             }
-            // It ends maps, and what it leaves was there: no query has another answer than before, or none.
-            Change::Executed => {}
+            // An exec ends maps, and what it leaves was there: no query has another answer than before, or none.
+            Change::Executed | Change::MappedOutside { .. } => {}
         }
     }
 

@@ -21,6 +21,10 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 /// The pid of the guest whose records do not name their machine.
 pub const DEFAULT_GUEST: MachinePid = 0;
 
+/// The pid of the processes that are outside the pid namespace of a recorder in a container: all have this one, so that
+/// nobody knows which of them a map or a sample is of. Otherwise it is the idle task's, which maps nothing.
+pub const OUTSIDE: i32 = 0;
+
 /// The name of a machine's kernel, as its map has it.
 pub(crate) fn kernel_of(machine: MachinePid) -> BString {
     match machine {
@@ -114,8 +118,12 @@ impl Machine {
         self.changed(AddressSpace::Kernel, Change::mapped(&map), update);
     }
 
-    /// Inserts a map of a process, and of those that were forked from it later.
+    /// Inserts a map of a process, and of those that were forked from it later. Maps of the host's processes
+    /// [`OUTSIDE`] are left out.
     pub(crate) fn map_process(&mut self, pid: i32, map: Map, update: &mut UpdateContext<'_>) {
+        if pid == OUTSIDE && self.pid == HOST {
+            return self.changed(AddressSpace::Process(pid), Change::MappedOutside { dso: map.dso }, update);
+        }
         let held = self.process(pid).maps.insert(map, update.now, update.work);
         self.changed(AddressSpace::Process(pid), Change::mapped(&map), update);
         self.note_past(pid, update.now);

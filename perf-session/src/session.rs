@@ -15,7 +15,7 @@ use crate::change::MapChanges;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, kernel_name};
 use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
-use crate::machine::{HOST, Machines, TaskIds, UpdateContext, kernel_of};
+use crate::machine::{HOST, Machines, OUTSIDE, TaskIds, UpdateContext, kernel_of};
 use crate::map::Map;
 use crate::record_set::RecordSet;
 use crate::recording::Recording;
@@ -206,7 +206,8 @@ impl Session {
         let root = self.root(machine, pid);
         let is_exec = mmap.prot & Mmap2::PROT_EXEC != 0;
         let by = MappedBy { pid, start: mmap.start, end, pgoff: mmap.pgoff, is_exec, root };
-        self.note_mapped(dso, mmap.file, time, (!cpumode.is_kernel()).then_some(by));
+        let is_known = !cpumode.is_kernel() && (pid != OUTSIDE || machine != HOST);
+        self.note_mapped(dso, mmap.file, time, is_known.then_some(by));
         if kind == DsoKind::Module
             && let Some(id) = self.dsos.get(dso).and_then(|dso| dso.build_id)
         {

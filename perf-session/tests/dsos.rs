@@ -222,3 +222,20 @@ fn executable_memory_is_named_after_its_process_unless_it_has_a_name_of_its_own(
         assert_eq!(all(&session), [dso(expected, None)]);
     }
 }
+
+#[test]
+fn samples_of_processes_outside_the_recorders_pid_namespace_hit_nothing() {
+    // All have the pid 0: what one maps another seems to hit.
+    let outside = stream()
+        .mmap2(At::new(0, 1), 0x40_0000, 0x1000, "/usr/bin/minikube")
+        .sample(CpuMode::User, At::new(0, 2), 0x40_0100, &[])
+        .fork(At::new(7, 3), 0)
+        .sample(CpuMode::User, At::new(7, 4), 0x40_0100, &[])
+        .mmap2(At::new(7, 5), 0x40_0000, 0x1000, "/bin/inside")
+        .sample(CpuMode::User, At::new(7, 6), 0x40_0100, &[]);
+    let mut session = Session::new();
+    let hit = hits(&mut session, outside);
+    assert_eq!(hit.iter().map(|dso| named(&session, *dso)).collect::<Vec<_>>(), [dso("/bin/inside", None)]);
+    let minikube = session.dsos.iter().next().expect("it is mapped").1;
+    assert_eq!((minikube.name.to_string().as_str(), minikube.mapped_by), ("/usr/bin/minikube", None));
+}
