@@ -18,6 +18,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod ready;
+mod recording_dir;
 mod report;
 mod splice;
 mod stream;

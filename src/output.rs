@@ -8,10 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat_with};
-use tempfile::{Builder, TempDir, TempPath};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+use tempfile::{Builder, TempPath};
 
+pub(crate) use self::directory::Directory;
 use crate::stream::Stream;
+
+mod directory;
 
 /// The output that perf data is written to. `Display` names it.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub(crate) enum Output {
     Stream(Stream),
     /// A file that takes its name when it is whole.
     Replacement(Replacement),
-    /// A directory under a name that nobody looks for, beside the one it shall have.
-    Directory(TempDir, PathBuf),
+    /// A directory that takes its name when it is whole.
+    Directory(Directory),
 }
 
 /// A file without a name, so that of one that is not finished nothing is left, however the program ends.
@@ -107,9 +110,6 @@ impl Output {
         let kind = fs::metadata(path).map(|meta| meta.file_type());
         match kind {
             Ok(kind) if kind.is_dir() && !is_directory => bail!("{}: it is a directory", cannot()),
-            Ok(kind) if kind.is_dir() && !is_recording(path) => {
-                bail!("{}: it is a directory, and no recording is in it", cannot())
-            }
             Ok(kind) if !kind.is_dir() && is_directory => {
                 bail!("{}: a recording in a directory goes into a directory", cannot())
             }
@@ -124,8 +124,7 @@ impl Output {
         // The temporary name of a file that could not be made would mean nothing in the message.
         let nameless = |error: io::Error| io::Error::from(error.kind());
         if is_directory {
-            let made = beside().tempdir_in(folder(&target)).map_err(nameless).with_context(cannot)?;
-            return Ok(Self::Directory(made, target));
+            return Ok(Self::Directory(Directory::new(target)?));
         }
         Ok(Self::Replacement(Replacement::new(target, MODE).map_err(nameless).with_context(cannot)?))
     }
@@ -146,7 +145,8 @@ impl Output {
     pub(crate) fn folder(&self) -> &Path {
         match self {
             Self::Stream(_) => Path::new("."),
-            Self::Replacement(Replacement { target, .. }) | Self::Directory(_, target) => folder(target),
+            Self::Replacement(Replacement { target, .. }) => folder(target),
+            Self::Directory(directory) => folder(directory.target()),
         }
     }
 
@@ -161,37 +161,17 @@ impl Output {
                 let cannot = format!("cannot give the output its name, {}", file.target.display());
                 file.finish().context(cannot)
             }
-            Self::Directory(made, target) => {
-                let cannot = || format!("cannot give the output its name, {}", target.display());
-                fs::set_permissions(made.path(), Permissions::from_mode(0o700)).with_context(cannot)?;
-                if fs::symlink_metadata(&target).is_ok() {
-                    // The old one is then under the other name, and goes with it.
-                    renameat_with(CWD, made.path(), CWD, &target, RenameFlags::EXCHANGE)
-                        .with_context(cannot)?;
-                    return made.close().context("cannot remove what stood there before");
-                }
-                fs::rename(made.keep(), &target).with_context(cannot)
-            }
+            Self::Directory(directory) => directory.finish(),
         }
     }
-}
-
-/// Whether a directory is a recording, so that another may take its place.
-fn is_recording(path: &Path) -> bool {
-    let magic = fs::File::open(path.join("data")).and_then(|mut file| {
-        let mut magic = [0; 8];
-        io::Read::read_exact(&mut file, &mut magic).map(|()| magic)
-    });
-    magic.is_ok_and(|magic| [b"PERFILE2", b"2ELIFREP", b"PERFFILE"].contains(&&magic))
 }
 
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stream(stream) => f.write_str(stream.name()),
-            Self::Replacement(Replacement { target, .. }) | Self::Directory(_, target) => {
-                target.display().fmt(f)
-            }
+            Self::Replacement(Replacement { target, .. }) => target.display().fmt(f),
+            Self::Directory(directory) => directory.target().display().fmt(f),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
@@ -418,9 +419,9 @@ fn file(run: &mut Run, input: Input, output: &mut Output, watch: &Watch) -> anyh
         (Output::Replacement(out), _) => {
             run.file_to_file(&mut file, twin, &mut others, &mut out.file, Watched::copy_to)?;
         }
-        (Output::Directory(made, _), folder) => {
+        (Output::Directory(made), folder) => {
             let path = made.path().join("data");
-            let mut out = File::options().read(true).write(true).create_new(true).open(path)?;
+            let mut out = File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
             run.file_to_file(&mut file, twin, &mut others, &mut out, Watched::copy_to)?;
             let folder = folder.context("a directory goes into a directory")?;
             copy_rest(&folder, made.path()).with_context(|| format!("cannot copy {}", folder.display()))?;
