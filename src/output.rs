@@ -1,20 +1,22 @@
-//! Outputs: standard output or a device as a stream of bytes, unbuffered, since what is read is to go on at once; or
-//! a file, which takes its name when it is whole.
+//! Outputs: standard output or a device as a stream of bytes, unbuffered, since what is read is to go on at once; or a
+//! file or directory, which takes its name when it is whole.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
-use tempfile::{Builder, TempPath};
+use anyhow::{Context as _, anyhow, bail};
 
 pub(crate) use self::directory::Directory;
+use self::place::{check_replaceable, folder, unusable};
+pub(crate) use self::replacement::Replacement;
 use crate::stream::Stream;
 
 mod directory;
+mod place;
+mod replacement;
 
 /// The output that perf data is written to. `Display` names it.
 #[derive(Debug)]
@@ -27,111 +29,26 @@ pub(crate) enum Output {
     Directory(Directory),
 }
 
-/// A file without a name, so that of one that is not finished nothing is left, however the program ends.
-#[derive(Debug)]
-pub(crate) struct Replacement {
-    pub(crate) file: File,
-    /// Where the file system has no files without a name: one that nobody looks for, beside the one it shall have.
-    name: Option<TempPath>,
-    target: PathBuf,
-}
-
 /// Who may read a recording: its user alone.
 const MODE: u32 = 0o600;
 
-impl Replacement {
-    /// A file that will have this name, and these permissions but for the umask's.
-    pub(crate) fn new(target: PathBuf, mode: u32) -> io::Result<Self> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match openat(CWD, folder(&target), flags, Mode::from_bits_truncate(mode)) {
-            Ok(file) => Ok(Self { file: file.into(), name: None, target }),
-            Err(_) => {
-                let mut named = beside();
-                let named = named.permissions(Permissions::from_mode(mode));
-                let (file, name) = named.tempfile_in(folder(&target))?.into_parts();
-                Ok(Self { file, name: Some(name), target })
-            }
-        }
-    }
-
-    /// Gives the file its name, in place of another file that has it.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        let name = match self.name {
-            Some(name) => name,
-            None => {
-                // A name that is taken cannot be given; one that is free can be, and then takes the other's place.
-                beside().make_in(folder(&self.target), |name| link(&self.file, name))?.into_temp_path()
-            }
-        };
-        Ok(name.persist(&self.target)?)
-    }
-
-    /// Gives the file its name, which must be free.
-    ///
-    /// # Errors
-    /// Where something has it.
-    pub(crate) fn finish_new(self) -> io::Result<()> {
-        match self.name {
-            Some(name) => Ok(name.persist_noclobber(&self.target)?),
-            None => link(&self.file, &self.target),
-        }
-    }
-}
-
-/// Links a file without a name to a free one.
-fn link(file: &File, name: &Path) -> io::Result<()> {
-    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(linkat(CWD, &*file, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
-}
-
-/// Names that nobody looks for.
-fn beside() -> Builder<'static, 'static> {
-    let mut beside = Builder::new();
-    beside.prefix(".perftool-");
-    beside
-}
-
-/// The directory in which something has its name.
-fn folder(target: &Path) -> &Path {
-    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 impl Output {
-    /// Opens an output; `-` is standard output. A recording in a directory goes into a directory.
+    /// Opens an output if it is a stream; `-` is standard output. A FIFO is waited for as long as nobody reads from it, but
+    /// not for a recording in a directory, which goes into no stream.
     ///
     /// # Errors
-    /// Where it is a terminal, which perf data would only disturb, where a directory stands in its way, or where it
-    /// cannot be made.
-    pub(crate) fn open(path: &Path, is_directory: bool) -> anyhow::Result<Self> {
+    /// Where it is a terminal, which perf data would only disturb, or cannot be opened.
+    pub(crate) fn open_stream(path: &Path, is_directory: bool) -> anyhow::Result<Option<Self>> {
         if path.as_os_str() == "-" {
-            return Self::stdout();
+            let stdout =
+                io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
+            return Self::stream(stdout.into(), "standard output".to_owned()).map(Some);
         }
-        let cannot = || format!("cannot write to {}", path.display());
-        let kind = fs::metadata(path).map(|meta| meta.file_type());
-        match kind {
-            Ok(kind) if kind.is_dir() && !is_directory => bail!("{}: it is a directory", cannot()),
-            Ok(kind) if !kind.is_dir() && is_directory => {
-                bail!("{}: a recording in a directory goes into a directory", cannot())
-            }
-            Ok(kind) if !kind.is_dir() && !kind.is_file() => {
-                let file = File::options().write(true).open(path).with_context(cannot)?;
-                return Self::stream(file, path.display().to_string());
-            }
-            _ => {}
+        if is_directory || !fs::metadata(path).is_ok_and(|meta| !meta.is_dir() && !meta.is_file()) {
+            return Ok(None);
         }
-        // What a link points to is replaced, not the link.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        // The temporary name of a file that could not be made would mean nothing in the message.
-        let nameless = |error: io::Error| io::Error::from(error.kind());
-        if is_directory {
-            return Ok(Self::Directory(Directory::new(target)?));
-        }
-        Ok(Self::Replacement(Replacement::new(target, MODE).map_err(nameless).with_context(cannot)?))
-    }
-
-    fn stdout() -> anyhow::Result<Self> {
-        let stdout = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
-        Self::stream(stdout.into(), "standard output".to_owned())
+        let file = File::options().write(true).open(path).with_context(|| cannot_write(path))?;
+        Self::stream(file, path.display().to_string()).map(Some)
     }
 
     fn stream(file: File, name: String) -> anyhow::Result<Self> {
@@ -141,36 +58,77 @@ impl Output {
         Ok(Self::Stream(Stream::new(file, name)))
     }
 
+    /// Opens an output that is no stream. A recording in a directory goes into a directory.
+    ///
+    /// # Errors
+    /// Where it cannot be made, or where it could not have its name, as far as that can be known.
+    pub(crate) fn open_replacement(path: &Path, is_directory: bool) -> anyhow::Result<Self> {
+        let cannot = || cannot_write(path);
+        match fs::metadata(path).map(|meta| meta.is_dir()) {
+            Ok(true) if !is_directory => bail!("{}: it is a directory", cannot()),
+            Ok(false) if is_directory => {
+                bail!("{}: a recording in a directory goes into a directory", cannot())
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_slashed =
+                    [&b"/"[..], b"/."].iter().any(|end| path.as_os_str().as_bytes().ends_with(end));
+                if path.file_name().is_none() || is_slashed && !is_directory {
+                    bail!("{}: it is not the name of a file", cannot());
+                }
+            }
+            // In a directory that is there and can be searched it is the name itself.
+            Err(error)
+                if error.kind() != io::ErrorKind::PermissionDenied
+                    && fs::metadata(folder(path)).is_ok_and(|folder| folder.is_dir()) =>
+            {
+                return Err(anyhow!(error).context(cannot()));
+            }
+            Err(error) => return Err(unusable(folder(path), error).context(cannot())),
+        }
+        // What a link points to is replaced, not the link.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.components().collect());
+        let made = match is_directory {
+            true => Directory::new(target.clone())?.map(Self::Directory),
+            false => {
+                check_replaceable(&target).with_context(cannot)?;
+                Replacement::new(target.clone(), MODE).map(Self::Replacement)
+            }
+        };
+        made.map_err(|error| unusable(folder(&target), error)).with_context(cannot)
+    }
+
     /// The directory that it is in; the current one for standard output.
     pub(crate) fn folder(&self) -> &Path {
         match self {
             Self::Stream(_) => Path::new("."),
-            Self::Replacement(Replacement { target, .. }) => folder(target),
+            Self::Replacement(file) => folder(file.target()),
             Self::Directory(directory) => folder(directory.target()),
         }
     }
 
-    /// Gives a whole output its name. An output that never gets it leaves no trace.
+    /// Gives a whole output its name. An output that was not asked for it leaves no trace.
     ///
     /// # Errors
-    /// Where it cannot take the name.
+    /// Where it cannot take the name; it is kept under another then.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stream(_) => Ok(()),
-            Self::Replacement(file) => {
-                let cannot = format!("cannot give the output its name, {}", file.target.display());
-                file.finish().context(cannot)
-            }
+            Self::Replacement(file) => file.finish(),
             Self::Directory(directory) => directory.finish(),
         }
     }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write to {}", path.display())
 }
 
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stream(stream) => f.write_str(stream.name()),
-            Self::Replacement(Replacement { target, .. }) => target.display().fmt(f),
+            Self::Replacement(file) => file.target().display().fmt(f),
             Self::Directory(directory) => directory.target().display().fmt(f),
         }
     }

@@ -1,10 +1,12 @@
 //! The directory of a recording, as `perf record --threads` and `--kcore` write it: what in it is the recording's own, by
 //! name and kind. Whatever else is in a directory is somebody's, and is neither replaced nor removed.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
@@ -80,6 +82,23 @@ impl RecordingDir {
         Ok(Ok(Self { dir, path: path.to_owned(), files, kcore }))
     }
 
+    /// Calls `take_over` with each file and directory of another recording's directory that this one has too, open, and
+    /// with what the one here is.
+    pub(crate) fn hand_over(&self, to: &Path, take_over: impl Fn(&File, &Metadata)) {
+        let files = self.files.iter().map(|name| PathBuf::from(OsStr::from_bytes(name.to_bytes())));
+        let kcore = self.kcore.iter().flat_map(|(name, inside)| {
+            let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+            let inside = inside.iter().map(move |file| name.join(OsStr::from_bytes(file.to_bytes())));
+            inside.chain([name.to_owned()])
+        });
+        for name in files.chain(kcore).chain([PathBuf::new()]) {
+            if let (Ok(new), Ok(old)) = (File::open(to.join(&name)), self.path.join(&name).symlink_metadata())
+            {
+                take_over(&new, &old);
+            }
+        }
+    }
+
     /// Removes what was found, and then the directory, which fails where something has come into it since.
     ///
     /// # Errors
@@ -135,7 +154,7 @@ fn is_perf_data(dir: &OwnedFd, name: &CStr) -> io::Result<bool> {
         return Ok(false);
     }
     let mut magic = Vec::new();
-    std::fs::File::from(file).take(8).read_to_end(&mut magic)?;
+    File::from(file).take(8).read_to_end(&mut magic)?;
     Ok(MAGIC.iter().any(|known| magic == *known))
 }
 

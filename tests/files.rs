@@ -319,6 +319,7 @@ fn an_output_takes_its_name_when_it_is_whole() {
         assert_eq!(refused.status.code(), Some(1));
         assert_eq!(fs::read(&output).expect("there"), b"what was there");
     }
+    fs::remove_file(&output).expect("it was there");
     injected(&["-b"], &kept("plain.data"), &output);
     assert_eq!(fs::metadata(&output).expect("there").permissions().mode() & 0o777, 0o600);
     // Onto its own input, also through a link.

@@ -200,10 +200,14 @@ impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.verbosity);
         let input = Input::open(&self.input, self.force)?;
+        let stream = Output::open_stream(&self.output, input.is_directory())?;
         // From here on there may be something to clear away.
         let stop = interrupt::noted().context("cannot watch for interrupts")?;
         let watch = Watch { quiet: self.verbosity.quiet, stop };
-        let mut output = Output::open(&self.output, input.is_directory())?;
+        let mut output = match stream {
+            Some(stream) => stream,
+            None => Output::open_replacement(&self.output, input.is_directory())?,
+        };
         let ids_to = self.ids_to();
         if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
             bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
