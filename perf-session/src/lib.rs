@@ -40,6 +40,7 @@ mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tool;
+pub mod unpack;
 mod work;
 
 pub use address_space::AddressSpace;

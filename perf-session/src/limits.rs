@@ -47,9 +47,10 @@ pub(crate) const PACKED_AT_MOST: u64 = 1 << 26;
 /// them for nothing.
 pub(crate) const PACKED_SLACK: u64 = 1 << 20;
 
-/// How far back a packed file may refer, which is memory: 64 MiB in xz files and 128 MiB in zstd files, as the highest
-/// presets of both (`xz -9`, `zstd --ultra -22`) do. Most modules' dictionaries have 8 MiB at most; the formats allow 4 GiB
-/// and more. Of either only as much is touched as is unpacked.
+/// How far back something packed may refer, which is memory: 64 MiB in xz files and 128 MiB in zstd files, as the highest
+/// presets of both (`xz -9`, `zstd --ultra -22`) do. Most dictionaries have 8 MiB at most; the formats allow 4 GiB
+/// and more. Of either only as much is touched as is unpacked. The blocks of an xz stream are remembered until they are
+/// compared with the index at its end: 16 bytes for each, which has 28 at the least; xz makes blocks of 3 MiB and more.
 pub(crate) const XZ_DICTIONARY_AT_MOST: u32 = 1 << 26;
 pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
 

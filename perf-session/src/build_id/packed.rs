@@ -1,21 +1,14 @@
-//! Files packed with gzip, xz or zstd: kernel modules, mostly. The bytes decide, not the name. The unpacked contents
-//! are not kept: they are read as a stream, which begins again for each read before its position.
+//! Files packed with gzip, xz or zstd that are read as ELF files: kernel modules, mostly. The unpacked contents are not
+//! kept: they are read as a stream, which begins again for each read before its position, and is bounded.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
-use flate2::read::MultiGzDecoder;
-use lzma_rust2::{XzReader, lzma2_get_memory_usage};
-use zstd_safe::zstd_sys::ZSTD_ErrorCode;
-use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
-
-use crate::limits::{
-    PACKED_AT_MOST, PACKED_SLACK, UNPACKED_AT_MOST, UNPACKED_HEAD, XZ_DICTIONARY_AT_MOST,
-    ZSTD_WINDOW_LOG_AT_MOST,
-};
+use crate::limits::{PACKED_AT_MOST, PACKED_SLACK, UNPACKED_AT_MOST, UNPACKED_HEAD};
+use crate::unpack::{Packing, UnpackFailure, Unpacked};
 
 /// Why a packed file cannot be unpacked: a property of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,18 +37,11 @@ pub(super) enum Failure {
     Packed(UnpackError),
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Gzip,
-    Xz,
-    Zstd,
-}
-
 /// The unpacked contents of a file, unpacked as far as they are read.
 pub(super) struct Unpacker {
     packed: Rc<Packed>,
-    format: Format,
-    stream: Box<dyn Read>,
+    packing: Packing,
+    stream: Unpacked<Pass>,
     /// The position of the stream in the unpacked contents.
     at: u64,
     /// Whether the stream is at its end.
@@ -71,20 +57,20 @@ pub(super) struct Unpacker {
 impl Unpacker {
     /// The unpacker of a file; the file itself where it is not packed.
     pub(super) fn of(file: File) -> io::Result<Result<Self, File>> {
-        let mut magic = [0; 6];
-        let format = match file.read_exact_at(&mut magic, 0).map(|()| magic) {
-            Ok([0x1f, 0x8b, ..]) => Format::Gzip,
-            Ok([0xfd, b'7', b'z', b'X', b'Z', 0]) => Format::Xz,
-            Ok([0x28, 0xb5, 0x2f, 0xfd, ..]) => Format::Zstd,
-            Ok(_) => return Ok(Err(file)),
+        let mut magic = [0; Packing::MAGIC_SIZE];
+        let packing = match file.read_exact_at(&mut magic, 0) {
+            Ok(()) => Packing::detect(&magic),
             // Too short for a magic.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Err(file)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(error) => return Err(error),
         };
-        Ok(Ok(Self::new(file, format, PACKED_AT_MOST, UNPACKED_AT_MOST)))
+        Ok(match packing {
+            Some(packing) => Ok(Self::new(file, packing, PACKED_AT_MOST, UNPACKED_AT_MOST)),
+            None => Err(file),
+        })
     }
 
-    fn new(file: File, format: Format, packed_at_most: u64, unpacked_at_most: u64) -> Self {
+    fn new(file: File, packing: Packing, packed_at_most: u64, unpacked_at_most: u64) -> Self {
         let packed = Rc::new(Packed {
             file,
             at_most: packed_at_most,
@@ -92,10 +78,10 @@ impl Unpacker {
             unpacked: Cell::new(0),
             failed: RefCell::new(None),
         });
-        let stream = stream(&packed, format);
+        let stream = stream(&packed, packing);
         Self {
             packed,
-            format,
+            packing,
             stream,
             at: 0,
             at_end: false,
@@ -119,7 +105,7 @@ impl Unpacker {
             return Ok(true);
         }
         if offset < self.at {
-            self.stream = stream(&self.packed, self.format);
+            self.stream = stream(&self.packed, self.packing);
             self.at = 0;
             self.at_end = false;
         }
@@ -173,13 +159,7 @@ impl Unpacker {
         if self.at_end {
             return Ok(0);
         }
-        let read = loop {
-            match self.stream.read(buf) {
-                Ok(read) => break read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.packed.failure(&error)),
-            }
-        };
+        let read = self.stream.read(buf).map_err(|failure| self.packed.failure(failure))?;
         // No caller reads 0 bytes: the stream is at its end, unless that was hidden.
         if read == 0 {
             self.packed.failed.take().map_or(Ok(()), Err)?;
@@ -193,16 +173,8 @@ impl Unpacker {
     }
 }
 
-fn stream(packed: &Rc<Packed>, format: Format) -> Box<dyn Read> {
-    let pass = Pass { packed: packed.clone(), at: 0 };
-    match format {
-        Format::Gzip => Box::new(MultiGzDecoder::new(pass)),
-        Format::Xz => {
-            let memory = lzma2_get_memory_usage(XZ_DICTIONARY_AT_MOST);
-            Box::new(XzReader::new_mem_limit(BufReader::new(pass), true, memory))
-        }
-        Format::Zstd => Box::new(ZstdReader::new(pass)),
-    }
+fn stream(packed: &Rc<Packed>, packing: Packing) -> Unpacked<Pass> {
+    Unpacked::new(packing, Pass { packed: packed.clone(), at: 0 })
 }
 
 /// A packed file, and how much of it is read.
@@ -218,11 +190,12 @@ struct Packed {
 }
 
 impl Packed {
-    /// The cause of a stream's error.
-    fn failure(&self, error: &io::Error) -> Failure {
-        self.failed.take().unwrap_or_else(|| match error.kind() {
-            io::ErrorKind::OutOfMemory => Failure::Packed(UnpackError::FarBack),
-            _ => Failure::Packed(UnpackError::Damaged(error.to_string())),
+    /// The cause of a stream's failure.
+    fn failure(&self, failure: UnpackFailure) -> Failure {
+        self.failed.take().unwrap_or_else(|| match failure {
+            UnpackFailure::Source(error) => Failure::Io(error),
+            UnpackFailure::FarBack => Failure::Packed(UnpackError::FarBack),
+            failure => Failure::Packed(UnpackError::Damaged(failure.to_string())),
         })
     }
 
@@ -263,55 +236,6 @@ impl Read for Pass {
     }
 }
 
-/// A zstd stream that is read as it is unpacked.
-struct ZstdReader {
-    pass: Pass,
-    context: DCtx<'static>,
-    packed: Vec<u8>,
-    start: usize,
-}
-
-impl ZstdReader {
-    fn new(pass: Pass) -> Self {
-        let mut context = DCtx::create();
-        // It is one of the values that there are.
-        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_AT_MOST)).ok();
-        Self { pass, context, packed: Vec::new(), start: 0 }
-    }
-}
-
-impl Read for ZstdReader {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.start == self.packed.len() {
-                self.packed.resize(DCtx::in_size(), 0);
-                let read = self.pass.read(&mut self.packed);
-                self.packed.truncate(*read.as_ref().unwrap_or(&0));
-                self.start = 0;
-                read?;
-            }
-            let mut input = InBuffer::around(&self.packed);
-            input.set_pos(self.start);
-            let mut output = OutBuffer::around(&mut *buf);
-            let step = self.context.decompress_stream(&mut output, &mut input);
-            step.map_err(zstd_error)?;
-            let (unpacked, was_at_the_end) = (output.pos(), self.packed.is_empty());
-            self.start = input.pos();
-            if unpacked > 0 || was_at_the_end {
-                return Ok(unpacked);
-            }
-        }
-    }
-}
-
-/// An error of the library's, which are negative numbers.
-fn zstd_error(code: usize) -> io::Error {
-    if code == (ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg() {
-        return io::ErrorKind::OutOfMemory.into();
-    }
-    io::Error::other(zstd_safe::get_error_name(code))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Seek as _, Write as _};
@@ -321,27 +245,27 @@ mod tests {
 
     use super::*;
 
-    const FORMATS: [Format; 2] = [Format::Gzip, Format::Zstd];
+    const PACKINGS: [Packing; 2] = [Packing::Gzip, Packing::Zstd];
 
-    fn unpacker(format: Format, bytes: &[u8], packed_at_most: u64, unpacked_at_most: u64) -> Unpacker {
-        let packed = match format {
-            Format::Gzip => {
+    fn unpacker(packing: Packing, bytes: &[u8], packed_at_most: u64, unpacked_at_most: u64) -> Unpacker {
+        let packed = match packing {
+            Packing::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
                 encoder.write_all(bytes).expect("memory");
                 encoder.finish().expect("memory")
             }
-            Format::Zstd => {
+            Packing::Zstd => {
                 let mut packed = vec![0; zstd_safe::compress_bound(bytes.len())];
                 let len = zstd_safe::compress(packed.as_mut_slice(), bytes, 1).expect("it fits");
                 packed.truncate(len);
                 packed
             }
-            Format::Xz => unreachable!("nothing here packs it"),
+            Packing::Xz => unreachable!("nothing here packs it"),
         };
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&packed).expect("written");
         file.rewind().expect("a file");
-        Unpacker::new(file, format, packed_at_most, unpacked_at_most)
+        Unpacker::new(file, packing, packed_at_most, unpacked_at_most)
     }
 
     /// Bytes that say where they are.
@@ -352,8 +276,8 @@ mod tests {
     #[test]
     fn what_is_unpacked_is_the_same_in_any_order_of_reading() {
         let bytes = bytes(1 << 18);
-        for format in FORMATS {
-            let mut unpacker = unpacker(format, &bytes, u64::MAX, u64::MAX);
+        for packing in PACKINGS {
+            let mut unpacker = unpacker(packing, &bytes, u64::MAX, u64::MAX);
             for (at, len) in [
                 (0, 64),
                 (UNPACKED_HEAD - 8, 16),
@@ -379,8 +303,8 @@ mod tests {
     #[test]
     fn all_passes_together_unpack_no_more_than_is_allowed() {
         let bytes = bytes(1 << 18);
-        for format in FORMATS {
-            let mut unpacker = unpacker(format, &bytes, u64::MAX, 1 << 20);
+        for packing in PACKINGS {
+            let mut unpacker = unpacker(packing, &bytes, u64::MAX, 1 << 20);
             let mut read = |at| unpacker.read_exact_at(&mut [0; 4], at);
             // Four times there are less than a MiB; back once more is not.
             for _ in 0..3 {
@@ -396,9 +320,9 @@ mod tests {
     #[test]
     fn all_passes_together_read_no_more_than_is_allowed() {
         let bytes = bytes(1 << 18);
-        for format in FORMATS {
-            let packed = unpacker(format, &bytes, 0, 0).packed.file.metadata().expect("a file").len();
-            let mut unpacker = unpacker(format, &bytes, packed * 2, u64::MAX);
+        for packing in PACKINGS {
+            let packed = unpacker(packing, &bytes, 0, 0).packed.file.metadata().expect("a file").len();
+            let mut unpacker = unpacker(packing, &bytes, packed * 2, u64::MAX);
             let mut read = |at| unpacker.read_exact_at(&mut [0; 4], at);
             // Each time from its beginning.
             assert!(matches!(read(262_140), Ok(true)));
