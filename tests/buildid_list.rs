@@ -3,13 +3,13 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use bstr::ByteSlice as _;
+use common::oracle::Perf;
 use common::{chains, oracle, perftool, run, stderr};
 use insta::assert_snapshot;
 use perf_format::record::{BuildIdRecord, CpuMode, MapFile, Misc, Record, SizedBuildId};
@@ -44,10 +44,10 @@ fn recordings() -> Vec<PathBuf> {
 }
 
 /// What a perf prints, with the vdso's own name in the place of its temporary file's; `None` where it fails.
-fn perfs(perf: &OsStr, args: &[&str], input: &Path) -> Option<String> {
-    let mut command = Command::new(perf);
+fn perfs(perf: &Perf, args: &[&str], input: &Path) -> Option<String> {
+    let mut command = perf.command();
     command.arg("buildid-list").args(args).arg("-f").arg("-i").arg(input);
-    let output = command.env("HOME", "/nonexistent").stdin(Stdio::null()).output().expect("perf runs");
+    let output = command.stdin(Stdio::null()).output().expect("perf runs");
     let said = stderr(&output);
     let failed = !output.status.success()
         || ["failed", "unexpected", "not set"].iter().any(|word| said.contains(word));
@@ -76,13 +76,13 @@ fn sort_by_name(lines: &mut [String]) {
     lines.sort_by(|a, b| name(a).cmp(name(b)));
 }
 
-/// Whether a perf shows samples of a recording as they were recorded. It unwinds the stacks that are in some with the
-/// files of this machine, whose ids it takes then.
-fn is_shown_as_recorded(input: &Path) -> bool {
-    input.file_name().is_none_or(|name| name != "dwarf.pipe")
+/// Whether a perf shows samples of a recording as they were recorded. From 7 on it unwinds the stacks that are in some
+/// with the files of this machine, whose ids it takes then.
+fn is_shown_as_recorded(perf: &Perf, input: &Path) -> bool {
+    perf.major() < 7 || input.file_name().is_none_or(|name| name != "dwarf.pipe")
 }
 
-/// Compares a list with that of the PATH's perf, which may be of any version: those of before 7 look at no call chain, and
+/// Compares a list with that of a perf of any version: those of before 7 look at no call chain, and
 /// 6.1 lists DSOs as they came up. So both are sorted, and what more is listed is what call chains hit.
 fn assert_lists_what_perf_and_chains_do(args: &[&str], input: &Path, perfs: &str) {
     let what = format!("{} {args:?}", input.display());
@@ -116,42 +116,40 @@ fn plain(input: &Path) -> Vec<u8> {
 
 #[test]
 fn of_every_recording_that_is_listed_which_perf_lists_and_which_chains_hit() {
-    if !oracle::perf_is_here("perf buildid-list on the recordings") {
-        return;
-    }
-    let mut compared = 0;
-    for path in recordings() {
-        for args in [&[][..], &["-H"]] {
-            if let Some(perfs) = perfs("perf".as_ref(), args, &path) {
-                compared += 1;
-                assert_lists_what_perf_and_chains_do(args, &path, &perfs);
+    for perf in oracle::perfs("perf buildid-list on the recordings") {
+        let mut compared = 0;
+        for path in recordings().into_iter().filter(|path| is_shown_as_recorded(perf, path)) {
+            for args in [&[][..], &["-H"]] {
+                if let Some(perfs) = perfs(perf, args, &path) {
+                    compared += 1;
+                    assert_lists_what_perf_and_chains_do(args, &path, &perfs);
+                }
             }
         }
+        assert!(compared >= 30, "{perf} reads most recordings; it did {compared}");
     }
-    assert!(compared >= 30, "perf reads most recordings; it did {compared}");
 }
 
 #[test]
 fn the_text_is_that_of_perf_7_to_the_byte_on_every_recording() {
-    let Some(perf) = oracle::perf_from_7_on("lists of the recordings, to the byte") else { return };
-    let mut compared = 0;
-    for path in recordings().into_iter().filter(|path| is_shown_as_recorded(path)) {
-        for args in [&[][..], &["-H"]] {
-            if let Some(perfs) = perfs(&perf, args, &path) {
-                compared += 1;
-                assert_eq!(text(list(args, &path).stdout), perfs, "{} {args:?}", path.display());
+    for perf in oracle::perfs_from_7_on("lists of the recordings, to the byte") {
+        let mut compared = 0;
+        for path in recordings().into_iter().filter(|path| is_shown_as_recorded(perf, path)) {
+            for args in [&[][..], &["-H"]] {
+                if let Some(perfs) = perfs(perf, args, &path) {
+                    compared += 1;
+                    assert_eq!(text(list(args, &path).stdout), perfs, "{perf}, {} {args:?}", path.display());
+                }
             }
         }
+        assert!(compared >= 30, "{perf} reads most recordings; it did {compared}");
     }
-    assert!(compared >= 30, "perf reads most recordings; it did {compared}");
 }
 
 #[test]
 fn of_fresh_recordings_that_is_listed_which_perf_lists_and_which_chains_hit() {
-    if !oracle::perf_is_here("fresh recordings") {
-        return;
-    }
-    let perf_7 = oracle::perf_from_7_on("lists of fresh recordings, to the byte");
+    let Some(recorder) = oracle::recorder("fresh recordings") else { return };
+    let from_7_on = oracle::perfs_from_7_on("lists of fresh recordings, to the byte");
     let dir = tempfile::tempdir().expect("a directory");
     let kinds: [&[&str]; 9] = [
         &[],
@@ -166,7 +164,7 @@ fn of_fresh_recordings_that_is_listed_which_perf_lists_and_which_chains_hit() {
     ];
     for (number, kind) in kinds.into_iter().enumerate() {
         let path = dir.path().join(format!("{number}.data"));
-        let mut record = Command::new("perf");
+        let mut record = Command::new(&recorder.program);
         record.args(["record", "-q", "-e", "cpu-clock", "-F", "4000"]).args(kind).arg("-o").arg(&path);
         record.args(["--", "sh", "-c", "ls -R /usr/share/doc >/dev/null; seq 40000 | sort -r | cksum"]);
         let recorded = record.stdin(Stdio::null()).output().expect("perf runs");
@@ -174,11 +172,11 @@ fn of_fresh_recordings_that_is_listed_which_perf_lists_and_which_chains_hit() {
             return oracle::cannot_record(&stderr(&recorded));
         }
         for args in [&[][..], &["-H"]] {
-            let perfs_own = perfs("perf".as_ref(), args, &path).expect("perf reads its own");
+            let perfs_own = perfs(recorder, args, &path).expect("perf reads its own");
             assert_lists_what_perf_and_chains_do(args, &path, &perfs_own);
             // One that was built without zstd reads no compressed records.
-            if let Some(perfs) = perf_7.as_ref().and_then(|perf| perfs(perf, args, &path)) {
-                assert_eq!(text(list(args, &path).stdout), perfs, "{kind:?} {args:?}");
+            for (perf, perfs) in from_7_on.iter().filter_map(|perf| Some((perf, perfs(perf, args, &path)?))) {
+                assert_eq!(text(list(args, &path).stdout), perfs, "{perf}, {kind:?} {args:?}");
             }
         }
     }
@@ -248,9 +246,9 @@ fn the_running_kernel_is_told() {
     let maps = text(perftool(&["buildid-list", "--kernel-maps"]).output().expect("it runs").stdout);
     let first = maps.lines().next().expect("a line");
     assert!(first.starts_with(id.trim_end()) && first.ends_with(" [kernel.kallsyms]"), "{first}");
-    if oracle::perf_is_here("perf buildid-list -k and -m") {
+    for perf in oracle::perfs("perf buildid-list -k and -m") {
         for option in ["-k", "-m"] {
-            let perfs = Command::new("perf").args(["buildid-list", option]).output().expect("perf runs");
+            let perfs = perf.command().args(["buildid-list", option]).output().expect("perf runs");
             assert_eq!(
                 text(perftool(&["buildid-list", option]).output().expect("it runs").stdout),
                 text(perfs.stdout)

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use common::oracle::Perf;
 use common::{oracle, perftool, run, stderr};
 use insta::assert_snapshot;
 use perf_format::attr::{Attr, SampleType};
@@ -47,18 +48,18 @@ fn recordings(extensions: &[&str]) -> Vec<PathBuf> {
     all
 }
 
-fn perf(args: &[&str], input: &Path) -> String {
-    let mut command = Command::new("perf");
-    command.args(args).arg("-f").arg("-i").arg(input).env("HOME", "/nonexistent").stdin(Stdio::null());
+fn ask(perf: &Perf, args: &[&str], input: &Path) -> String {
+    let mut command = perf.command();
+    command.args(args).arg("-f").arg("-i").arg(input).stdin(Stdio::null());
     let output = command.output().expect("perf runs");
-    assert!(output.status.success(), "perf {args:?} {}: {}", input.display(), stderr(&output));
+    assert!(output.status.success(), "{perf} {args:?} {}: {}", input.display(), stderr(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// What the records say, in fields that perf shows of files and of pipes. Of a pipe's addresses it shows symbols
 /// too, whatever it was asked for.
-fn script(input: &Path) -> String {
-    let lines = perf(&["script", "-F", "comm,pid,tid,time,event,ip"], input);
+fn script(perf: &Perf, input: &Path) -> String {
+    let lines = ask(perf, &["script", "-F", "comm,pid,tid,time,event,ip"], input);
     let lines = lines.lines().map(|line| match line.strip_prefix('\t') {
         Some(frame) => frame.split_whitespace().next().unwrap_or_default(),
         None => line.trim_end(),
@@ -79,10 +80,10 @@ fn assert_same_lines(got: &str, expected: &str, what: &str) {
 
 /// What perf says of the machine and the recording. What is of the file itself, and the marks of what a pipe never
 /// says, are not compared.
-fn features(input: &Path) -> Vec<String> {
+fn features(perf: &Perf, input: &Path) -> Vec<String> {
     let of_the_file =
         ["captured on", "data offset", "data size", "feat offset", "missing features", "CACHE info"];
-    let header = perf(&["report", "--header-only"], input);
+    let header = ask(perf, &["report", "--header-only"], input);
     let lines = header.lines().filter(|line| line.contains(':') || line.contains("info available"));
     lines.filter(|line| !of_the_file.iter().any(|what| line.contains(what))).map(str::to_owned).collect()
 }
@@ -106,19 +107,20 @@ fn preamble(path: &Path) -> (Preamble, Vec<u8>) {
 
 #[test]
 fn in_every_pairing_the_records_and_the_features_are_what_they_were_and_the_ids_are_there() {
-    if !oracle::perf_is_here("the pairings of files and pipes") {
-        return;
-    }
+    let perfs = oracle::perfs("the pairings of files and pipes");
     let dir = tempfile::tempdir().expect("a directory");
     for input in recordings(&["pipe", "data"]) {
         let name = input.file_name().expect("a name").to_string_lossy().into_owned();
         let (file, pipe) = (dir.path().join(format!("{name}.file")), dir.path().join(format!("{name}.pipe")));
-        let (said, told) = (script(&input), features(&input));
         injected(&["-b"], &input, &file);
         fs::write(&pipe, injected(&["-b"], &input, Path::new("-"))).expect("written");
-        for output in [&file, &pipe] {
-            assert_same_lines(&script(output), &said, &output.display().to_string());
-            assert_eq!(features(output), told, "{}", output.display());
+        for perf in perfs {
+            let (said, told) = (script(perf, &input), features(perf, &input));
+            for output in [&file, &pipe] {
+                let what = format!("{perf}, {}", output.display());
+                assert_same_lines(&script(perf, output), &said, &what);
+                assert_eq!(features(perf, output), told, "{what}");
+            }
         }
         assert_eq!(ids(&file), ids(&pipe), "{name}");
         // Chains hit stacks, too, which are of no file.
@@ -129,18 +131,17 @@ fn in_every_pairing_the_records_and_the_features_are_what_they_were_and_the_ids_
 
 #[test]
 fn perf_lists_the_ids_of_a_file_that_came_from_a_pipe() {
-    if !oracle::perf_is_here("perf buildid-list on files") {
-        return;
-    }
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("file");
     injected(&["-b"], &kept("callchain.pipe"), &file);
     // Some perf lists in another order.
     let sorted = |listed: &str| listed.lines().map(str::to_owned).collect::<BTreeSet<_>>();
-    let perfs = sorted(&perf(&["buildid-list"], &file));
-    assert_eq!(perfs, sorted(&String::from_utf8_lossy(&listed(&file))));
-    assert!(perfs.len() >= 4, "{perfs:?}");
-    assert_eq!(perf(&["evlist"], &file), "cpu-clock\n");
+    for perf in oracle::perfs("perf buildid-list on files") {
+        let perfs = sorted(&ask(perf, &["buildid-list"], &file));
+        assert_eq!(perfs, sorted(&String::from_utf8_lossy(&listed(&file))), "{perf}");
+        assert!(perfs.len() >= 4, "{perf}: {perfs:?}");
+        assert_eq!(ask(perf, &["evlist"], &file), "cpu-clock\n", "{perf}");
+    }
 }
 
 fn listed(input: &Path) -> Vec<u8> {
@@ -228,10 +229,10 @@ fn compressed_records_are_looked_into_and_pass_or_come_out_plain() {
     let again = dir.path().join("again");
     injected(&["-b", "--decompress"], &plain, &again);
     assert!(fs::read(&again).expect("there") == fs::read(&plain).expect("there"));
-    if oracle::perf_is_here("perf script on what was compressed") {
-        assert_same_lines(&script(&plain), &script(&packed), "plain");
-        assert_same_lines(&script(&pipe), &script(&packed), "pipe");
-        assert!(script(&plain).lines().count() > 100);
+    for perf in oracle::perfs("perf script on what was compressed") {
+        assert_same_lines(&script(perf, &plain), &script(perf, &packed), &format!("plain, {perf}"));
+        assert_same_lines(&script(perf, &pipe), &script(perf, &packed), &format!("pipe, {perf}"));
+        assert!(script(perf, &plain).lines().count() > 100, "{perf}");
     }
 }
 
@@ -263,12 +264,11 @@ fn a_piece_that_does_not_inflate_is_a_warning_and_passes() {
 
 #[test]
 fn a_directory_is_a_recording_and_comes_out_as_one() {
-    if !oracle::perf_is_here("a recording in a directory") {
-        return;
-    }
+    let perfs = oracle::perfs("a recording in a directory");
+    let Some(recorder) = perfs.first() else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let (input, output) = (dir.path().join("in"), dir.path().join("out"));
-    let mut record = Command::new("perf");
+    let mut record = Command::new(&recorder.program);
     record.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-a", "--threads", "-o"]).arg(&input);
     record.args(["--", "sh", "-c", "seq 60000 | sort -r | cksum"]).stdin(Stdio::null());
     let recorded = record.output().expect("perf runs");
@@ -278,13 +278,19 @@ fn a_directory_is_a_recording_and_comes_out_as_one() {
     // Twice: into nothing, and over a recording that is there.
     for _ in 0..2 {
         injected(&["-b"], &input, &output);
-        assert_same_lines(&script(&output), &script(&input), "the directory");
+        for perf in perfs {
+            assert_same_lines(
+                &script(perf, &output),
+                &script(perf, &input),
+                &format!("the directory, {perf}"),
+            );
+        }
         // Those that perf could not read may have been added.
         let had: Vec<String> = ids(&input).into_iter().filter(|line| !line.starts_with(' ')).collect();
         assert!(had.len() >= 3 && had.iter().all(|line| ids(&output).contains(line)), "{had:?}");
     }
     injected(&["-b"], &input, &input);
-    assert_same_lines(&script(&output), &script(&input), "the directory");
+    assert_same_lines(&script(recorder, &output), &script(recorder, &input), "the directory");
     let names = |path: &Path| {
         let mut names: Vec<_> = fs::read_dir(path)
             .expect("a directory")

@@ -9,19 +9,23 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::oracle::Perf;
 use common::{oracle, perftool, stderr};
 use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use tempfile::TempDir;
 
 /// A recording of jitgen, and the directory with its dump.
 struct Recorded {
+    /// Who made it. Of others that inject is not asked: that of 7.3 crashes on jitdumps.
+    recorder: &'static Perf,
     dir: TempDir,
     /// Its file.
     file: PathBuf,
 }
 
 /// Records jitgen, with these options of `perf record` and those of its own; `None` where perf may not.
-fn record(options: &[&str], jitgen: &[&str]) -> Option<Recorded> {
+fn record(test: &str, options: &[&str], jitgen: &[&str]) -> Option<Recorded> {
+    let recorder = oracle::recorder(test)?;
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("recorded");
     for name in ["home", "dumps", "out"] {
@@ -33,7 +37,7 @@ fn record(options: &[&str], jitgen: &[&str]) -> Option<Recorded> {
     cc.args(["-O2", "-fno-omit-frame-pointer", "-o"]).arg(&program).arg(source);
     let built = cc.output().expect("cc is where Rust links");
     assert!(built.status.success(), "{}", stderr(&built));
-    let mut perf = Command::new("perf");
+    let mut perf = Command::new(&recorder.program);
     perf.args(["record", "-q", "-k", "1", "-e", "cpu-clock:u", "-F", "4000"]).args(options);
     // It says nothing: standard output may be the recording.
     perf.args(["-o", if options.contains(&"-") { "-" } else { "recorded" }, "--"]);
@@ -47,7 +51,7 @@ fn record(options: &[&str], jitgen: &[&str]) -> Option<Recorded> {
         oracle::cannot_record(&stderr(&output));
         return None;
     }
-    Some(Recorded { dir, file })
+    Some(Recorded { recorder, dir, file })
 }
 
 impl Recorded {
@@ -55,26 +59,26 @@ impl Recorded {
         self.dir.path().join(name)
     }
 
-    /// Runs perf, as somebody who has no build-ids cached.
-    fn perf(&self, args: &[&str], input: &Path) -> Vec<u8> {
-        let mut perf = Command::new("perf");
-        perf.args(args).args(["-i", "-"]).current_dir(self.dir.path());
-        perf.env("HOME", self.path("home")).env("DEBUGINFOD_URLS", "");
+    /// Runs a perf, as somebody who has no build-ids cached.
+    fn ask(&self, perf: &Perf, args: &[&str], input: &Path) -> Vec<u8> {
+        let mut command = perf.command();
+        command.args(args).args(["-i", "-"]).current_dir(self.dir.path());
+        command.env("HOME", self.path("home"));
         // Of a pipe's stream in a file it knows nothing unless it comes through standard input.
         match fs::read(input).expect("there").get(8) {
-            Some(16) => perf.stdin(File::open(input).expect("there")),
-            _ => perf.arg("-i").arg(input).stdin(Stdio::null()),
+            Some(16) => command.stdin(File::open(input).expect("there")),
+            _ => command.arg("-i").arg(input).stdin(Stdio::null()),
         };
-        let output = perf.output().expect("perf runs");
-        assert!(output.status.success(), "perf {args:?}: {}", stderr(&output));
-        assert!(!stderr(&output).contains("out of order"), "perf {args:?}: {}", stderr(&output));
+        let output = command.output().expect("perf runs");
+        assert!(output.status.success(), "{perf} {args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("out of order"), "{perf} {args:?}: {}", stderr(&output));
         output.stdout
     }
 
     /// Perf's own way, in a file. It writes an image for each function beside the dump.
     fn by_perf(&self, input: &Path) -> PathBuf {
         let out = self.path("by-perf");
-        self.perf(&["inject", "--jit", "-o", out.to_str().expect("text")], input);
+        self.ask(self.recorder, &["inject", "--jit", "-o", out.to_str().expect("text")], input);
         out
     }
 
@@ -90,8 +94,8 @@ impl Recorded {
 
     /// A line for each sample with its thread and time, and one for each frame with its name. What perf cannot name it
     /// prints in different ways.
-    fn names(&self, input: &Path) -> Vec<String> {
-        let script = self.perf(&["script", "--no-inline", "-F", "comm,tid,time,ip,sym"], input);
+    fn names(&self, perf: &Perf, input: &Path) -> Vec<String> {
+        let script = self.ask(perf, &["script", "--no-inline", "-F", "comm,tid,time,ip,sym"], input);
         let script = String::from_utf8_lossy(&script);
         let lines = script.lines().map(|line| match line.strip_prefix('\t') {
             // The address is one in a file, and files differ.
@@ -113,14 +117,14 @@ impl Recorded {
 
 /// Fails with the first line that differs: all of them would fill pages.
 #[track_caller]
-fn assert_same(ours: &[String], perfs: &[String]) {
+fn assert_same(perf: &Perf, ours: &[String], perfs: &[String]) {
     let differs = ours.iter().zip(perfs).position(|(our, perfs)| our != perfs);
     let around = |lines: &[String]| {
         let at = differs.unwrap_or(0);
         lines.get(at.saturating_sub(5)..(at + 2).min(lines.len())).unwrap_or_default().join("\n")
     };
-    assert_eq!(differs, None, "ours:\n{}\nperf's:\n{}", around(ours), around(perfs));
-    assert_eq!(ours.len(), perfs.len());
+    assert_eq!(differs, None, "{perf}, ours:\n{}\nits own:\n{}", around(ours), around(perfs));
+    assert_eq!(ours.len(), perfs.len(), "{perf}");
     let jitted = ours.iter().filter(|line| line.starts_with("jitted")).count();
     assert!(jitted > 300, "samples are in jitted code: {jitted}");
     assert!(ours.iter().any(|line| line.contains(" again(")), "some of it was made again");
@@ -130,25 +134,24 @@ const WITH_FRAME_POINTERS: &[&str] = &["-f", "-c", "10000"];
 
 #[test]
 fn perf_names_each_frame_as_it_does_in_its_own_output() {
-    if !oracle::perf_is_here("perf inject --jit beside ours, on a file") {
-        return;
+    let test = "perf inject --jit beside ours, on a file";
+    let Some(recorded) = record(test, &["-g"], WITH_FRAME_POINTERS) else { return };
+    let by_perf = recorded.by_perf(&recorded.file);
+    for perf in oracle::perfs(test) {
+        let perfs = recorded.names(perf, &by_perf);
+        let ours = |options: &[&str]| recorded.names(perf, &recorded.by_perftool(options));
+        assert_same(perf, &ours(&["--jit"]), &perfs);
+        assert_eq!(recorded.images().len(), 1);
+        assert_same(perf, &ours(&["--jit=per-function"]), &perfs);
+        assert_same(perf, &ours(&["--jit", "-b"]), &perfs);
+        recorded.images().iter().for_each(|image| fs::remove_file(image).expect("removed"));
     }
-    let Some(recorded) = record(&["-g"], WITH_FRAME_POINTERS) else { return };
-    let perfs = recorded.names(&recorded.by_perf(&recorded.file));
-    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
-    assert_eq!(recorded.images().len(), 1);
-    assert_same(&recorded.names(&recorded.by_perftool(&["--jit=per-function"])), &perfs);
-    assert_same(&recorded.names(&recorded.by_perftool(&["--jit", "-b"])), &perfs);
 }
 
 #[test]
 fn perf_names_each_frame_of_a_pipe_as_it_does_in_its_own_output() {
-    if !oracle::perf_is_here("perf inject --jit beside ours, on a pipe's stream") {
-        return;
-    }
-    let Some(recorded) = record(&["-g", "-m", "4", "-o", "-"], WITH_FRAME_POINTERS) else { return };
-    let perfs = recorded.names(&recorded.by_perf(&recorded.file));
-    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
+    let test = "perf inject --jit beside ours, on a pipe's stream";
+    let Some(recorded) = record(test, &["-g", "-m", "4", "-o", "-"], WITH_FRAME_POINTERS) else { return };
     // And through to a reader that looks at the images when it wants to.
     let out = recorded.path("out/by-pipe");
     let mut command = perftool(&["inject", "--jit", "--strict", "--jit-dir"]);
@@ -156,31 +159,36 @@ fn perf_names_each_frame_of_a_pipe_as_it_does_in_its_own_output() {
     let output = command.output().expect("it runs");
     assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
     fs::write(&out, output.stdout).expect("written");
-    assert_same(&recorded.names(&out), &perfs);
+    let (by_perf, by_perftool) = (recorded.by_perf(&recorded.file), recorded.by_perftool(&["--jit"]));
+    for perf in oracle::perfs(test) {
+        let perfs = recorded.names(perf, &by_perf);
+        assert_same(perf, &recorded.names(perf, &out), &perfs);
+        assert_same(perf, &recorded.names(perf, &by_perftool), &perfs);
+    }
 }
 
 #[test]
 fn what_was_compressed_has_the_names_that_it_has_plain() {
-    if !oracle::perf_is_here("a compressed recording of jitted code") {
-        return;
-    }
-    let Some(recorded) = record(&["-g", "-z"], WITH_FRAME_POINTERS) else { return };
+    let test = "a compressed recording of jitted code";
+    let Some(recorded) = record(test, &["-g", "-z"], WITH_FRAME_POINTERS) else { return };
     let plain = recorded.path("plain");
     let mut command = perftool(&["inject", "--decompress", "-i"]);
     let output = command.arg(&recorded.file).arg("-o").arg(&plain).output().expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));
-    let perfs = recorded.names(&recorded.by_perf(&plain));
-    assert_same(&recorded.names(&recorded.by_perftool(&["--jit"])), &perfs);
+    let (by_perf, by_perftool) = (recorded.by_perf(&plain), recorded.by_perftool(&["--jit"]));
+    for perf in oracle::perfs(test) {
+        assert_same(perf, &recorded.names(perf, &by_perftool), &recorded.names(perf, &by_perf));
+    }
 }
 
 #[test]
 fn readelf_finds_no_fault_and_addr2line_finds_file_and_line() {
     let test = "readelf and addr2line on images";
-    if !oracle::perf_is_here(test) || !oracle::binutils_are_here(test) {
+    if !oracle::binutils_are_here(test) {
         return;
     }
     for stacks in [&["-g"][..], &["--call-graph", "dwarf,1024"]] {
-        let Some(recorded) = record(stacks, WITH_FRAME_POINTERS) else { return };
+        let Some(recorded) = record(test, stacks, WITH_FRAME_POINTERS) else { return };
         recorded.by_perftool(&["--jit"]);
         let images = recorded.images();
         let said: String = images.iter().map(|image| readelf(image)).collect();
@@ -228,13 +236,11 @@ fn addr2line(image: &Path) -> usize {
 
 #[test]
 fn user_stacks_are_unwound_at_least_as_often_as_in_perfs_own_output() {
-    if !oracle::perf_is_here("user stacks in jitted code") {
-        return;
-    }
+    let test = "user stacks in jitted code";
     // Without frame pointers only the dump's tables tell.
-    let Some(recorded) = record(&["--call-graph", "dwarf,4096"], &["-c", "10000"]) else { return };
-    let whole = |file: &Path| {
-        let names = recorded.names(file);
+    let Some(recorded) = record(test, &["--call-graph", "dwarf,4096"], &["-c", "10000"]) else { return };
+    let whole = |perf, file: &Path| {
+        let names = recorded.names(perf, file);
         let (mut time, mut whole) = ("", BTreeSet::new());
         for line in &names {
             if line.ends_with(':') {
@@ -245,7 +251,9 @@ fn user_stacks_are_unwound_at_least_as_often_as_in_perfs_own_output() {
         }
         whole.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let perfs = whole(&recorded.by_perf(&recorded.file)).len();
-    let ours = whole(&recorded.by_perftool(&["--jit"])).len();
-    assert!(ours >= perfs && perfs > 0, "{ours} stacks reach main; in perf's own output {perfs}");
+    let (by_perf, by_perftool) = (recorded.by_perf(&recorded.file), recorded.by_perftool(&["--jit"]));
+    for perf in oracle::perfs(test) {
+        let (perfs, ours) = (whole(perf, &by_perf).len(), whole(perf, &by_perftool).len());
+        assert!(ours >= perfs && perfs > 0, "{ours} stacks reach main; in the output of {perf} {perfs}");
+    }
 }

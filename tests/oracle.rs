@@ -6,29 +6,29 @@ mod common;
 use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
+use common::oracle::Perf;
 use common::{oracle, perftool, pipe_recordings, run, stderr};
 use perf_format::testing::{ids_in, injected, records};
 use perf_format::{Endian, RecordType};
 
-fn perf(args: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new("perf");
-    // Reading must not depend on what this machine's user has cached or configured.
-    command.args(args).env("HOME", "/nonexistent").env("DEBUGINFOD_URLS", "");
+fn ask(perf: &Perf, args: &[&str], input: &[u8]) -> Output {
+    let mut command = perf.command();
+    command.args(args);
     run(command, input)
 }
 
 /// The lines that `perf script` prints of a stream. Where symbols are to be found may differ with the ids that
 /// are known, so it is asked for what the records say themselves.
-fn script(stream: &[u8]) -> Vec<String> {
-    let output = perf(&["script", "-i", "-", "-F", "+pid,-sym,-symoff"], stream);
-    let output = if output.status.success() { output } else { perf(&["script", "-i", "-"], stream) };
-    assert!(output.status.success(), "perf script: {}", stderr(&output));
+fn script(perf: &Perf, stream: &[u8]) -> Vec<String> {
+    let output = ask(perf, &["script", "-i", "-", "-F", "+pid,-sym,-symoff"], stream);
+    let output = if output.status.success() { output } else { ask(perf, &["script", "-i", "-"], stream) };
+    assert!(output.status.success(), "{perf} script: {}", stderr(&output));
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// The ids that perf's own `inject -b` finds; `None` where it fails, as it does on tracepoints.
-fn perfs_ids(stream: &[u8]) -> Option<BTreeSet<(String, String)>> {
-    let output = perf(&["inject", "-b"], stream);
+fn perfs_ids(perf: &Perf, stream: &[u8]) -> Option<BTreeSet<(String, String)>> {
+    let output = ask(perf, &["inject", "-b"], stream);
     if !output.status.success() || output.stdout.len() < stream.len() {
         return None;
     }
@@ -58,49 +58,50 @@ fn our_ids(out: &[u8]) -> BTreeSet<(String, String)> {
 
 #[test]
 fn perf_script_prints_the_same_of_the_output_as_of_the_input() {
-    if !oracle::perf_is_here("perf script on the recordings") {
-        return;
-    }
     for (name, stream) in pipe_recordings() {
-        let lines = script(&stream);
-        assert!(!lines.is_empty() || name == "compressed.pipe", "{name}: perf reads it");
-        assert_eq!(script(&our_output(&stream)), lines, "{name}");
+        let out = our_output(&stream);
+        for perf in oracle::perfs("perf script on the recordings") {
+            let lines = script(perf, &stream);
+            assert!(!lines.is_empty() || name == "compressed.pipe", "{name}: {perf} reads it");
+            assert_eq!(script(perf, &out), lines, "{name}, {perf}");
+        }
     }
 }
 
 #[test]
 fn every_id_that_perf_finds_is_found() {
-    if !oracle::perf_is_here("perf inject -b on the recordings") {
-        return;
-    }
-    let mut compared = 0;
-    for (name, stream) in pipe_recordings() {
-        let ours = our_ids(&our_output(&stream));
-        if let Some(perfs) = perfs_ids(&stream) {
-            compared += usize::from(!perfs.is_empty());
-            assert!(
-                ours.is_superset(&perfs),
-                "{name}: {:?} are missing",
-                perfs.difference(&ours).collect::<Vec<_>>()
-            );
+    let recordings: Vec<_> = pipe_recordings()
+        .into_iter()
+        .map(|(name, stream)| (name, our_ids(&our_output(&stream)), stream))
+        .collect();
+    for perf in oracle::perfs("perf inject -b on the recordings") {
+        let mut compared = 0;
+        for (name, ours, stream) in &recordings {
+            if let Some(perfs) = perfs_ids(perf, stream) {
+                compared += usize::from(!perfs.is_empty());
+                assert!(
+                    ours.is_superset(&perfs),
+                    "{name}, {perf}: {:?} are missing",
+                    perfs.difference(ours).collect::<Vec<_>>()
+                );
+            }
         }
+        assert!(compared >= 6, "{perf} finds ids in most recordings; it did in {compared}");
     }
-    assert!(compared >= 6, "perf finds ids in most recordings; it did in {compared}");
 }
 
 #[test]
 fn perf_lists_the_ids_that_were_injected() {
-    if !oracle::perf_is_here("perf buildid-list on the output") {
-        return;
-    }
     let (_, stream) =
         pipe_recordings().into_iter().find(|(name, _)| name == "callchain.pipe").expect("it is kept");
     let out = our_output(&stream);
-    let listed = perf(&["buildid-list", "-i", "-"], &out);
-    let listed = String::from_utf8(listed.stdout).expect("text");
     let kernel =
         our_ids(&out).into_iter().find(|(name, _)| name == "[kernel.kallsyms]").expect("the kernel's id");
-    assert!(listed.contains(&format!("{} {}", kernel.1, kernel.0)), "{listed}");
+    for perf in oracle::perfs("perf buildid-list on the output") {
+        let listed = ask(perf, &["buildid-list", "-i", "-"], &out);
+        let listed = String::from_utf8(listed.stdout).expect("text");
+        assert!(listed.contains(&format!("{} {}", kernel.1, kernel.0)), "{perf}: {listed}");
+    }
 }
 
 /// A busy machine: forks, execs, short lives, shared libraries.
@@ -108,12 +109,11 @@ const WORK: &str = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ls -R /usr/share/doc
 
 #[test]
 fn a_fresh_recording_of_the_whole_machine_keeps_its_bytes_and_gains_its_ids() {
-    if !oracle::perf_is_here("a fresh recording") {
-        return;
-    }
+    let Some(recorder) = oracle::recorder("a fresh recording") else { return };
     let args =
         ["record", "-q", "-a", "-F", "20000", "-e", "cpu-clock", "-g", "-o", "-", "--", "sh", "-c", WORK];
-    let recording = Command::new("perf").args(args).stdin(Stdio::null()).output().expect("perf runs");
+    let recording =
+        Command::new(&recorder.program).args(args).stdin(Stdio::null()).output().expect("perf runs");
     let (stream, said) = (recording.stdout, String::from_utf8_lossy(&recording.stderr));
     if stream.len() < 10_000 {
         return oracle::cannot_record(&said);
@@ -123,8 +123,11 @@ fn a_fresh_recording_of_the_whole_machine_keeps_its_bytes_and_gains_its_ids() {
     assert!(injected.iter().all(|record| record.record_type == RecordType::BUILD_ID));
     let ours = our_ids(&out);
     assert!(ours.iter().any(|(name, _)| name == "[kernel.kallsyms]"), "the kernel was hit: {ours:?}");
-    let perfs = perfs_ids(&stream).expect("perf injects into its own recording");
-    assert!(!perfs.is_empty());
-    assert!(ours.is_superset(&perfs), "{:?} are missing", perfs.difference(&ours).collect::<Vec<_>>());
-    assert_eq!(script(&out), script(&stream));
+    for perf in oracle::perfs("a fresh recording") {
+        let perfs = perfs_ids(perf, &stream).expect("perf injects into a fresh recording");
+        assert!(!perfs.is_empty());
+        let missing: Vec<_> = perfs.difference(&ours).collect();
+        assert!(missing.is_empty(), "{perf}: {missing:?} are missing");
+        assert_eq!(script(perf, &out), script(perf, &stream), "{perf}");
+    }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use common::{data, oracle, perftool, pipe_recordings, run, stderr};
 use perf_format::testing::records;
@@ -83,9 +83,9 @@ fn a_file_cut_anywhere_comes_out_as_one_that_can_be_read() {
         let whole = perftool(&["inject", "-i"]).arg(&out).arg("-o").arg(&again).output().expect("it runs");
         assert!(whole.status.success(), "cut at {len}: {}", stderr(&whole));
         assert_eq!(stderr(&whole), "", "cut at {len}");
-        if oracle::perf_is_here("perf script on what was recovered") {
-            let script = Command::new("perf").arg("script").arg("-i").arg(&out).output().expect("perf runs");
-            assert!(script.status.success(), "cut at {len}: {}", stderr(&script));
+        for perf in oracle::perfs("perf script on what was recovered") {
+            let script = perf.command().arg("script").arg("-i").arg(&out).output().expect("perf runs");
+            assert!(script.status.success(), "{perf}, cut at {len}: {}", stderr(&script));
         }
     }
 }

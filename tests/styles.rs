@@ -7,6 +7,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::oracle::Perf;
 use common::{oracle, perftool, run, stderr};
 use perf_format::record::{CpuMode, Inode, MapFile, Misc};
 use perf_format::testing::{At, StreamBuilder};
@@ -117,42 +118,44 @@ fn noploop(dir: &Path) -> std::path::PathBuf {
     program
 }
 
-fn shell(dir: &Path, line: &str) -> String {
+fn shell(perf: &Perf, dir: &Path, line: &str) -> String {
     let mut sh = Command::new("sh");
     let bin = Path::new(env!("CARGO_BIN_EXE_perftool"));
-    sh.args(["-c", line]).current_dir(dir).env("P", bin).stdin(Stdio::null());
+    sh.args(["-c", line]).current_dir(dir).env("P", bin).env("PERF", &perf.program).stdin(Stdio::null());
     String::from_utf8_lossy(&sh.output().expect("sh runs").stdout).into_owned()
 }
 
 /// What perf's own test of pipes runs, with this program in perf inject's place.
 #[test]
 fn in_each_pairing_and_style_perf_report_finds_the_symbol() {
-    if !oracle::perf_is_here("the pairings of perf's pipe test") {
-        return;
-    }
+    let perfs = oracle::perfs("the pairings of perf's pipe test");
+    let Some(recorder) = perfs.first() else { return };
     let dir = tempfile::tempdir().expect("a directory");
     noploop(dir.path());
-    let record = "perf record -q -e task-clock:u -F 2000";
-    let made =
-        format!("{record} -o - ./loop > x.pipe; {record} -g -o - ./loop > g.pipe; {record} -o x.data ./loop");
-    shell(dir.path(), &made);
+    let record = "record -q -e task-clock:u -F 2000";
+    let made = format!(
+        "$PERF {record} -o - ./loop > x.pipe; $PERF {record} -g -o - ./loop > g.pipe; $PERF {record} -o x.data ./loop"
+    );
+    shell(recorder, dir.path(), &made);
     if fs::metadata(dir.path().join("x.data")).map_or(0, |meta| meta.len()) < 2000 {
         return oracle::cannot_record("task-clock:u");
     }
     let pairings = [
-        "cat x.pipe | $P inject STYLE | perf report -i -",
-        "cat g.pipe | $P inject STYLE | perf report -i -",
-        "cat x.pipe | $P inject STYLE -o y.data; perf report -i y.data",
-        "$P inject STYLE -i x.data | perf report -i -",
-        "$P inject STYLE -i x.pipe | perf report -i -",
-        "$P inject STYLE -i x.pipe -o z.data; perf report -i z.data",
+        "cat x.pipe | $P inject STYLE | $PERF report -i -",
+        "cat g.pipe | $P inject STYLE | $PERF report -i -",
+        "cat x.pipe | $P inject STYLE -o y.data; $PERF report -i y.data",
+        "$P inject STYLE -i x.data | $PERF report -i -",
+        "$P inject STYLE -i x.pipe | $PERF report -i -",
+        "$P inject STYLE -i x.pipe -o z.data; $PERF report -i z.data",
     ];
-    for style in ["-B", "-b", "--buildid-all", "--mmap2-buildid-all"] {
-        for pairing in pairings {
-            let said = shell(dir.path(), &pairing.replace("STYLE", style));
-            assert!(said.contains("noploop"), "{style}: {pairing}\n{said}");
+    for perf in perfs {
+        for style in ["-B", "-b", "--buildid-all", "--mmap2-buildid-all"] {
+            for pairing in pairings {
+                let said = shell(perf, dir.path(), &pairing.replace("STYLE", style));
+                assert!(said.contains("noploop"), "{perf}, {style}: {pairing}\n{said}");
+            }
+            let live = format!("$PERF {record} -o - ./loop | $P inject {style} | $PERF report -i -");
+            assert!(shell(perf, dir.path(), &live).contains("noploop"), "{perf}, {style}, live");
         }
-        let live = format!("{record} -o - ./loop | $P inject {style} | perf report -i -");
-        assert!(shell(dir.path(), &live).contains("noploop"), "{style}, live");
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::oracle::Perf;
 use common::{oracle, perftool, run, stderr};
 use perf_format::record::{CpuMode, MapFile};
 use perf_format::testing::{At, StreamBuilder, ids_in, injected};
@@ -13,8 +14,8 @@ use perf_format::{BuildId, Endian};
 use perf_session::testing::Elf;
 
 /// Records a program in pipe format; `None` where perf may not.
-fn record(program: &Path, args: &[&str]) -> Option<Vec<u8>> {
-    let mut perf = Command::new("perf");
+fn record(recorder: &Perf, program: &Path, args: &[&str]) -> Option<Vec<u8>> {
+    let mut perf = Command::new(&recorder.program);
     perf.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]).arg(program).args(args);
     let output = perf.stdin(Stdio::null()).stderr(Stdio::piped()).output().expect("perf runs");
     if output.stdout.len() < 2000 {
@@ -41,16 +42,14 @@ fn inject(args: &[&str], stream: &[u8]) -> (Vec<(String, BuildId)>, String) {
 
 #[test]
 fn a_program_that_was_rebuilt_after_it_was_recorded_gets_no_id() {
-    if !oracle::perf_is_here("a recording of a program that is rebuilt") {
-        return;
-    }
+    let Some(recorder) = oracle::recorder("a recording of a program that is rebuilt") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let path = program(dir.path());
     let name = path.to_str().expect("text").to_owned();
     let work = dir.path().join("work");
     fs::write(&work, "b\na\n".repeat(200_000)).expect("written");
     let args = [work.to_str().expect("text"), "-o", "/dev/null"];
-    let Some(stream) = record(&path, &args) else { return };
+    let Some(stream) = record(recorder, &path, &args) else { return };
     let id = |ids: &[(String, BuildId)]| ids.iter().find(|(other, _)| *other == name).map(|(_, id)| *id);
     let (ids, said) = inject(&[], &stream);
     let recorded = id(&ids).expect("the program as it was");

@@ -1,35 +1,85 @@
-//! Real perf: whether it is here, and what is said where it is not.
+//! Real perf, in each version that is here: the judge of what comes out. The environment variable `PERFTOOL_PERFS` names
+//! them, separated by colons; by default it is the perf of the PATH alone. The first of them records.
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
+use std::sync::OnceLock;
 
-/// Whether perf is here. Where it is not, a test that needs it says that it was left out; in CI that is a failure.
-pub fn perf_is_here(test: &str) -> bool {
-    let here = Command::new("perf").arg("version").output().is_ok_and(|output| output.status.success());
-    assert!(here || std::env::var_os("CI").is_none(), "perf is missing: CI has to install linux-perf");
-    if !here {
+/// A perf that runs here.
+#[derive(Debug)]
+pub struct Perf {
+    /// A path, or a name in the PATH.
+    pub program: OsString,
+    version: String,
+}
+
+impl fmt::Display for Perf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "perf {}", self.version)
+    }
+}
+
+impl Perf {
+    /// `None` where it does not run.
+    fn new(program: &OsStr) -> Option<Self> {
+        let output = Command::new(program).arg("version").output().ok()?;
+        let version = String::from_utf8(output.stdout).ok()?.trim().strip_prefix("perf version ")?.to_owned();
+        output.status.success().then(|| Self { program: program.to_owned(), version })
+    }
+
+    /// Runs it as a reader, who must not depend on what the user of this machine has cached or configured.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("HOME", "/nonexistent").env("DEBUGINFOD_URLS", "");
+        command
+    }
+
+    /// The first number of its version.
+    pub fn major(&self) -> u32 {
+        self.version.split('.').next().and_then(|major| major.parse().ok()).expect("a version")
+    }
+}
+
+/// The perfs that are here. Where there is none, a test that needs one says that it was left out; in CI that is a
+/// failure.
+pub fn perfs(test: &str) -> &'static [Perf] {
+    static PERFS: OnceLock<Vec<Perf>> = OnceLock::new();
+    let perfs = PERFS.get_or_init(|| match std::env::var_os("PERFTOOL_PERFS") {
+        Some(named) => {
+            let programs = named.as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes);
+            let runs = |program: &OsStr| {
+                Perf::new(program).unwrap_or_else(|| panic!("{} is no perf", program.display()))
+            };
+            programs.map(runs).collect()
+        }
+        None => Perf::new("perf".as_ref()).into_iter().collect(),
+    });
+    assert!(
+        !perfs.is_empty() || std::env::var_os("CI").is_none(),
+        "perf is missing: CI has to install linux-perf"
+    );
+    if perfs.is_empty() {
         eprintln!("left out, since perf is missing: {test}");
     }
-    here
+    perfs
 }
 
-/// A perf whose lists are sorted by name and in which call chains hit, as those of 7.3 are: the one that the environment
-/// variable `PERF73` names, or the one of the PATH if it is as new. Where there is none, a test that wants it says so.
-pub fn perf_from_7_on(test: &str) -> Option<OsString> {
-    let named = std::env::var_os("PERF73");
-    if named.is_none() && major_version().is_none_or(|version| version < 7) {
-        eprintln!("left out, since perf is older than 7 and PERF73 names no other: {test}");
-        return None;
+/// The perf that records; `None`, and said, where there is none.
+pub fn recorder(test: &str) -> Option<&'static Perf> {
+    perfs(test).first()
+}
+
+/// The perfs whose lists are sorted by name and in which call chains hit, as those of 7.3 are. Where there is none, a test
+/// that wants one says so.
+pub fn perfs_from_7_on(test: &str) -> Vec<&'static Perf> {
+    let perfs: Vec<_> = perfs(test).iter().filter(|perf| perf.major() >= 7).collect();
+    if perfs.is_empty() {
+        eprintln!("left out, since no perf of PERFTOOL_PERFS is of version 7 or later: {test}");
     }
-    Some(named.unwrap_or_else(|| "perf".into()))
-}
-
-/// The first number of the version of the PATH's perf.
-fn major_version() -> Option<u32> {
-    let output = Command::new("perf").arg("version").output().ok()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    said.strip_prefix("perf version ")?.split('.').next()?.parse().ok()
+    perfs
 }
 
 /// Whether readelf and addr2line are here. Where they are not, a test that needs them says that it was left out; in CI
