@@ -531,14 +531,18 @@ fn a_feature_too_large_for_a_record_is_left_out_of_a_pipe_with_a_warning() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("large");
     let (mut preamble, records) = preamble(&kept("plain.data"));
-    preamble.features.insert(Feature::BPF_BTF, vec![1; 70_000]);
+    let words = [1_u32, 3, 70_000].map(u32::to_le_bytes).concat();
+    preamble.features.insert(Feature::BPF_BTF, [words, vec![1; 70_000]].concat());
     let mut out = File::options().read(true).write(true).create_new(true).open(&path).expect("made");
     let before = preamble.write_before(&mut out).expect("written");
     std::io::Write::write_all(&mut out, &records).expect("written");
     preamble.write_behind(&mut out, before, records.len() as u64).expect("written");
     let done = inject(&[], &path, Path::new("-"));
     assert!(done.status.success());
-    assert_eq!(stderr(&done), "perftool: warning: the BPF_BTF feature does not fit in a record; left out\n");
+    assert_eq!(
+        stderr(&done),
+        "perftool: warning: the BPF_BTF feature is left out: it does not fit in a record\n"
+    );
     let file = dir.path().join("file");
     injected(&[], &path, &file);
     assert!(fs::read(&file).expect("there") == fs::read(&path).expect("there"), "in a file there is room");

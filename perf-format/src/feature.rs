@@ -4,32 +4,34 @@ use std::fmt;
 
 mod build_id_table;
 mod event_desc;
+mod in_pipe;
 
 pub use build_id_table::{build_id_table, push_build_id};
 pub use event_desc::event_names;
+pub use in_pipe::PipeRefusal;
+pub(crate) use in_pipe::{Described, check};
 
 /// The number of a feature, `HEADER_*` in perf. Unknown ones are carried.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Feature(pub u32);
 
 impl Feature {
-    /// `HEADER_LAST_FEATURE` of the perf of the day (6.1 to 6.12): a HEADER_FEATURE record with this number and no
-    /// payload marks the end of the features.
+    /// `HEADER_LAST_FEATURE` of perf 5.13 to 6.18: a HEADER_FEATURE record with this number and no payload marks the end
+    /// of the features. Later perfs have more features, and take the first number above those that came for the mark.
     pub const LAST: Self = Self(32);
 
     /// Whether the feature describes the file that it is in and not the recording: where sections stand in it, or facts
     /// for which a pipe has records of their own.
     #[must_use]
     pub fn is_of_the_file(self) -> bool {
-        let of_the_file = [
-            Self::TRACING_DATA,
-            Self::BUILD_ID,
-            Self::BRANCH_STACK,
-            Self::AUXTRACE,
-            Self::STAT,
-            Self::DIR_FORMAT,
-        ];
+        let of_the_file = [Self::TRACING_DATA, Self::BUILD_ID, Self::AUXTRACE, Self::DIR_FORMAT];
         of_the_file.contains(&self)
+    }
+
+    /// Whether the feature has no bytes, and says all by being there.
+    #[must_use]
+    pub fn is_flag(self) -> bool {
+        [Self::BRANCH_STACK, Self::STAT].contains(&self)
     }
 }
 

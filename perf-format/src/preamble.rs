@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::attr::Attr;
 use crate::codec::{Array, Decoder, Encoder, Fixed as _, Words};
-use crate::feature::{Feature, build_id_table, event_names, push_build_id};
+use crate::feature::{Described, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id};
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
 use crate::reader::RecordReader;
 use crate::record::{
@@ -39,6 +39,16 @@ pub struct EventAttr {
     pub ids: Vec<u64>,
 }
 
+/// Which features a pipe gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PipeFeatures {
+    /// Those that readers of a pipe take: perf reads nothing that stands behind another.
+    #[default]
+    Readable,
+    /// All that records hold.
+    All,
+}
+
 impl Preamble {
     /// A preamble with events and no features.
     #[must_use]
@@ -69,12 +79,12 @@ impl Preamble {
                         attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
                         ids: ids.0.iter().collect(),
                     }),
-                    // The one without a payload marks the end; for those beyond the bitmap a file has no place.
-                    Record::HeaderFeature(HeaderFeature { feat_id, data })
-                        if !data.is_empty() && feat_id < FileHeader::FEATURES =>
-                    {
+                    Record::HeaderFeature(HeaderFeature { feat_id, data }) => {
                         let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
-                        preamble.features.insert(feature, data.to_vec());
+                        // The one without a payload marks the end; for those beyond the bitmap a file has no place.
+                        if (!data.is_empty() || feature.is_flag()) && feat_id < FileHeader::FEATURES {
+                            preamble.features.insert(feature, data.to_vec());
+                        }
                     }
                     Record::TracingData(data) => tracing = data.size > 0,
                     _ => {}
@@ -127,12 +137,16 @@ impl Preamble {
         }
     }
 
-    /// The same preamble as records in a pipe, with the pipe's header before them. Features that do not fit in a record
-    /// are left out, and passed to `left_out`.
+    /// The same preamble as records in a pipe, with the pipe's header before them. Features that a pipe does not get are
+    /// passed to `left_out`, but for those that have no bytes where they should have some: nothing is lost with them.
     ///
     /// # Errors
     /// Where an event has more ids than fit in a record.
-    pub fn to_pipe(&self, mut left_out: impl FnMut(Feature)) -> Result<Vec<u8>, Error> {
+    pub fn to_pipe(
+        &self,
+        features: PipeFeatures,
+        mut left_out: impl FnMut(Feature, PipeRefusal),
+    ) -> Result<Vec<u8>, Error> {
         let mut out = pipe_header(self.endian).to_vec();
         let record =
             |record: Record<'_>, out: &mut Vec<u8>| record.encode(Misc::default(), &[], self.endian, out);
@@ -142,14 +156,35 @@ impl Preamble {
             let ids = Words(Array::new(&ids, self.endian));
             record(Record::HeaderAttr(HeaderAttr { attr, ids }), &mut out)?;
         }
-        for (feature, data) in self.features.iter().filter(|(feature, _)| !feature.is_of_the_file()) {
-            let feat_id = u64::from(feature.0);
-            if record(Record::HeaderFeature(HeaderFeature { feat_id, data }), &mut out).is_err() {
-                left_out(*feature);
+        let of = |feature| self.features.get(&feature).map(Vec::as_slice).unwrap_or_default();
+        let described = Described {
+            endian: self.endian,
+            arch: of(Feature::ARCH),
+            cpus: of(Feature::NRCPUS),
+            events: self.events.len(),
+        };
+        let mut end = Feature::LAST.0;
+        for (feature, data) in &self.features {
+            if feature.is_of_the_file() || data.is_empty() {
+                continue;
+            }
+            if features == PipeFeatures::Readable
+                && let Err(refusal) = check(*feature, data, &described)
+            {
+                left_out(*feature, refusal);
+                continue;
+            }
+            let feat_id = feature.0.into();
+            match record(Record::HeaderFeature(HeaderFeature { feat_id, data }), &mut out) {
+                Ok(()) => end = end.max(feature.0.saturating_add(1)),
+                Err(_) => left_out(*feature, PipeRefusal::TooLarge),
             }
         }
-        let end = HeaderFeature { feat_id: Feature::LAST.0.into(), data: &[] };
-        record(Record::HeaderFeature(end), &mut out)?;
+        // Behind those with larger numbers: a number that is new, without a payload, is the mark of the end.
+        let flags = self.features.iter().filter(|(feature, data)| feature.is_flag() && data.is_empty());
+        for feat_id in flags.map(|(feature, _)| feature.0).chain([end]) {
+            record(Record::HeaderFeature(HeaderFeature { feat_id: feat_id.into(), data: &[] }), &mut out)?;
+        }
         if let Some(data) = self.features.get(&Feature::TRACING_DATA) {
             let padded = data.len().next_multiple_of(8);
             let size = u32::try_from(padded).unwrap_or(u32::MAX);
@@ -157,8 +192,7 @@ impl Preamble {
             out.extend_from_slice(data);
             out.resize(out.len() + padded - data.len(), 0);
         }
-        let desc = self.features.get(&Feature::EVENT_DESC).map(Vec::as_slice).unwrap_or_default();
-        for (id, name) in event_names(desc, self.endian) {
+        for (id, name) in event_names(of(Feature::EVENT_DESC), self.endian) {
             record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
         }
         for entry in self.build_ids() {

@@ -13,6 +13,7 @@ use crate::record::{
 use crate::sample::{Sample, SampleFormat, SampleId, Tid};
 use crate::{BuildId, Endian, Feature};
 
+pub mod features;
 mod jitdump;
 mod outcome;
 mod pieces;

@@ -10,7 +10,8 @@ use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
 use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
-    Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, Preamble, RecordReader, Section,
+    Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
+    RecordReader, Section,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -118,9 +119,11 @@ proptest! {
         for endian in ORDERS {
             let mut preamble = parts.preamble(endian);
             preamble.slack = 0;
-            // A pipe says these with records of its own, and has no word for a feature without bytes.
-            preamble.features.retain(|feature, data| !feature.is_of_the_file() && !data.is_empty());
-            let pipe = preamble.to_pipe(|feature| panic!("{feature} is small")).unwrap();
+            // A pipe says these with records of its own, and has no word for a feature that lacks its bytes.
+            preamble.features.retain(|feature, data| {
+                !feature.is_of_the_file() && (!data.is_empty() || feature.is_flag())
+            });
+            let pipe = preamble.to_pipe(PipeFeatures::All, |feature, _| panic!("{feature} is small")).unwrap();
             let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, PIPE_HEADER_SIZE as u64);
             prop_assert_eq!(Preamble::read_from_pipe(&mut reader).unwrap(), preamble);
         }
@@ -257,10 +260,10 @@ fn a_feature_that_is_too_large_for_a_record_is_left_out_of_a_pipe_and_said() {
     let mut preamble = Preamble::new(Endian::Little, Vec::new());
     preamble.features.insert(Feature::CMDLINE, vec![1; 70_000]);
     let mut left_out = Vec::new();
-    preamble.to_pipe(|feature| left_out.push(feature)).unwrap();
-    assert_eq!(left_out, [Feature::CMDLINE]);
+    preamble.to_pipe(PipeFeatures::All, |feature, why| left_out.push((feature, why))).unwrap();
+    assert_eq!(left_out, [(Feature::CMDLINE, PipeRefusal::TooLarge)]);
     preamble
         .events
         .push(EventAttr { attr: bytes_of(&attr(SampleType::IP), Endian::Little), ids: vec![1; 9000] });
-    assert!(matches!(preamble.to_pipe(|_| ()), Err(Error::RecordTooLarge { .. })));
+    assert!(matches!(preamble.to_pipe(PipeFeatures::All, |_, _| ()), Err(Error::RecordTooLarge { .. })));
 }

@@ -11,7 +11,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::jitdump::{HeaderWords, Id, Line, Move};
 use perf_format::testing::{At, JitDumpBuilder, jit_header, swapped};
 use perf_format::tracing_data::TracingData;
-use perf_format::{Endian, Feature, Misc, PerfFile, RawRecord, Record, RecordType};
+use perf_format::{Endian, Feature, Misc, PerfFile, PipeFeatures, RawRecord, Record, RecordType};
 use perf_session::evlist::Evlist;
 use perf_session::testing::{BUILD_ID, Elf};
 
@@ -229,7 +229,7 @@ impl Seeds {
         let preamble = PerfFile::open(Cursor::new(file)).and_then(|mut file| file.preamble()).expect("whole");
         self.add("features", "table", [&[0], &preamble.features[&Feature::BUILD_ID][..]].concat());
         self.add("features", "events", [&[2], &preamble.features[&Feature::EVENT_DESC][..]].concat());
-        let pipe = miniature(&preamble.to_pipe(|_| ()).expect("it fits"));
+        let pipe = miniature(&preamble.to_pipe(PipeFeatures::All, |_, _| ()).expect("it fits"));
         self.add("features", "frame", [&[4], &pipe[PIPE_HEADER_SIZE..]].concat());
         let twin = swapped(&pipe);
         self.add("features", "twins-frame", [&[5], &twin[PIPE_HEADER_SIZE..]].concat());

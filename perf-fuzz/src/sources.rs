@@ -36,6 +36,7 @@ pub const PLAIN: Plan = Plan {
     live: false,
     decompress: false,
     recover: false,
+    keep_features: false,
     jit: false,
 };
 

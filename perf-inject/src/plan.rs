@@ -22,6 +22,8 @@ pub struct Plan {
     pub decompress: bool,
     /// Whether damaged parts of the input are left out, so that all whole records come out.
     pub recover: bool,
+    /// Whether a pipe gets features of a file that make perf refuse it.
+    pub keep_features: bool,
     /// Whether jitted code gets names: [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
 }

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::thread;
 
 use perf_format::{
-    Damage, DataPlacement, Endian, Feature, PerfFile, Preamble, RecordReader, Recovering, Section,
+    Damage, DataPlacement, Endian, Feature, PerfFile, PipeFeatures, PipeRefusal, Preamble, RecordReader,
+    Recovering, Section,
 };
 use perf_session::build_id::Chain;
 use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
@@ -120,8 +121,13 @@ impl Run {
         file.check_overlaps()?;
         let (preamble, cut) = preamble_as_far(file)?;
         let preamble = self.load(preamble)?;
-        let front = preamble
-            .to_pipe(|feature| log::warn!("the {feature} feature does not fit in a record; left out"))?;
+        let features = if self.plan.keep_features { PipeFeatures::All } else { PipeFeatures::Readable };
+        let front = preamble.to_pipe(features, |feature, refusal| match refusal {
+            PipeRefusal::TooLarge => log::warn!("the {feature} feature is left out: {refusal}"),
+            _ => log::warn!(
+                "the {feature} feature is left out, since perf reads no pipe that has it: {refusal}"
+            ),
+        })?;
         out.write_all(&front).map_err(unwritten(0))?;
         self.report.passed.written = front.len() as u64;
         let closed = file.is_closed();

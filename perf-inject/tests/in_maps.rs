@@ -23,6 +23,7 @@ const HIT: Plan = Plan {
     live: false,
     decompress: false,
     recover: false,
+    keep_features: false,
     jit: false,
 };
 

@@ -66,6 +66,10 @@ pub(crate) struct Args {
     #[arg(long)]
     decompress: bool,
 
+    /// From a file to a pipe, keep the features that make perf refuse a pipe; otherwise they are left out.
+    #[arg(long)]
+    keep_features: bool,
+
     /// Read on past damage: all whole records are written, and what is lost is counted.
     #[arg(long)]
     recover: bool,
@@ -239,6 +243,7 @@ impl Args {
             live,
             decompress: self.decompress,
             recover: self.recover,
+            keep_features: self.keep_features,
             jit: self.jit.is_some() || self.perf_map,
         };
         let sources = Chain::of_recording(self.source_config(evidence)?);

@@ -98,6 +98,7 @@ pub const HIT: Plan = Plan {
     live: false,
     decompress: false,
     recover: false,
+    keep_features: false,
     jit: false,
 };
 
