@@ -11,8 +11,15 @@ use std::process::{Output, Stdio};
 
 use common::oracle::Perf;
 use common::{oracle, perftool, run, stderr};
-use perf_format::testing::features::{damaged, whole};
-use perf_format::{Endian, Feature, PerfFile, Preamble, Section};
+use perf_format::attr::SampleType;
+use perf_format::codec::Encoder;
+use perf_format::header::PIPE_HEADER_SIZE;
+use perf_format::record::{CpuMode, Misc};
+use perf_format::testing::features::{Bytes, damaged, whole};
+use perf_format::testing::{At, StreamBuilder, attr};
+use perf_format::{Endian, EventAttr, Feature, PerfFile, Preamble, Section};
+
+const BYTES: Bytes = Bytes(Endian::Little);
 
 /// A recording of two events in file format, as its preamble and its records.
 fn two_events() -> (Preamble, Vec<u8>) {
@@ -155,6 +162,43 @@ fn features_that_are_kept_are_there_after_file_pipe_file() {
     // What is as it was depends on nothing that is damaged.
     readable.retain(|feature, _| !left_out.contains(feature));
     assert_eq!(readable, preamble.features);
+}
+
+/// A file with one event, and the records that `builder` adds.
+fn made(path: &Path, attr: &perf_format::Attr, features: &[(Feature, Vec<u8>)], records: StreamBuilder) {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, Endian::Little, Misc::default()).put(attr);
+    let mut preamble = Preamble::new(Endian::Little, vec![EventAttr { attr: bytes, ids: Vec::new() }]);
+    preamble.features.insert(Feature::HOSTNAME, BYTES.text("host"));
+    preamble.features.insert(Feature::NRCPUS, [2_u32; 2].map(u32::to_le_bytes).concat());
+    preamble.features.extend(features.iter().cloned());
+    write(path, &preamble, &records.bytes()[PIPE_HEADER_SIZE + 8 + bytes_of(attr)..]);
+}
+
+fn bytes_of(attr: &perf_format::Attr) -> usize {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, Endian::Little, Misc::default()).put(attr);
+    bytes.len()
+}
+
+#[test]
+fn an_event_without_ids_has_its_name_in_a_pipe() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    let attr = attr(SampleType::IP | SampleType::TID | SampleType::TIME);
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes, Endian::Little, Misc::default()).put(&attr);
+    let size = u32::try_from(bytes.len()).expect("small");
+    let desc = [BYTES.u32(1), BYTES.u32(size), bytes, BYTES.u32(0), BYTES.text("cpu/mem-loads/pp")].concat();
+    let records = StreamBuilder::new(Endian::Little).attr(&attr, &[]);
+    let records = records.sample(CpuMode::User, At::new(77, 5), 0x1000_0800, &[]).finished_round();
+    made(&path, &attr, &[(Feature::EVENT_DESC, desc)], records);
+    let piped = piped(&[], &path).stdout;
+    for perf in oracle::perfs("the name of an event in a pipe") {
+        let said = script(perf, &piped).expect("perf reads it");
+        assert!(said.contains("cpu/mem-loads/pp"), "{perf}: {said}");
+        assert_eq!(said.lines().count(), 1, "{perf}: {said}");
+    }
 }
 
 #[test]

@@ -192,8 +192,13 @@ impl Preamble {
             out.extend_from_slice(data);
             out.resize(out.len() + padded - data.len(), 0);
         }
-        for (id, name) in event_names(of(Feature::EVENT_DESC), self.endian) {
-            record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
+        let names = event_names(of(Feature::EVENT_DESC), self.endian);
+        for (index, (event, name)) in self.events.iter().zip(names).enumerate() {
+            // Any id of an event leads readers to it, and 0 to the first; to another without ids none does.
+            let id = event.ids.iter().copied().find(|id| *id != 0);
+            if let Some(id) = id.or((index == 0).then_some(0)) {
+                record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
+            }
         }
         for entry in self.build_ids() {
             let (misc, entry) = entry?;

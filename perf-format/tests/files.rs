@@ -7,11 +7,12 @@ use std::io::{Cursor, Write as _};
 use perf_format::attr::SampleType;
 use perf_format::codec::Encoder;
 use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
+use perf_format::record::{EventUpdate, Update};
 use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
     Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
-    RecordReader, Section,
+    Record, RecordReader, Section,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -170,6 +171,54 @@ fn what_comes_behind_the_preamble_of_a_pipe_stays_where_it_is() {
         let batch = reader.next_batch().unwrap().unwrap();
         let types: Vec<_> = batch.map(|record| record.unwrap().record_type().to_string()).collect();
         assert_eq!(types, ["SAMPLE", "HEADER_ATTR"]);
+    }
+}
+
+/// The ids and names of the EVENT_UPDATE records of a pipe.
+fn names_in_pipe(preamble: &Preamble) -> Vec<(u64, String)> {
+    let pipe = preamble.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap();
+    let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], preamble.endian, 0);
+    let mut names = Vec::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for record in batch.map(Result::unwrap) {
+            if let Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }) =
+                record.parse().unwrap()
+            {
+                names.push((id, name.to_string()));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_name_of_each_event_that_readers_find_by_an_id_is_in_a_pipe() {
+    for endian in ORDERS {
+        let attr = bytes_of(&attr(SampleType::IP), endian);
+        let size = u32::try_from(attr.len()).unwrap();
+        let of = |events: &[(&[u64], &[u64])]| {
+            let mut preamble = Preamble::new(endian, Vec::new());
+            let mut desc =
+                [endian.put_u32(u32::try_from(events.len()).unwrap()), endian.put_u32(size)].concat();
+            for (number, (ids, ids_in_desc)) in events.iter().enumerate() {
+                preamble.events.push(EventAttr { attr: attr.clone(), ids: ids.to_vec() });
+                desc.extend_from_slice(&attr);
+                desc.extend(endian.put_u32(u32::try_from(ids_in_desc.len()).unwrap()));
+                desc.extend(endian.put_u32(8));
+                desc.extend(format!("name-{number}\0\0").bytes().take(8));
+                desc.extend(ids_in_desc.iter().flat_map(|id| endian.put_u64(*id)));
+            }
+            preamble.features.insert(Feature::EVENT_DESC, desc);
+            names_in_pipe(&preamble)
+        };
+        let named = |names: &[(u64, &str)]| -> Vec<_> {
+            names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect()
+        };
+        assert_eq!(of(&[(&[], &[])]), named(&[(0, "name-0")]));
+        assert_eq!(of(&[(&[5, 6], &[5, 6]), (&[7, 8], &[7, 8])]), named(&[(5, "name-0"), (7, "name-1")]));
+        // The attr's own ids are those that samples carry.
+        assert_eq!(of(&[(&[5], &[]), (&[0, 7], &[9])]), named(&[(5, "name-0"), (7, "name-1")]));
+        assert_eq!(of(&[(&[5], &[5]), (&[], &[])]), named(&[(5, "name-0")]));
     }
 }
 

@@ -43,7 +43,7 @@ fn table(data: &[u8], endian: Endian) {
 
 fn names(data: &[u8], endian: Endian) {
     let names = event_names(data, endian);
-    assert!(names.iter().map(|(_, name)| 16 + name.len()).sum::<usize>() <= data.len());
+    assert!(names.iter().map(|name| 8 + name.len()).sum::<usize>() <= data.len());
 }
 
 /// Records, of which the first may be a preamble.

@@ -6,9 +6,9 @@ use crate::Endian;
 use crate::codec::{Array, Decoder, Problem};
 use crate::misc::Misc;
 
-/// The first id and the name of each event; events without ids are left out, and so is what cannot be read.
+/// The name of each event, in the order of the attrs, up to what cannot be read.
 #[must_use]
-pub fn event_names(feature: &[u8], endian: Endian) -> Vec<(u64, &BStr)> {
+pub fn event_names(feature: &[u8], endian: Endian) -> Vec<&BStr> {
     let mut names = Vec::new();
     let mut d = Decoder::new(feature, 0, endian, Misc::default());
     let mut read = || {
@@ -19,9 +19,8 @@ pub fn event_names(feature: &[u8], endian: Endian) -> Vec<(u64, &BStr)> {
             let ids: u32 = d.get()?;
             let len: u32 = d.get()?;
             let name = take(&mut d, len)?;
-            let ids: Array<'_, u64> = Array::counted(&mut d, ids.into())?;
-            let name = name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name);
-            names.extend(ids.iter().next().map(|id| (id, name.as_bstr())));
+            let _: Array<'_, u64> = Array::counted(&mut d, ids.into())?;
+            names.push(name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name).as_bstr());
         }
         Ok::<_, Problem>(())
     };
