@@ -36,7 +36,7 @@ mod this_machine;
 pub use clock::{Calendar, ClockReading, Clocks, Nanos, Produced, Span};
 pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
 pub use place::{Clue, Hints, Place, place};
-pub use segments::{Fit, Layout, MappedPart, Segment, fit, page_sizes};
+pub use segments::{ElfLayout, Fit, MappedPart, Segment, fit, page_sizes};
 pub use this_machine::ThisMachine;
 
 use process::LiveMap;
@@ -130,7 +130,7 @@ impl Evidence {
         &self,
         dso: &Dso,
         file: &File,
-        layout: Option<&Layout>,
+        layout: Option<&ElfLayout>,
         recording: &Recording,
     ) -> Result<Proof, NoBuildId> {
         if self.config.allow_changed {
@@ -155,7 +155,7 @@ impl Evidence {
     }
 
     /// Whether a file in a directory that the user named may be the recorded one, as far as its segments tell.
-    pub(crate) fn copy(&self, dso: &Dso, layout: &Layout, recording: &Recording) -> Result<(), NoBuildId> {
+    pub(crate) fn copy(&self, dso: &Dso, layout: &ElfLayout, recording: &Recording) -> Result<(), NoBuildId> {
         match fits(dso, layout, recording) {
             Some(Fit::None) if !self.config.allow_changed => Err(NoBuildId::Changed(Mismatch::Segments)),
             _ => Ok(()),
@@ -217,7 +217,7 @@ impl Evidence {
 }
 
 /// How what was mapped of a DSO fits a file; `None` where nothing tells what was mapped.
-fn fits(dso: &Dso, layout: &Layout, recording: &Recording) -> Option<Fit> {
+fn fits(dso: &Dso, layout: &ElfLayout, recording: &Recording) -> Option<Fit> {
     let by = dso.mapped_by?;
     let part = MappedPart { pgoff: by.pgoff, len: by.end.saturating_sub(by.start), is_exec: by.is_exec };
     // A recording that does not tell its architecture is taken for one of x86.

@@ -11,7 +11,7 @@ use perf_format::BuildId;
 
 use super::elf::{ElfNotes, notes_of};
 use super::{ElfError, NoBuildId};
-use crate::evidence::Layout;
+use crate::evidence::ElfLayout;
 
 /// A file in one state: whatever changes it changes its `ctime`, which nobody can set.
 type Identity = (u64, u64, i64, i64, u64);
@@ -30,7 +30,7 @@ type InBytes = Result<ElfNotes, ElfError>;
 #[derive(Debug)]
 pub(super) struct Identified {
     pub(super) build_id: BuildId,
-    pub(super) layout: Rc<Layout>,
+    pub(super) layout: Rc<ElfLayout>,
 }
 
 impl BuildIdCache {

@@ -15,7 +15,7 @@ use super::NoBuildId;
 use super::contents::Contents;
 use super::notes::first_build_id;
 use super::packed::UnpackError;
-use crate::evidence::{Layout, Segment};
+use crate::evidence::{ElfLayout, Segment};
 use crate::limits::{ELF_AT_MOST, SEGMENTS_AT_MOST};
 
 /// What is wrong with an ELF file. It is a property of the file's bytes, and the same whenever they are read.
@@ -51,7 +51,7 @@ pub(super) struct ElfNotes {
     /// Its build-id, if it has one.
     pub(super) build_id: Option<BuildId>,
     /// What it tells loaders.
-    pub(super) layout: Rc<Layout>,
+    pub(super) layout: Rc<ElfLayout>,
 }
 
 /// The build-id and the segments of an open ELF file, as [`build_id_of`] reads it.
@@ -104,7 +104,7 @@ where
     });
     let has_interpreter = headers.iter().any(|header| header.p_type(endian) == PT_INTERP);
     let is_program = has_interpreter || header.e_type(endian) == ET_EXEC;
-    let layout = Rc::new(Layout { segments: segments.collect(), is_program });
+    let layout = Rc::new(ElfLayout { segments: segments.collect(), is_program });
     let with_id = |build_id| ElfNotes { build_id, layout };
     for segment in headers {
         if let Ok(Some(notes)) = segment.notes(endian, data)

@@ -19,7 +19,7 @@ pub struct Segment {
 
 /// What an ELF file tells loaders.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Layout {
+pub struct ElfLayout {
     /// Its segments, in the order of its program headers.
     pub segments: Vec<Segment>,
     /// Whether it is a program (it names an interpreter, or is no shared object), and not a library.
