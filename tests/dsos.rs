@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 
 use common::{oracle, perftool, stderr};
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::record::{BuildIdRecord, CpuMode, HOST_PID, Misc, Mmap, Record, SizedBuildId};
+use perf_format::record::{
+    BuildIdRecord, CpuMode, HOST_PID, Inode, MapFile, Misc, Mmap, Mmap2, Record, SizedBuildId,
+};
 use perf_format::testing::{At, StreamBuilder, ids_in, records};
 use perf_format::{BuildId, Endian, Feature, PipeStream, Preamble, push_build_id};
 
@@ -71,9 +73,9 @@ impl Recording {
 
     /// Whether the lists are those of a perf from 7 on, where there is one.
     fn assert_lists_are_perfs(&self) {
-        if let Some(perf) = oracle::perf_from_7_on("lists of files with a table") {
-            assert_eq!(self.table(), self.list(&perf, &[]));
-            assert_eq!(self.hit(), self.list(&perf, &["-H"]));
+        for perf in oracle::perfs_from_7_on("lists of files with a table") {
+            assert_eq!(self.table(), self.list(&perf.program, &[]), "{perf}");
+            assert_eq!(self.hit(), self.list(&perf.program, &["-H"]), "{perf}");
         }
     }
 
@@ -166,4 +168,23 @@ fn a_recording_from_inside_a_container_has_no_ids_of_processes_outside() {
     assert_eq!(recording.hit(), [""; 0]);
     recording.assert_lists_are_perfs();
     assert_eq!(recording.in_pipe(), [""; 0]);
+}
+
+#[test]
+fn a_library_whose_segments_have_garbage_for_inodes_is_one_dso() {
+    const NAME: &str = "/system/lib64/libbinder.so";
+    let at = At::new(77, 1);
+    let segment = |start, len, pgoff, inode, prot| {
+        let (At { pid, tid, .. }, file) = (at, MapFile::Inode(inode));
+        Record::Mmap2(Mmap2 { pid, tid, start, len, pgoff, file, prot, flags: 2, filename: NAME.into() })
+    };
+    let inode = |maj, min, ino| Inode { maj, min, ino, ino_generation: 0x50_0e58 };
+    let data = segment(0x7d_bab9_7000, 0x4_a000, 0, inode(0x1e6e_0368, 0x682e_dc61, 0x7a_c420_d068), 1);
+    let text = segment(0x7d_babe_1000, 0x3_f000, 0x4_a000, inode(1, 0, 0x7ac4_20d0), 5);
+    let user = Misc::of(CpuMode::User);
+    let stream = stream().traced(user, &data, at).traced(user, &text, at);
+    let recording =
+        recording(&[(CpuMode::User, NAME, 0x84)], sample(stream, CpuMode::User, 77, 0x7d_babe_2000));
+    assert_eq!(recording.hit(), [format!("84 {NAME}")]);
+    assert!(recording.injected(&["-b"]) == fs::read(&recording.path).expect("a recording"));
 }

@@ -149,6 +149,17 @@ pub struct MappedBy {
 }
 
 impl Dso {
+    /// Whether nothing shows that it is another file than the one with this identity.
+    fn may_be(&self, identity: FileIdentity) -> bool {
+        let own = match identity {
+            FileIdentity::Inode { .. } => {
+                self.inode.and_then(|inode| FileIdentity::of(MapFile::Inode(inode)))
+            }
+            FileIdentity::Build(_) => self.mapped_id.map(FileIdentity::Build),
+        };
+        own.is_none_or(|own| own == identity)
+    }
+
     /// A DSO with its name alone.
     #[must_use]
     pub fn new(machine: MachinePid, kind: DsoKind, name: &BStr) -> Self {
@@ -201,6 +212,12 @@ enum FileIdentity {
     Build(BuildId),
 }
 
+/// Whether a device can have these numbers: Linux has 12 and 20 bits for them. Recorders that leave the fields of an MMAP2
+/// record as they were in memory (simpleperf, in those that it makes up) write numbers that none has.
+pub(crate) fn is_of_a_device(inode: &Inode) -> bool {
+    inode.maj < 1 << 12 && inode.min < 1 << 20
+}
+
 impl FileIdentity {
     /// The identity in a map's record. Inode generations are left out, since those of maps from before the recording
     /// are 0.
@@ -230,23 +247,30 @@ impl Dsos {
         id
     }
 
-    /// The DSO of that name and file, as far as the map identifies the file; made if it is new.
+    /// The DSO of that name and file, as far as the map identifies the file; made if it is new. Where the map does not
+    /// show that the file is the first of its name, `continued` is asked whether it is the one that is mapped just before
+    /// it.
     pub fn find_or_create_file(
         &mut self,
         machine: MachinePid,
         kind: DsoKind,
         name: &BStr,
         file: MapFile,
+        continued: impl FnOnce(&Self) -> Option<DsoId>,
     ) -> DsoId {
         let first = self.find_or_create(machine, kind, name);
-        let identity = FileIdentity::of(file).filter(|_| kind == DsoKind::File);
-        let (Some(identity), Some(dso)) = (identity, self.all.get_mut(first.index())) else { return first };
-        let of_first = match identity {
-            FileIdentity::Inode { .. } => dso.inode.and_then(|inode| FileIdentity::of(MapFile::Inode(inode))),
-            FileIdentity::Build(_) => dso.mapped_id.map(FileIdentity::Build),
-        };
-        if of_first.is_none_or(|of_first| of_first == identity) {
+        if kind != DsoKind::File {
             return first;
+        }
+        let Some(identity) = FileIdentity::of(file) else {
+            let is_alone = self.namesakes.is_empty();
+            return if is_alone { first } else { continued(self).unwrap_or(first) };
+        };
+        if self.get(first).is_none_or(|dso| dso.may_be(identity)) {
+            return first;
+        }
+        if let Some(before) = continued(self) {
+            return before;
         }
         let all = &mut self.all;
         *self
@@ -347,7 +371,7 @@ mod tests {
     fn files_of_one_name_are_told_apart_where_their_maps_tell() {
         let mut dsos = Dsos::default();
         let mut of = |file: MapFile| {
-            let id = dsos.find_or_create_file(-1, DsoKind::File, "/bin/a".into(), file);
+            let id = dsos.find_or_create_file(-1, DsoKind::File, "/bin/a".into(), file, |_| None);
             let dso = dsos.get_mut(id).unwrap();
             match file {
                 MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),

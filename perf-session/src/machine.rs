@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bstr::BString;
 use hashbrown::{HashMap, HashSet};
+use perf_format::record::Mmap2;
 
 use crate::address_space::{AddressSpace, AddressSpaceMaps};
 use crate::change::{Change, MapChange, MapChanges};
@@ -79,6 +80,15 @@ impl Machine {
     #[inline]
     pub fn find_map(&self, space: AddressSpace, addr: u64, time: Option<u64>) -> Option<&Map> {
         self.maps(space)?.find(addr, time)
+    }
+
+    /// The map of a process that ends where another begins, if that goes on in the file where it ends.
+    pub(crate) fn map_before(&self, pid: i32, next: &Mmap2<'_>) -> Option<&Map> {
+        let last = next.start.checked_sub(1)?;
+        let before = self.find_map(AddressSpace::Process(pid), last, None)?;
+        let goes_on = before.end == next.start
+            && before.pgoff.checked_add(before.end - before.start) == Some(next.pgoff);
+        goes_on.then_some(before)
     }
 
     /// Whether no map is known, now or in the past, that has an address from `first` to `last`, both included.

@@ -4,7 +4,7 @@
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
-    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, MapFile, Mmap2, Task as TaskRecord,
+    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, Inode, MapFile, Mmap2, Task as TaskRecord,
 };
 use perf_format::{Attr, BuildId, CpuMode, Feature, Misc, RawRecord, RecordType};
 
@@ -12,7 +12,9 @@ use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
 use crate::build_id::module_name;
 use crate::change::MapChanges;
-use crate::dso::{Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, kernel_name};
+use crate::dso::{
+    Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, is_of_a_device, kernel_name,
+};
 use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, OUTSIDE, TaskIds, UpdateContext, kernel_of};
@@ -46,6 +48,8 @@ pub struct Session {
     shared_ids: DuplicateIds,
     work: Work,
     is_incomplete: bool,
+    /// Whether the inodes and flags of maps are whatever was in the recorder's memory.
+    has_garbage: bool,
 }
 
 impl Default for Session {
@@ -63,6 +67,7 @@ impl Default for Session {
             shared_ids: DuplicateIds::default(),
             work: Work::new(STEPS_AT_MOST),
             is_incomplete: false,
+            has_garbage: false,
         }
     }
 }
@@ -181,7 +186,8 @@ impl Session {
     fn map(&mut self, record: &RawRecord<'_>, mmap: &Mmap2<'_>, changes: &mut MapChanges) {
         let cpumode = record.misc().cpumode();
         let pid = signed(mmap.pid);
-        let Some((kind, name)) = mapped_dso(cpumode, mmap) else { return };
+        let file = self.believed(mmap.file);
+        let Some((kind, name)) = mapped_dso(cpumode, mmap, !self.has_garbage) else { return };
         let jit_name;
         let is_jitted = kind == DsoKind::Anonymous && mmap.prot & Mmap2::PROT_EXEC != 0 && has_perf_map(name);
         let name = if self.jit_names && is_jitted {
@@ -200,14 +206,25 @@ impl Session {
         self.note_kernel(machine, kind, name, mmap);
         let dso = match kind {
             DsoKind::Kernel => self.kernel(machine, name),
-            _ => self.dsos.find_or_create_file(machine, kind, name, mmap.file),
+            _ => {
+                let machines = &self.machines;
+                self.dsos.find_or_create_file(machine, kind, name, file, |dsos| {
+                    let before = machines.get(machine)?.map_before(pid, mmap)?;
+                    let is_it = dsos.get(before.dso).is_some_and(|dso| dso.kind == kind && dso.name == name);
+                    let is_unproven = match file {
+                        MapFile::Inode(inode) => inode.ino == 0 || time == Some(before.since),
+                        MapFile::BuildId(id) => id.is_none(),
+                    };
+                    (is_it && is_unproven).then_some(before.dso)
+                })
+            }
         };
         let end = mmap.start.saturating_add(mmap.len);
         let root = self.root(machine, pid);
         let is_exec = mmap.prot & Mmap2::PROT_EXEC != 0;
         let by = MappedBy { pid, start: mmap.start, end, pgoff: mmap.pgoff, is_exec, root };
         let is_known = !cpumode.is_kernel() && (pid != OUTSIDE || machine != HOST);
-        self.note_mapped(dso, mmap.file, time, is_known.then_some(by));
+        self.note_mapped(dso, file, time, is_known.then_some(by));
         if kind == DsoKind::Module
             && let Some(id) = self.dsos.get(dso).and_then(|dso| dso.build_id)
         {
@@ -245,6 +262,14 @@ impl Session {
         let time = self.evlist.time(record);
         self.recording.times.note(time.unwrap_or(0));
         time
+    }
+
+    /// The file of a map, without an inode that is none. One that cannot be shows that those of the whole recording are
+    /// whatever was in memory, also where they look like inodes.
+    fn believed(&mut self, file: MapFile) -> MapFile {
+        let MapFile::Inode(inode) = file else { return file };
+        self.has_garbage |= !is_of_a_device(&inode);
+        if self.has_garbage { MapFile::Inode(Inode::default()) } else { file }
     }
 
     /// Notes the inode, the build-id and the time of a map in its DSO; the first map of a DSO decides.
@@ -395,9 +420,10 @@ impl Session {
 
 /// The kind and the name of the DSO that a record maps. `None` for a map of the kernel's that is neither in brackets nor
 /// of a file.
-fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>) -> Option<(DsoKind, &'m BStr)> {
+fn mapped_dso<'m>(cpumode: CpuMode, mmap: &Mmap2<'m>, has_flags: bool) -> Option<(DsoKind, &'m BStr)> {
     // Huge pages are of no file, whatever name they have.
-    let name = if mmap.flags & Mmap2::MAP_HUGETLB != 0 { "//anon".into() } else { mmap.filename };
+    let is_huge = has_flags && mmap.flags & Mmap2::MAP_HUGETLB != 0;
+    let name = if is_huge { "//anon".into() } else { mmap.filename };
     if !cpumode.is_kernel() {
         return Some((DsoKind::of_user_map(name), name));
     }

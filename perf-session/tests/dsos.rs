@@ -3,7 +3,7 @@
 
 use bstr::ByteSlice as _;
 use perf_format::record::{
-    BuildIdRecord, CpuMode, HOST_PID, MapFile, Misc, Mmap, Record, RecordType, SizedBuildId,
+    BuildIdRecord, CpuMode, HOST_PID, Inode, MapFile, Misc, Mmap, Mmap2, Record, RecordType, SizedBuildId,
 };
 use perf_format::testing::{At, StreamBuilder};
 use perf_format::{BuildId, Endian, RawRecord, build_id_table, push_build_id};
@@ -238,4 +238,86 @@ fn samples_of_processes_outside_the_recorders_pid_namespace_hit_nothing() {
     assert_eq!(hit.iter().map(|dso| named(&session, *dso)).collect::<Vec<_>>(), [dso("/bin/inside", None)]);
     let minikube = session.dsos.iter().next().expect("it is mapped").1;
     assert_eq!((minikube.name.to_string().as_str(), minikube.mapped_by), ("/usr/bin/minikube", None));
+}
+
+/// A map of a library at an offset in it, by its device and inode.
+fn part(
+    stream: StreamBuilder,
+    at: At,
+    start: u64,
+    pgoff: u64,
+    device: (u32, u32),
+    ino: u64,
+) -> StreamBuilder {
+    let file = MapFile::Inode(Inode { maj: device.0, min: device.1, ino, ino_generation: 0x50_0e58 });
+    let (At { pid, tid, .. }, filename) = (at, "/lib/a.so".into());
+    let map = Mmap2 { pid, tid, start, len: 0x1000, pgoff, file, prot: 5, flags: 2, filename };
+    stream.traced(Misc::of(CpuMode::User), &Record::Mmap2(map), at)
+}
+
+/// How many files of that library a stream maps, and the id that the one has which is sampled at an address.
+fn parts(stream: StreamBuilder, pid: u32, ip: u64) -> (usize, Option<u8>) {
+    let mut session = with_table(&[(CpuMode::User, "/lib/a.so", 7)]);
+    let hit = hits(&mut session, stream.sample(CpuMode::User, At::new(pid, 9), ip, &[]));
+    (session.dsos.iter().count(), named(&session, hit[0]).1)
+}
+
+#[test]
+fn a_map_that_goes_on_where_the_last_one_of_its_file_ended_is_of_the_same_file() {
+    // As a recorder leaves them that lists a process's maps and has no inodes for them.
+    let listed = |first, second| {
+        let stream = part(stream(), At::new(1, 3), 0x1000, 0, first, 0x7a_c420_d068);
+        part(stream, At::new(1, 3), 0x2000, 0x1000, second, 0x7ac4_20d0)
+    };
+    let (garbage, real) = ((0x1e6e_0368, 0x682e_dc61), (1, 0));
+    for (first, second) in [(garbage, real), (real, garbage), (garbage, garbage), (real, real)] {
+        assert_eq!(parts(listed(first, second), 1, 0x2800), (1, Some(7)), "{first:?} {second:?}");
+    }
+}
+
+#[test]
+fn two_files_of_one_name_are_told_apart_where_the_maps_prove_them_to_be_two() {
+    let device = (8, 1);
+    let first = || part(stream(), At::new(1, 3), 0x1000, 0x1000, device, 11);
+    // A plugin that was built anew and loaded again: its code begins where that of the old one ended.
+    assert_eq!(parts(part(first(), At::new(1, 4), 0x2000, 0x2000, device, 12), 1, 0x2800), (2, None));
+    // In one list of maps the one that was replaced has another name, so that what goes on is the same file.
+    assert_eq!(parts(part(first(), At::new(1, 3), 0x2000, 0x2000, device, 12), 1, 0x2800), (1, Some(7)));
+    // What does not go on: at another offset, at another place, in another process.
+    for (pid, start, pgoff) in [(1, 0x2000, 0x1000), (1, 0x3000, 0x2000), (2, 0x2000, 0x2000)] {
+        let other = part(first(), At::new(pid, 3), start, pgoff, device, 12);
+        assert_eq!(parts(other, pid, start + 0x800), (2, None), "{pid} {start:x} {pgoff:x}");
+    }
+    // Build-ids are never taken for garbage.
+    let ids = |byte| MapFile::BuildId(Some(id(byte)));
+    let mapped = stream().mapped(At::new(1, 3), 0x1000, 0x1000, "/lib/a.so", ids(7));
+    let (At { pid, tid, .. }, filename) = (At::new(1, 3), "/lib/a.so".into());
+    let map = Mmap2 {
+        pid,
+        tid,
+        start: 0x2000,
+        len: 0x1000,
+        pgoff: 0x1000,
+        file: ids(8),
+        prot: 5,
+        flags: 2,
+        filename,
+    };
+    let mapped = mapped.traced(Misc::of(CpuMode::User), &Record::Mmap2(map), At::new(1, 3));
+    assert_eq!(parts(mapped, 1, 0x2800), (2, Some(8)));
+}
+
+#[test]
+fn one_device_that_cannot_be_shows_that_no_inode_of_the_recording_is_one() {
+    let stream = part(stream(), At::new(1, 3), 0x1000, 0x1000, (1, 0), 0x7ac4_20d0);
+    let stream = part(stream, At::new(2, 3), 0x5000, 0x1000, (0x1e6e_0368, 0), 1);
+    let stream = part(stream, At::new(3, 3), 0x9000, 0x1000, (1, 0), 0x7ac4_3100);
+    assert_eq!(parts(stream, 3, 0x9800), (1, Some(7)));
+    // The flags in such a record are no flags either.
+    let (At { pid, tid, .. }, filename) = (At::new(1, 3), "/lib/a.so".into());
+    let file = MapFile::Inode(Inode { min: 1 << 20, ..Inode::default() });
+    let map =
+        Mmap2 { pid, tid, start: 0x1000, len: 0x1000, pgoff: 0, file, prot: 5, flags: u32::MAX, filename };
+    let stream = self::stream().traced(Misc::of(CpuMode::User), &Record::Mmap2(map), At::new(1, 3));
+    assert_eq!(parts(stream, 1, 0x1800), (1, Some(7)));
 }
