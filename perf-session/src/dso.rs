@@ -157,7 +157,7 @@ impl Dso {
             }
             FileIdentity::Build(_) => self.mapped_id.map(FileIdentity::Build),
         };
-        own.is_none_or(|own| own == identity)
+        own.is_none_or(|own| own.may_be(identity))
     }
 
     /// A DSO with its name alone.
@@ -208,7 +208,13 @@ impl Equivalent<(MachinePid, bool, BString)> for DsoKey<'_> {
 /// What identifies a file among those of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum FileIdentity {
-    Inode { maj: u32, min: u32, ino: u64 },
+    /// A generation of 0 is one that is not known: that of maps from before the recording.
+    Inode {
+        maj: u32,
+        min: u32,
+        ino: u64,
+        generation: u64,
+    },
     Build(BuildId),
 }
 
@@ -219,14 +225,29 @@ pub(crate) fn is_of_a_device(inode: &Inode) -> bool {
 }
 
 impl FileIdentity {
-    /// The identity in a map's record. Inode generations are left out, since those of maps from before the recording
-    /// are 0.
+    /// The identity in a map's record.
     fn of(file: MapFile) -> Option<Self> {
         match file {
             MapFile::Inode(Inode { ino: 0, .. }) | MapFile::BuildId(None) => None,
-            MapFile::Inode(Inode { maj, min, ino, .. }) => Some(Self::Inode { maj, min, ino }),
+            MapFile::Inode(Inode { maj, min, ino, ino_generation }) => {
+                Some(Self::Inode { maj, min, ino, generation: ino_generation })
+            }
             MapFile::BuildId(Some(id)) => Some(Self::Build(id)),
         }
+    }
+
+    /// The same without the generation: a program that is built again often gets the inode number of the deleted one.
+    fn of_any_generation(self) -> Self {
+        match self {
+            Self::Inode { maj, min, ino, .. } => Self::Inode { maj, min, ino, generation: 0 },
+            Self::Build(_) => self,
+        }
+    }
+
+    /// Whether both may be one file.
+    fn may_be(self, other: Self) -> bool {
+        let is_known = self != self.of_any_generation() && other != other.of_any_generation();
+        if is_known { self == other } else { self.of_any_generation() == other.of_any_generation() }
     }
 }
 
@@ -272,17 +293,33 @@ impl Dsos {
         if let Some(before) = continued(self) {
             return before;
         }
-        let all = &mut self.all;
-        *self
-            .namesakes
-            .entry((first, identity))
-            .or_insert_with(|| push(all, Dso { namesake_of: Some(first), ..Dso::new(machine, kind, name) }))
+        if let Some(known) = self.namesakes.get(&(first, identity)) {
+            return *known;
+        }
+        let any_generation = (first, identity.of_any_generation());
+        let alike = self.namesakes.get(&any_generation).copied();
+        let id = match alike.filter(|alike| self.get(*alike).is_some_and(|dso| dso.may_be(identity))) {
+            Some(alike) => alike,
+            None => push(&mut self.all, Dso { namesake_of: Some(first), ..Dso::new(machine, kind, name) }),
+        };
+        self.namesakes.insert((first, identity), id);
+        self.namesakes.entry(any_generation).or_insert(id);
+        id
     }
 
     /// A DSO.
     #[must_use]
     pub fn get(&self, id: DsoId) -> Option<&Dso> {
         self.all.get(id.index())
+    }
+
+    /// Notes the inode that a map of a DSO recorded. That of the first map counts, and the first generation that is known.
+    pub(crate) fn note_inode(&mut self, id: DsoId, inode: Inode) {
+        let Some(dso) = self.get_mut(id).filter(|_| inode.ino != 0) else { return };
+        let known = dso.inode.get_or_insert(inode);
+        if known.ino_generation == 0 && *known == (Inode { ino_generation: 0, ..inode }) {
+            *known = inode;
+        }
     }
 
     pub(crate) fn get_mut(&mut self, id: DsoId) -> Option<&mut Dso> {
@@ -372,21 +409,31 @@ mod tests {
         let mut dsos = Dsos::default();
         let mut of = |file: MapFile| {
             let id = dsos.find_or_create_file(-1, DsoKind::File, "/bin/a".into(), file, |_| None);
-            let dso = dsos.get_mut(id).unwrap();
             match file {
-                MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
-                MapFile::Inode(_) => {}
-                MapFile::BuildId(id) => dso.mapped_id = dso.mapped_id.or(id),
+                MapFile::Inode(inode) => dsos.note_inode(id, inode),
+                MapFile::BuildId(mapped) => {
+                    let dso = dsos.get_mut(id).unwrap();
+                    dso.mapped_id = dso.mapped_id.or(mapped);
+                }
             }
             id
         };
-        let inode = |ino| MapFile::Inode(Inode { ino, ..Inode::default() });
+        let of_generation =
+            |ino, ino_generation| MapFile::Inode(Inode { ino, ino_generation, ..Inode::default() });
+        let inode = |ino| of_generation(ino, 0);
         let build = |byte| MapFile::BuildId(BuildId::new(&[byte]).ok());
         let first = of(inode(0));
         assert_eq!([of(inode(7)), of(inode(7)), of(inode(0)), of(MapFile::BuildId(None))], [first; 4]);
         let other = of(inode(8));
         assert_ne!(other, first);
         assert_eq!(of(inode(8)), other);
+        // A program that is built again often gets the inode number of the deleted one.
+        assert_eq!([of(of_generation(7, 3)), of(of_generation(7, 3)), of(inode(7))], [first; 3]);
+        let rebuilt = of(of_generation(7, 4));
+        assert_ne!(rebuilt, first);
+        assert_eq!(of(of_generation(7, 4)), rebuilt);
+        assert_eq!([of(of_generation(8, 5)), of(inode(8))], [other; 2]);
+        assert_ne!(of(of_generation(8, 6)), other);
         assert_eq!(of(build(1)), first, "nothing says that it is another");
         assert_ne!(of(build(2)), first);
         assert_eq!(dsos.get(other).unwrap().namesake_of, Some(first));

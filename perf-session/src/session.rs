@@ -281,12 +281,12 @@ impl Session {
             dso.mapped_by = by;
         }
         match file {
-            MapFile::Inode(inode) if inode.ino != 0 => _ = dso.inode.get_or_insert(inode),
+            MapFile::Inode(inode) => self.dsos.note_inode(id, inode),
             MapFile::BuildId(Some(build_id)) => {
                 dso.mapped_id.get_or_insert(build_id);
                 self.has_id(id, build_id);
             }
-            MapFile::Inode(_) | MapFile::BuildId(None) => {}
+            MapFile::BuildId(None) => {}
         }
     }
 
