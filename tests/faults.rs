@@ -510,7 +510,7 @@ fn with_few_files_to_be_had_thousands_of_dsos_are_asked_for() {
         let start = 0x10_0000 + n * 0x1000;
         let exists = n.is_multiple_of(6);
         let file = if exists {
-            let id: Vec<u8> = n.to_le_bytes().into_iter().cycle().take(20).collect();
+            let id: Vec<u8> = (n + 1).to_le_bytes().into_iter().cycle().take(20).collect();
             fs::write(&path, Elf::with_build_id(&id).bytes()).expect("written");
             expected.push((name.to_owned(), id));
             inode(&path)

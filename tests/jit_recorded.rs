@@ -252,7 +252,8 @@ fn user_stacks_are_unwound_at_least_as_often_as_in_perfs_own_output() {
         whole.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let (by_perf, by_perftool) = (recorded.by_perf(&recorded.file), recorded.by_perftool(&["--jit"]));
-    for perf in oracle::perfs(test) {
+    // From 7 on perf unwinds with libdw, which in `jit-PID.so` goes on from fewer functions than in perf's own images.
+    for perf in oracle::perfs(test).iter().filter(|perf| perf.major() < 7) {
         let (perfs, ours) = (whole(perf, &by_perf).len(), whole(perf, &by_perftool).len());
         assert!(ours >= perfs && perfs > 0, "{ours} stacks reach main; in the output of {perf} {perfs}");
     }
