@@ -18,7 +18,7 @@ use crate::dso::{
 use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, OUTSIDE, TaskIds, UpdateContext, kernel_of};
-use crate::map::Map;
+use crate::map::{Map, end_of_kernel};
 use crate::record_set::RecordSet;
 use crate::recording::Recording;
 use crate::round::Round;
@@ -232,6 +232,7 @@ impl Session {
             self.shared_ids.check(dso, id, &mut self.dsos);
         }
         let Mmap2 { start, pgoff, prot, flags, .. } = *mmap;
+        let end = if kind == DsoKind::Kernel { end_of_kernel(start, end) } else { end };
         let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
         let (machines, mut update) = self.updating(changes);
         let machine = machines.find_or_create(machine);

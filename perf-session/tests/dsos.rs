@@ -321,3 +321,20 @@ fn one_device_that_cannot_be_shows_that_no_inode_of_the_recording_is_one() {
     let stream = self::stream().traced(Misc::of(CpuMode::User), &Record::Mmap2(map), At::new(1, 3));
     assert_eq!(parts(stream, 1, 0x1800), (1, Some(7)));
 }
+
+#[test]
+fn kernel_addresses_behind_the_recorded_end_of_the_image_are_the_kernels() {
+    let (init, modules) = (0xffff_ffff_8378_0b10, 0xffff_ffff_a000_0000);
+    // Modules are what they are, whether their maps come before the kernel's or behind it.
+    let before = module(stream(), modules, "[ext4]").kernel(0xffff_ffff_8100_0000, 0x140_0000);
+    for stream in [before, module(kernel(), modules, "[ext4]")] {
+        let mut session = Session::new();
+        let ips = [init, modules, modules + 0x1000, 0xffff_ffff_80ff_ffff, 0xffff_8880_0000_1000];
+        let hit = hits(&mut session, ips.into_iter().fold(stream, in_kernel));
+        let hit: Vec<_> = hit.into_iter().map(|dso| named(&session, dso)).collect();
+        assert_eq!(hit, [dso("[kernel.kallsyms]", None), dso("[ext4]", None)]);
+    }
+    let mut session = Session::new();
+    let hit = hits(&mut session, in_kernel(module(stream().kernel(0, 0), modules, "[ext4]"), init));
+    assert_eq!(named(&session, hit[0]), dso("[kernel.kallsyms]", None), "a map without a size");
+}
