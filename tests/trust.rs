@@ -70,6 +70,31 @@ fn a_program_that_was_rebuilt_after_it_was_recorded_gets_no_id() {
 }
 
 #[test]
+fn a_program_that_perf_linked_into_its_cache_since_keeps_its_id() {
+    let Some(recorder) = oracle::recorder("a recording of a program that is recorded again") else { return };
+    // The cache has to be on the file system of the program.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let path = program(dir.path());
+    let name = path.to_str().expect("text").to_owned();
+    let work = dir.path().join("work");
+    fs::write(&work, "b\na\n".repeat(200_000)).expect("written");
+    let args = [work.to_str().expect("text"), "-o", "/dev/null"];
+    let Some(stream) = record(recorder, &path, &args) else { return };
+    let mut again = Command::new(&recorder.program);
+    again
+        .env("HOME", dir.path())
+        .args(["record", "-q", "-e", "cpu-clock", "-o"])
+        .arg(dir.path().join("data"));
+    let again = again.arg("--").arg(&path).args(args).output().expect("perf runs");
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert!(dir.path().join(".debug").is_dir(), "perf keeps what it records");
+    let has_id = |(ids, _): &(Vec<(String, BuildId)>, String)| ids.iter().any(|(other, _)| *other == name);
+    let (lenient, strict) = (inject(&[], &stream), inject(&["--strict-ids"], &stream));
+    assert!(has_id(&lenient), "{}", lenient.1);
+    assert!(!has_id(&strict));
+}
+
+#[test]
 fn what_is_listed_can_be_given_back_as_known() {
     let dir = tempfile::tempdir().expect("a directory");
     let list = dir.path().join("ids");

@@ -13,7 +13,8 @@
 //! the generation must prove the inode, and something that its contents were kept: it is a program, which nobody can
 //! write into while it runs; or they were written before; or it was just made. On file systems that show other devices in the maps of processes than in the metadata of
 //! files (overlayfs, btrfs) and in records without inodes there is no identity: then a file counts as [`Proof::Unproven`],
-//! in this boot, with fitting segments and times. A file that is reached through the process that has it mapped needs
+//! in this boot, with fitting segments and times. So does a file of several names whose `ctime` alone is after the map:
+//! perf changes it when it links what it recorded into its cache. A file that is reached through the process that has it mapped needs
 //! no name.
 
 use std::cell::{Cell, OnceCell};
@@ -163,7 +164,11 @@ impl Evidence {
     }
 
     /// The file of a DSO, reached through the process that mapped it, if that runs and has it mapped still.
-    pub(crate) fn live_file(&self, dso: &Dso, recording: &Recording) -> Result<Option<File>, NoBuildId> {
+    pub(crate) fn live_file(
+        &self,
+        dso: &Dso,
+        recording: &Recording,
+    ) -> Result<Option<(File, Proof)>, NoBuildId> {
         let (Some(by), Some(inode)) = (&dso.mapped_by, dso.inode) else { return Ok(None) };
         let Some(now) = self.config.clocks.as_ref().map(|clocks| clocks.read()) else { return Ok(None) };
         if inode.ino == 0 {
@@ -191,14 +196,20 @@ impl Evidence {
         }
         file::same_inode(inode, &facts).map_err(NoBuildId::Changed)?;
         if self.config.allow_changed || map.is_executed(&file) {
-            return Ok(Some(file));
+            return Ok(Some((file, Proof::Proven)));
         }
         // Whoever takes its name away changes it, too, and whoever has no name of it can hardly write into it.
-        let changed = if !facts.has_name || map.is_renamed(dso) { facts.modified } else { facts.changed };
+        let has_lost_name = facts.links == 0 || map.is_renamed(dso);
+        let changed = if has_lost_name { facts.modified } else { facts.changed };
         let is_kept =
             |facts: &FileFacts| file::is_same_generation(inode, facts) && file::is_as_made(facts, at);
-        file::unchanged(&facts, changed, at, is_kept).map_err(NoBuildId::Changed)?;
-        Ok(Some(file))
+        match file::unchanged(&facts, changed, at, is_kept) {
+            Ok(()) => Ok(Some((file, Proof::Proven))),
+            Err(_) if file::may_be_linked(&facts, at) && !self.config.strict => {
+                Ok(Some((file, Proof::Unproven(Unproven::Linked))))
+            }
+            Err(changed) => Err(NoBuildId::Changed(changed)),
+        }
     }
 
     /// When a DSO was mapped, on the wall clock; what was mapped before the recording, when that began.

@@ -10,7 +10,7 @@ use perf_format::record::Inode;
 use perf_session::Recording;
 use perf_session::build_id::{BuildIdCache, BuildIdSource, FileSource, KernelSource, NoBuildId, VdsoSource};
 use perf_session::dso::{Dso, DsoKind, MappedBy};
-use perf_session::evidence::{Evidence, EvidenceConfig, FileFacts, Mismatch};
+use perf_session::evidence::{Evidence, EvidenceConfig, FileFacts, Mismatch, Unproven};
 use perf_session::machine::HOST;
 use perf_session::testing::{Elf, recorded_here, wall_time};
 use proptest::prelude::*;
@@ -197,4 +197,39 @@ fn a_file_is_refused_where_strictness_asks_for_proof() {
     };
     assert!(matches!(find(false), Ok(Some(found)) if found.unproven.is_some()));
     assert!(matches!(find(true), Err(NoBuildId::Changed(Mismatch::Unproven(_)))));
+}
+
+#[test]
+fn a_file_that_got_another_name_since_is_not_proven_and_one_that_was_written_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("program");
+    fs::write(&path, Elf::with_build_id(&ID).bytes()).expect("written");
+    let written = SystemTime::now() - Duration::from_secs(3600);
+    let mapped = written + Duration::from_secs(60);
+    let find = |strict| {
+        let facts = FileFacts::of(&File::open(&path).expect("there")).expect("it answers");
+        let (maj, min) = facts.device;
+        let generation = facts.generation.unwrap_or(0).into();
+        let dso = Dso {
+            inode: Some(Inode { maj, min, ino: facts.ino, ino_generation: generation }),
+            mapped_by: Some(MappedBy { pid: -7, start: 0, end: 0x1000, pgoff: 0, is_exec: true, root: None }),
+            mapped_at: Some(wall_time(mapped)),
+            ..Dso::new(HOST, DsoKind::File, path.to_str().expect("text").into())
+        };
+        let (evidence, recording) = recorded_here(mapped);
+        let evidence = Evidence::new(EvidenceConfig { strict, ..evidence });
+        FileSource::new(evidence, BuildIdCache::default()).build_id(&dso, &recording)
+    };
+    let date_back =
+        || File::options().write(true).open(&path).expect("there").set_modified(written).expect("set");
+    // Its contents are dated back, which is all that `cp -p` over it would leave.
+    date_back();
+    assert!(matches!(find(false), Err(NoBuildId::Changed(Mismatch::Younger))));
+    fs::hard_link(&path, dir.path().join("in perf's cache")).expect("linked");
+    let found = find(false).expect("no error").expect("found");
+    assert_eq!(found.unproven, Some(Unproven::Linked));
+    assert!(matches!(find(true), Err(NoBuildId::Changed(Mismatch::Unproven(Unproven::Linked)))));
+    // Written after it was mapped, it is another, whatever names it has.
+    fs::write(&path, Elf::with_build_id(&[9; 20]).bytes()).expect("written");
+    assert!(matches!(find(false), Err(NoBuildId::Changed(Mismatch::Younger))));
 }

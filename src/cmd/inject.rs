@@ -123,7 +123,7 @@ pub(crate) struct Args {
     allow_changed: bool,
 
     /// Use no build-id of a file of which nothing proves that it is the recorded one: of file systems whose devices cannot
-    /// be compared (overlayfs, btrfs), and of records without inodes.
+    /// be compared (overlayfs, btrfs), of records without inodes, and of files that got another name since.
     #[arg(long, conflicts_with = "allow_changed")]
     strict_ids: bool,
 

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use super::cache::Identified;
 use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::{Evidence, Proof};
+use crate::evidence::Evidence;
 use crate::recording::Recording;
 
 /// Reads the id out of the file that the DSO is named after, if it is proven to be the recorded one.
@@ -43,11 +43,7 @@ impl BuildIdSource for FileSource {
         self.evidence.file(dso, &file, None, recording)?;
         let Identified { build_id, layout } = self.cache.id_in(file.try_clone()?)?;
         let proof = self.evidence.file(dso, &file, Some(&layout), recording)?;
-        let unproven = match proof {
-            Proof::Proven => None,
-            Proof::Unproven(why) => Some(why),
-        };
-        Ok(Some(FoundId { unproven, ..FoundId::from(Origin::File, build_id) }))
+        Ok(Some(FoundId { unproven: proof.unproven(), ..FoundId::from(Origin::File, build_id) }))
     }
 }
 

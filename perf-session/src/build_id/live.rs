@@ -4,7 +4,7 @@
 use super::cache::Identified;
 use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Proof};
 use crate::recording::Recording;
 
 /// Reads the file of a map that a recorded process still has, by `/proc/PID/map_files` or below `/proc/PID/root`. No
@@ -29,10 +29,12 @@ impl BuildIdSource for LiveSource {
             return Ok(None);
         }
         // Where the process is gone, or may not be looked into, the file's own name must do.
-        let Some(file) = self.evidence.live_file(dso, recording)? else { return Ok(None) };
+        let Some((file, _)) = self.evidence.live_file(dso, recording)? else { return Ok(None) };
         let Identified { build_id, .. } = self.cache.id_in(file.try_clone()?)?;
         // Once more: it may have been changed while it was read.
-        let unchanged = self.evidence.live_file(dso, recording)?.is_some();
-        Ok(unchanged.then(|| FoundId::from(Origin::Process, build_id)))
+        let proof = self.evidence.live_file(dso, recording)?.map(|(_, proof)| proof);
+        let found =
+            |proof: Proof| FoundId { unproven: proof.unproven(), ..FoundId::from(Origin::Process, build_id) };
+        Ok(proof.map(found))
     }
 }

@@ -26,8 +26,8 @@ pub struct FileFacts {
     pub generation: Option<u32>,
     /// Whether its file system shows the same device in the maps of processes as in the metadata of files.
     pub has_own_device: bool,
-    /// Whether any name leads to it.
-    pub has_name: bool,
+    /// How many names lead to it.
+    pub links: u64,
     /// When its contents were last written, in ns since the epoch: whoever owns it can set that.
     pub modified: Nanos,
     /// When it was last changed in any way, in ns since the epoch.
@@ -60,7 +60,7 @@ impl FileFacts {
             ino: meta.ino(),
             generation: generation(file, meta.ino()),
             has_own_device: !WITHOUT_OWN_DEVICE.contains(&(kind & i64::from(u32::MAX))),
-            has_name: meta.nlink() > 0,
+            links: meta.nlink(),
             modified: nanos(meta.mtime(), meta.mtime_nsec()),
             changed: nanos(meta.ctime(), meta.ctime_nsec()),
             made: made.and_then(|made| Nanos::try_from(made.as_nanos()).ok()),
@@ -116,6 +116,17 @@ pub enum Proof {
     Unproven(Unproven),
 }
 
+impl Proof {
+    /// Why nothing proves it; `None` where it is proven.
+    #[must_use]
+    pub fn unproven(self) -> Option<Unproven> {
+        match self {
+            Self::Proven => None,
+            Self::Unproven(why) => Some(why),
+        }
+    }
+}
+
 /// Why nothing proves that a file is the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unproven {
@@ -125,6 +136,8 @@ pub enum Unproven {
     NoInode,
     /// It is in a directory that the user named.
     Named,
+    /// It was changed since, though not written: it has more than one name, and may have got one of them.
+    Linked,
 }
 
 /// How a file that is here now differs from the recorded one.
@@ -191,7 +204,13 @@ pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
         return Err(Mismatch::Segments);
     }
     let is_kept = |file: &FileFacts| same_generation && (mapped.is_program || is_as_made(file, mapped.at));
-    unchanged(file, file.changed, mapped.at, is_kept)?;
+    match unchanged(file, file.changed, mapped.at, is_kept) {
+        // perf itself does that: it links what it has recorded into its cache, and so changes system libraries.
+        Err(Mismatch::Younger | Mismatch::Doubt { .. }) if may_be_linked(file, mapped.at) => {
+            proof = Proof::Unproven(Unproven::Linked);
+        }
+        checked => checked?,
+    }
     // What cannot be compared was looked at by its name, which leads elsewhere in another boot.
     match proof {
         Proof::Unproven(why) if !mapped.in_this_boot => Err(Mismatch::Unproven(why)),
@@ -242,6 +261,12 @@ pub(super) fn is_as_made(file: &FileFacts, mapped: Span) -> bool {
     was_just_made || is_before(file.modified, mapped)
 }
 
+/// Whether a file's contents are from before it was mapped, as far as their date tells, and its later change may be that
+/// it got another name.
+pub(super) fn may_be_linked(file: &FileFacts, mapped: Span) -> bool {
+    file.links > 1 && is_before(file.modified, mapped)
+}
+
 fn is_before(changed: Nanos, mapped: Span) -> bool {
     changed.saturating_add(TICK) <= mapped.from
 }
@@ -284,6 +309,7 @@ impl fmt::Display for Unproven {
             Self::Device => "its file system shows other devices in maps than in files",
             Self::NoInode => "the recording does not tell its inode",
             Self::Named => "it is in a directory that was named",
+            Self::Linked => "it was changed since it was mapped, perhaps only by another name that it got",
         })
     }
 }
