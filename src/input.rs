@@ -1,17 +1,26 @@
-//! Opens inputs: standard input, or a file by its name.
+//! Opens inputs: standard input, or a file by its name, packed or not.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
+use perf_format::header::PIPE_HEADER_SIZE;
 use perf_session::evidence::{Nanos, Produced};
+use perf_session::unpack::Packing;
 
+use self::packed::{PackedEnd, PackedInput};
+use crate::progress::Watch;
 use crate::ready;
+
+mod object;
+pub(crate) mod packed;
+mod spool;
 
 /// An open input. `Display` names it.
 #[derive(Debug)]
@@ -22,9 +31,33 @@ pub(crate) struct Input {
     /// The other files of a directory recording.
     others: Vec<File>,
     is_directory: bool,
+    /// What was read of it to see what it is: the header of a recording.
+    beginning: Vec<u8>,
+    /// How many bytes of that have been given out.
+    given: usize,
+    /// What it unpacks to, if it is packed.
+    packed: Option<PackedInput>,
+}
+
+/// The files of a recording in file format.
+#[derive(Debug)]
+pub(crate) struct Files {
+    /// The file, or the first of a directory, from its start on.
+    pub(crate) first: File,
+    /// The same, opened once more, with a position of its own; `None` where that cannot be.
+    pub(crate) twin: Option<File>,
+    /// The others of a directory.
+    pub(crate) others: Vec<File>,
+    /// Whether it had to be put into a file of ours, whose reading was shown.
+    pub(crate) is_spooled: bool,
 }
 
 impl Input {
+    fn new(file: File, path: Option<PathBuf>) -> Self {
+        let (others, beginning) = (Vec::new(), Vec::new());
+        Self { file, path, others, is_directory: false, beginning, given: 0, packed: None }
+    }
+
     /// Opens a file, or the files of a directory recording; `-` is standard input.
     ///
     /// # Errors
@@ -37,11 +70,10 @@ impl Input {
                 bail!("standard input is a terminal: pipe perf data into it, or name a file with -i");
             }
             let file = stdin.as_fd().try_clone_to_owned().context("cannot read standard input")?.into();
-            return Ok(Self { file, path: None, others: Vec::new(), is_directory: false });
+            return Ok(Self::new(file, None));
         }
         if !path.is_dir() {
-            let (file, path) = (open(path, force)?, Some(path.to_owned()));
-            return Ok(Self { file, path, others: Vec::new(), is_directory: false });
+            return Ok(Self::new(open(path, force)?, Some(path.to_owned())));
         }
         let first = path.join("data");
         if !first.is_file() {
@@ -50,7 +82,8 @@ impl Input {
         let numbered = (0..).map(|number| path.join(format!("data.{number}")));
         let others = numbered.take_while(|path| path.is_file()).map(|path| open(&path, force));
         let others = others.collect::<anyhow::Result<_>>()?;
-        Ok(Self { file: open(&first, force)?, path: Some(path.to_owned()), others, is_directory: true })
+        let first = Self::new(open(&first, force)?, Some(path.to_owned()));
+        Ok(Self { others, is_directory: true, ..first })
     }
 
     /// Whether it is a recording in a directory.
@@ -87,44 +120,83 @@ impl Input {
         is_pipe(&self.file)
     }
 
-    /// The file once more, if it is an object file and no recording, packed or not.
+    /// The file once more, if it is an object file and no recording, packed or not: what is inside decides.
     ///
     /// # Errors
     /// Where it cannot be opened twice.
     pub(crate) fn object_file(&self) -> io::Result<Option<File>> {
-        let mut magic = [0; 4];
-        // An input that cannot be read at an offset is no file; one that is too short is no object.
-        let is_object = self.file.read_exact_at(&mut magic, 0).is_ok()
-            && OBJECTS.iter().any(|object| magic.starts_with(object));
-        if is_object { self.file.try_clone().map(Some) } else { Ok(None) }
+        if object::is_object(&self.file) { self.file.try_clone().map(Some) } else { Ok(None) }
     }
 
-    /// The open file, from where it was read to.
-    pub(crate) fn into_file(self) -> File {
-        self.file
-    }
-
-    /// The first file opened once more, with a position of its own.
+    /// Reads the first bytes, and if it is packed, unpacks it from here on. Returns what tells how that ended.
     ///
     /// # Errors
-    /// Where it cannot be opened again.
-    pub(crate) fn twin(&self) -> io::Result<File> {
-        // By its descriptor: another may have its name by now.
-        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    /// Where it cannot be read, or nothing can be unpacked of it.
+    pub(crate) fn begin(&mut self, watch: &Watch) -> anyhow::Result<Option<PackedEnd>> {
+        if self.is_directory {
+            return Ok(None);
+        }
+        let cannot = format!("cannot read {self}");
+        self.beginning = beginning(self).with_context(|| cannot.clone())?;
+        let Some(packing) = Packing::detect(&self.beginning) else { return Ok(None) };
+        let mut watch = watch.clone();
+        if self.is_live() {
+            // It is read to its end, come what may.
+            watch.stop = Arc::default();
+        }
+        let rest = watch.file(self.file.try_clone().with_context(|| cannot.clone())?);
+        let mut packed = PackedInput::new(packing, std::mem::take(&mut self.beginning), rest);
+        self.beginning = beginning(&mut packed).with_context(|| cannot.clone())?;
+        let end = packed.end();
+        if self.beginning.is_empty()
+            && let Some(failure) = end.failure()
+        {
+            return Err(failure.context(cannot));
+        }
+        self.packed = Some(packed);
+        Ok(Some(end))
     }
 
-    /// The first file from its start on, and the others.
+    /// What is read from behind the header on: the open file, or what it unpacks to.
+    pub(crate) fn into_rest(self) -> Result<File, PackedInput> {
+        self.packed.map_or(Ok(self.file), Err)
+    }
+
+    /// The files of a recording in file format. One that comes through a pipe, or is packed, is put into a file without a
+    /// name in this directory.
     ///
     /// # Errors
-    /// Where the first is a pipe, in which nobody can go back.
-    pub(crate) fn into_files(mut self) -> anyhow::Result<(File, Vec<File>)> {
-        self.file.rewind().context("it is in perf's file format, which cannot be read from a pipe")?;
-        Ok((self.file, self.others))
+    /// Where it cannot be read, or cannot be put there.
+    pub(crate) fn into_files(mut self, spool_dir: &Path) -> anyhow::Result<Files> {
+        let name = self.to_string();
+        if self.packed.is_none() {
+            match self.file.rewind() {
+                Ok(()) => {
+                    let twin = twin(&self.file).ok();
+                    return Ok(Files { first: self.file, twin, others: self.others, is_spooled: false });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotSeekable => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
+            }
+        }
+        let beginning = std::mem::take(&mut self.beginning);
+        let first = spool::spool(&beginning, &mut self, &name, spool_dir)?;
+        Ok(Files { twin: twin(&first).ok(), first, others: Vec::new(), is_spooled: true })
     }
 }
 
-/// How ELF files begin, and those packed with gzip, xz and zstd.
-const OBJECTS: [&[u8]; 4] = [b"\x7fELF", b"\x1f\x8b", b"\xfd7zX", b"\x28\xb5\x2f\xfd"];
+/// The file opened once more, with a position of its own.
+fn twin(file: &File) -> io::Result<File> {
+    // By its descriptor: another may have its name by now, or it has none.
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// The first bytes of a source, as many as the header of a recording has, or all that there are.
+fn beginning(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(PIPE_HEADER_SIZE as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 fn open(path: &Path, force: bool) -> anyhow::Result<File> {
     let cannot = || format!("cannot open {}", path.display());
@@ -148,15 +220,25 @@ pub(crate) fn is_piped() -> bool {
 
 impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        ready::read(&self.file, buf)
+        let mut ahead = self.beginning.get(self.given..).unwrap_or_default();
+        if !ahead.is_empty() {
+            let read = ahead.read(buf)?;
+            self.given += read;
+            return Ok(read);
+        }
+        match &mut self.packed {
+            Some(packed) => packed.read(buf),
+            None => ready::read(&self.file, buf),
+        }
     }
 }
 
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
-            Some(path) => path.display().fmt(f),
-            None => f.write_str("standard input"),
+            Some(path) => path.display().fmt(f)?,
+            None => f.write_str("standard input")?,
         }
+        if self.packed.is_some() { f.write_str(" (unpacked)") } else { Ok(()) }
     }
 }

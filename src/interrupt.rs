@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-/// From here on the first SIGINT or SIGTERM sets the flag that is returned, and the second kills; SIGXFSZ does not.
+/// From here on the first SIGINT or SIGTERM sets the flag that is returned, and the second kills.
 ///
 /// # Errors
 /// Where the handlers cannot be set.
@@ -20,7 +20,15 @@ pub(crate) fn noted() -> io::Result<Arc<AtomicBool>> {
         flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
         flag::register(signal, Arc::clone(&interrupted))?;
     }
-    // A file that may not grow on is an error of the write that would let it.
-    flag::register(SIGXFSZ, Arc::default())?;
+    limits_are_errors()?;
     Ok(interrupted)
+}
+
+/// From here on a file that may not grow on is an error of the write that would let it, and no end of the program.
+///
+/// # Errors
+/// Where the handler cannot be set.
+pub(crate) fn limits_are_errors() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default())?;
+    Ok(())
 }

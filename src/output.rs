@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 
@@ -104,6 +104,15 @@ impl Output {
             Self::Stream(_) => Path::new("."),
             Self::Replacement(file) => folder(file.target()),
             Self::Directory(directory) => folder(directory.target()),
+        }
+    }
+
+    /// The directory for what has to be read at any offset and cannot be: beside an output that will have a name, where
+    /// there has to be room for as much anyway; else the one for temporary files.
+    pub(crate) fn spool_dir(&self) -> PathBuf {
+        match self {
+            Self::Stream(_) => std::env::temp_dir(),
+            Self::Replacement(_) | Self::Directory(_) => self.folder().to_owned(),
         }
     }
 

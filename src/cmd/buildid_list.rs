@@ -1,5 +1,6 @@
 //! `perftool buildid-list`: the build-ids that a recording carries, as perf lists them.
 
+use std::env;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use perf_session::build_id::{Chain, build_id_of, kernel_maps, running_kernel};
 use perf_session::evidence::EvidenceConfig;
 
 use super::Verbosity;
-use crate::input::{self, Input};
+use crate::input::{self, Files, Input, packed};
+use crate::progress::Watch;
 use crate::report;
 
 /// The options of `perftool buildid-list`.
@@ -25,7 +27,7 @@ Examples:
 Exit status: 0 success, 1 damaged or unreadable data (what could be read is listed) or, with
 --check, a file that is another build, 129 usage error.")]
 pub(crate) struct Args {
-    /// Read from FILE: a recording, its directory, or an ELF file; - is standard input
+    /// Read from FILE: a recording, its directory, or an ELF file, also packed; - is standard input
     /// [default: standard input if it is a pipe, else perf.data].
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -100,7 +102,8 @@ impl Args {
         self.list(input)
     }
 
-    fn list(&self, input: Input) -> anyhow::Result<()> {
+    fn list(&self, mut input: Input) -> anyhow::Result<()> {
+        let packed_end = input.begin(&Watch::nothing())?;
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
         let counts = self.json || self.sort == Some(Key::Hits);
@@ -113,7 +116,7 @@ impl Args {
         let Collected { mut list, damage } = match PerfData::open(input).with_context(unreadable)? {
             PerfData::Pipe(stream) => from_pipe(stream.records(), scope),
             PerfData::File(input) => {
-                let (first, others) = input.into_files().with_context(unreadable)?;
+                let Files { first, others, .. } = input.into_files(&env::temp_dir())?;
                 from_files(first, others, scope).with_context(unreadable)?
             }
         };
@@ -131,16 +134,17 @@ impl Args {
             Some(Key::Id) => list.sort(Sort::Id),
             None => {}
         }
-        let message = damage.as_ref().map(ToString::to_string);
+        let failure = packed_end.and_then(|end| end.failure());
+        let message = damage.as_ref().map(ToString::to_string).or(failure.as_ref().map(ToString::to_string));
         let mut out = io::BufWriter::new(io::stdout().lock());
         let written = match self.json {
             true => json(&list, message.as_deref(), &mut out),
             false => print(&list, &mut out),
         };
         written.context(CANNOT_WRITE)?;
-        if let Some(damage) = damage {
-            return Err(damage).with_context(|| format!("cannot read {name} to its end"));
-        }
+        let read = damage
+            .map_or(Ok(()), |damage| Err(damage).with_context(|| format!("cannot read {name} to its end")));
+        packed::ended(read, failure, &name)?;
         match list.differing() {
             0 => Ok(()),
             count => bail!("{count} of {} DSOs are other builds on this machine", list.dsos.len()),

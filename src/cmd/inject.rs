@@ -23,7 +23,7 @@ use perf_session::{Error, Repipe};
 use super::Verbosity;
 use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
-use crate::input::Input;
+use crate::input::{Files, Input, packed};
 use crate::output::Output;
 use crate::progress::{Watch, Watched};
 use crate::summary::{self, Form};
@@ -131,7 +131,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
     summary: Option<Form>,
 
-    /// Read from FILE, in pipe or file format, or from the directory of a recording; - is standard input.
+    /// Read from FILE, in pipe or file format, also packed with gzip, xz or zstd, or from the directory of a recording; -
+    /// is standard input.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: PathBuf,
 
@@ -203,7 +204,7 @@ impl FromStr for IdDestinations {
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.verbosity);
-        let input = Input::open(&self.input, self.force)?;
+        let mut input = Input::open(&self.input, self.force)?;
         let stream = Output::open_stream(&self.output, input.is_directory())?;
         // From here on there may be something to clear away.
         let stop = interrupt::noted().context("cannot watch for interrupts")?;
@@ -226,8 +227,7 @@ impl Args {
                 "a recording in a directory takes its ids in the header: its other files are copied as they are"
             );
         }
-        let name = input.to_string();
-        let (live, is_directory) = (input.is_live(), input.is_directory());
+        let (is_live, is_directory) = (input.is_live(), input.is_directory());
         let evidence = EvidenceConfig {
             allow_changed: self.allow_changed,
             strict: self.strict_ids,
@@ -235,12 +235,15 @@ impl Args {
             clocks: Some(Rc::new(SystemClocks::default())),
             machine: None,
         };
+        let packed_end = input.begin(&watch)?;
+        let name = input.to_string();
         let data = PerfData::open(input).with_context(|| format!("cannot read {name}"))?;
         let plan = Plan {
             build_ids: self.dso_selection(),
             drop_unused_maps: self.drops_unused_maps(),
             ids_to,
-            live,
+            // A file's format is that of a recording that has ended.
+            live: is_live && matches!(data, PerfData::Pipe(_)),
             decompress: self.decompress,
             recover: self.recover,
             keep_features: self.keep_features,
@@ -276,9 +279,15 @@ impl Args {
             passed.written,
             passed.injected
         );
+        let mut failure = packed_end.and_then(|end| end.failure());
+        if self.recover
+            && let Some(failure) = failure.take()
+        {
+            log::warn!("what is behind is lost: {failure}");
+        }
         let framed = run_report.framed;
         if let Some(form) = self.summary {
-            summary::write(form, &run_report, done.as_ref().err());
+            summary::write(form, &run_report, done.as_ref().err().or(failure.as_ref()));
         }
         let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
@@ -288,6 +297,7 @@ impl Args {
             };
             error.context(what)
         });
+        let done = packed::ended(done, failure, &name);
         // What came out of a stream that was cut may be all that there is of it.
         if done.is_ok() || framed {
             output.finish()?;
@@ -381,7 +391,10 @@ fn pipe(
         // It is read to its end, come what may; a file need not be.
         watch.stop = Arc::default();
     }
-    let input = input.into_file();
+    let input = match input.into_rest() {
+        Ok(file) => file,
+        Err(packed) => return recovering(run, packed, head, output, recover),
+    };
     let is_pipe = splice::enlarge(&input);
     if let Output::Stream(out) = output
         && is_pipe
@@ -394,9 +407,18 @@ fn pipe(
         let mut records = RecordReader::pipe(teed, head);
         return Ok(run.pipe_to_pipe(&mut records, Repipe::Through(&mut spliced))?);
     }
-    let input = watch.file(input);
-    let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
+    recovering(run, watch.file(input), head, output, recover)
+}
+
+fn recovering(
+    run: &mut Run,
+    input: impl Read,
+    head: Head,
+    output: &mut Output,
+    recover: bool,
+) -> anyhow::Result<()> {
     if recover {
+        let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
         let input = run.recovering(input, endian, offset);
         return write(run, input, head, output);
     }
@@ -416,10 +438,11 @@ fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> an
 
 fn file(run: &mut Run, input: Input, output: &mut Output, watch: &Watch) -> anyhow::Result<()> {
     let folder = input.directory().map(Path::to_owned);
-    let twin = input.twin().ok().map(|twin| watch.unseen(twin));
-    let (first, others) = input.into_files()?;
+    let Files { first, twin, others, is_spooled } = input.into_files(&output.spool_dir())?;
+    let twin = twin.map(|twin| watch.unseen(twin));
     let mut others: Vec<_> = others.into_iter().map(|other| watch.file(other)).collect();
-    let mut file = PerfFile::open(watch.file(first)).map_err(Error::from)?;
+    let first = if is_spooled { watch.unseen(first) } else { watch.file(first) };
+    let mut file = PerfFile::open(first).map_err(Error::from)?;
     match (output, folder) {
         (Output::Stream(_), Some(_)) => {
             bail!("a recording in a directory goes into a directory, and not into a pipe (-o DIR)")
