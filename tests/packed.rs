@@ -151,7 +151,7 @@ fn of_a_packed_stream_that_is_cut_all_that_is_whole_comes_out_and_it_is_an_error
         let packed = pack(&plain);
         let cut = &packed[..packed.len() / 2];
         for way in WAYS {
-            let done = read(&["inject", "-b"], cut, way, &dir);
+            let done = read(&["inject", "-b", "--allow-changed"], cut, way, &dir);
             assert_eq!(done.status.code(), Some(1), "{ending} {way}");
             let len = done.stdout.len();
             assert!(len > plain.len() / 3 && plain.starts_with(&done.stdout), "{ending} {way}: {len}");
@@ -160,7 +160,8 @@ fn of_a_packed_stream_that_is_cut_all_that_is_whole_comes_out_and_it_is_an_error
                 all += &format!("--- {ending}\n{}", stderr(&done));
             }
             // In a file there is as much.
-            let done = read(&["inject", "-b", "-o", out.to_str().expect("text")], cut, way, &dir);
+            let done =
+                read(&["inject", "-b", "--allow-changed", "-o", out.to_str().expect("text")], cut, way, &dir);
             assert_eq!(done.status.code(), Some(1), "{ending} {way}");
             let back = read(&["inject"], &fs::read(&out).expect("it was kept"), WAYS[0], &dir);
             assert!(back.status.success(), "{}", stderr(&back));
@@ -171,7 +172,7 @@ fn of_a_packed_stream_that_is_cut_all_that_is_whole_comes_out_and_it_is_an_error
             assert_eq!(done.status.code(), Some(1), "{ending} {way}");
             assert!(done.stdout.ends_with(b" /nowhere/a\n"), "{ending} {way}");
             assert!(stderr(&done).contains(" is cut after "), "{}", stderr(&done));
-            let done = read(&["inject", "-b", "--recover"], cut, way, &dir);
+            let done = read(&["inject", "-b", "--allow-changed", "--recover"], cut, way, &dir);
             assert!(done.status.success(), "{ending} {way}: {}", stderr(&done));
             assert_eq!(done.stdout.len(), len, "{ending} {way}");
             assert!(
@@ -285,7 +286,7 @@ fn of_a_packed_live_stream_all_of_each_part_comes_out_before_the_next_goes_in() 
     let plain = stream(1000);
     let (stdin, mut to) = pipe();
     let (mut from, stdout) = pipe();
-    let mut command = perftool(&["inject", "-b"]);
+    let mut command = perftool(&["inject", "-b", "--allow-changed"]);
     let running = Running::start(command.stdin(stdin).stdout(stdout));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let mut out = Vec::new();
