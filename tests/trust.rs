@@ -171,3 +171,43 @@ fn a_known_id_that_cannot_be_read_is_an_error_that_names_it() {
     assert!(refused("01 /a,xyz /b").contains("\"xyz /b\" does not begin with a build-id"));
     assert!(refused("file:///nowhere/at/all").contains("No such file"));
 }
+
+#[test]
+fn a_pipe_of_nobody_knows_which_boot_gets_neither_the_kernels_id_nor_the_vdsos() {
+    // Where every x86-64 kernel without KASLR is, and elsewhere.
+    for start in [0xffff_ffff_8100_0000, 0xffff_ffff_8100_0190] {
+        let stream = StreamBuilder::with_callchains(Endian::Little)
+            .kernel(start, 0x10_0000)
+            .mmap2(At::new(7, 1), 0x7fff_0000_1000, 0x2000, "[vdso]")
+            .sample(CpuMode::Kernel, At::new(7, 2), start + 0x10, &[])
+            .sample(CpuMode::User, At::new(7, 3), 0x7fff_0000_1800, &[])
+            .bytes();
+        let (ids, said) = inject(&[], &stream);
+        assert_eq!(ids, [], "{said}");
+        assert!(said.starts_with("perftool: warning: no build-ids of this machine: "), "{said}");
+    }
+}
+
+#[test]
+fn that_no_file_can_be_opened_is_the_reason_where_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("stream");
+    let stream = common::recorded_here(StreamBuilder::with_callchains(Endian::Little))
+        .kernel(0xffff_ffff_8100_0000, 0x10_0000)
+        .mmap2(At::new(7, 1), 0x1000, 0x1000, "/bin/sh")
+        .sample(CpuMode::Kernel, At::new(7, 2), 0xffff_ffff_8100_0010, &[])
+        .sample(CpuMode::User, At::new(7, 3), 0x1010, &[])
+        .bytes();
+    fs::write(&path, stream).expect("written");
+    let mut reasons = String::new();
+    for files in 4..12 {
+        let script = format!("ulimit -n {files}; exec \"$0\" inject -b --summary -i \"$1\" -o -");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &script]).arg(perftool(&[]).get_program()).arg(&path);
+        reasons += &stderr(&sh.output().expect("it runs"));
+    }
+    assert!(reasons.contains("Too many open files"), "{reasons}");
+    for other in ["made with kernel", "made on", "not loaded"] {
+        assert!(!reasons.contains(other), "{reasons}");
+    }
+}
