@@ -16,8 +16,9 @@ pub(crate) struct SystemClocks {
 }
 
 impl Clocks for SystemClocks {
-    fn read(&self) -> ClockReading {
-        let ahead = *self.ahead.get_or_init(monotonic_ahead_of_perf);
+    fn read(&self, with_perf: bool) -> ClockReading {
+        let measured = || *self.ahead.get_or_init(monotonic_ahead_of_perf);
+        let ahead = if with_perf { measured() } else { self.ahead.get().copied().flatten() };
         let monotonic = read(ClockId::Monotonic);
         let realtime = read(ClockId::Realtime);
         let boottime = read(ClockId::Boottime);

@@ -81,10 +81,13 @@ impl Evidence {
     /// Where the recording was made, as far as it is known by now.
     #[must_use]
     pub fn place(&self, recording: &Recording) -> Place {
-        let calendar = self.calendar(recording);
+        let calendar = self.calendar(recording, false);
         let times = recording.times;
         let hints = Hints {
-            tallies: times.last.is_some_and(|last| calendar.tallies(last)),
+            // What does not tally roughly does not exactly either.
+            tallies: times
+                .last
+                .is_some_and(|last| calendar.tallies(last) && self.calendar(recording, true).tallies(last)),
             is_too_late: times.last.is_some_and(|last| calendar.contradicts_this_boot(last)),
             runs_here: self.facts.runs_here.get(),
         };
@@ -95,8 +98,10 @@ impl Evidence {
         self.facts.machine.get_or_init(|| self.config.machine.clone().unwrap_or_else(ThisMachine::this))
     }
 
-    fn calendar<'r>(&self, recording: &'r Recording) -> Calendar<'r> {
-        let now = self.config.clocks.as_ref().map(|clocks| clocks.read());
+    fn calendar<'r>(&self, recording: &'r Recording, with_perf: bool) -> Calendar<'r> {
+        // Only a recording of perf's own clock needs it.
+        let with_perf = with_perf && recording.clockid.is_none();
+        let now = self.config.clocks.as_ref().map(|clocks| clocks.read(with_perf));
         Calendar { recording, now, produced: self.config.produced }
     }
 
@@ -170,7 +175,7 @@ impl Evidence {
         recording: &Recording,
     ) -> Result<Option<(File, Proof)>, NoBuildId> {
         let (Some(by), Some(inode)) = (&dso.mapped_by, dso.inode) else { return Ok(None) };
-        let Some(now) = self.config.clocks.as_ref().map(|clocks| clocks.read()) else { return Ok(None) };
+        let Some(now) = self.config.clocks.as_ref().map(|clocks| clocks.read(false)) else { return Ok(None) };
         if inode.ino == 0 {
             return Ok(None);
         }
@@ -214,7 +219,7 @@ impl Evidence {
 
     /// When a DSO was mapped, on the wall clock; what was mapped before the recording, when that began.
     fn mapped_at(&self, dso: &Dso, recording: &Recording, in_this_boot: bool) -> Span {
-        let calendar = self.calendar(recording);
+        let calendar = self.calendar(recording, in_this_boot);
         let mapped = match dso.mapped_at {
             Some(0) | None => recording.times.first,
             at => at,

@@ -76,8 +76,9 @@ pub struct ClockReading {
 
 /// The clocks of this machine. Libraries read none: who runs them has them.
 pub trait Clocks: fmt::Debug {
-    /// Reads them.
-    fn read(&self) -> ClockReading;
+    /// Reads them. perf's own may be left out unless it is asked for: to measure it may take 10 ms, where nobody else uses
+    /// perf at the moment.
+    fn read(&self, with_perf: bool) -> ClockReading;
 }
 
 /// When the recording was written, as far as its input tells.

@@ -12,7 +12,7 @@ use crate::evidence::{ClockReading, Clocks, Evidence, EvidenceConfig, Nanos, Pro
 pub struct StoppedClocks(pub Nanos);
 
 impl Clocks for StoppedClocks {
-    fn read(&self) -> ClockReading {
+    fn read(&self, _: bool) -> ClockReading {
         let Self(now) = *self;
         let (realtime, monotonic, monotonic_raw, tai) = (now, now, now, now);
         let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
