@@ -156,6 +156,10 @@ impl Evidence {
             Ok(Proof::Unproven(why)) if self.config.strict => {
                 Err(NoBuildId::Changed(Mismatch::Unproven(why)))
             }
+            // Not knowing when it was recorded is what is wrong, and the same for all files.
+            Err(Mismatch::Doubt { within: None }) if !in_this_boot => {
+                Err(NoBuildId::NotHere(self.place(recording)))
+            }
             compared => compared.map_err(NoBuildId::Changed),
         }
     }
