@@ -83,6 +83,11 @@ impl Tools {
         jit.chain(by_name).chain(in_maps).chain(drop_feature).collect()
     }
 
+    /// Reports how many DSOs there were beyond those that warnings have named.
+    pub(crate) fn report_rest(&self) {
+        self.ids.borrow().report_rest();
+    }
+
     /// The summary of the ids; `None` where the plan injects none.
     #[must_use]
     pub fn id_summary(&self, session: &Session) -> Option<IdSummary> {
@@ -92,7 +97,6 @@ impl Tools {
         let by_name = self.ids_by_name.iter().flat_map(IdsByName::selected);
         let in_maps = self.ids_in_maps.iter().flat_map(IdsInMaps::selected);
         let selected = by_name.chain(in_maps);
-        self.ids.borrow().report_rest();
         Some(IdSummary::new(selected, self.ids.borrow().answers(self.ids_in_maps.is_none()), session))
     }
 }

@@ -298,6 +298,7 @@ impl Run {
         }
         tools.jit = self.jit.take();
         let processed = process(&mut self.report, &mut tools.as_tools());
+        tools.report_rest();
         self.report.ids = tools.id_summary(&self.report.session);
         if let Some(jit) = &tools.jit {
             self.report.jit = jit.summary();

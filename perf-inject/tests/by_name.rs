@@ -1,11 +1,17 @@
 //! Ids that go by name: what the ids that a stream has already mean for those that are injected.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use bstr::ByteSlice as _;
 use perf_format::record::CpuMode;
 use perf_format::testing::{At, StreamBuilder, ids_in, injected};
 use perf_format::{BuildId, Endian};
 use perf_inject::{DsoSelection, IdsTo, Plan};
-use perf_session::build_id::{Chain, NoFiles, Recorded};
+use perf_session::Recording;
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Recorded};
+use perf_session::dso::Dso;
+use perf_session::evidence::{Mismatch, Place};
 use perf_session::testing::{Named, id_of, process};
 
 fn stream() -> StreamBuilder {
@@ -66,4 +72,38 @@ fn of_a_process_outside_the_recorders_pid_namespace_files_are_mapped_and_not_hit
         .bytes();
     assert_eq!(added_to(&outside, DsoSelection::Hit), []);
     assert_eq!(added_to(&outside, DsoSelection::Mapped), [("/bin/a".to_owned(), id_of(b"/bin/a"))]);
+}
+
+/// A source that knows no id, and counts how often it is asked.
+#[derive(Debug)]
+struct Refusing {
+    asked: Rc<Cell<usize>>,
+    reason: fn() -> NoBuildId,
+}
+
+impl BuildIdSource for Refusing {
+    fn build_id(&mut self, _: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        self.asked.set(self.asked.get() + 1);
+        Err((self.reason)())
+    }
+}
+
+#[test]
+fn in_a_live_stream_a_file_is_asked_again_only_where_a_later_answer_may_be_another() {
+    let maps = (1..=50).fold(stream(), |stream, pid| stream.mmap2(At::new(pid, 1), 0x1000, 0x1000, "/bin/a"));
+    let stream = maps.sample(CpuMode::User, At::new(1, 2), 0x1800, &[]).bytes();
+    let asked_where = |reason| {
+        let asked = Rc::new(Cell::new(0));
+        let sources = Chain(vec![Box::new(Refusing { asked: Rc::clone(&asked), reason })]);
+        let plan = Plan { build_ids: Some(DsoSelection::Hit), live: true, ..Plan::default() };
+        let events = IdsTo { events: true, ..IdsTo::default() };
+        let ran = process(stream.as_slice(), &mut plan.tools(sources, events).as_tools());
+        assert_eq!((ran.error, ran.out.len()), (None, stream.len()));
+        asked.get()
+    };
+    assert_eq!(asked_where(|| NoBuildId::NoNote), 1);
+    assert_eq!(asked_where(|| NoBuildId::Changed(Mismatch::Younger)), 1);
+    // Once for each map, and once for the sample.
+    assert_eq!(asked_where(|| NoBuildId::NotHere(Place::SomeBoot)), 51);
+    assert_eq!(asked_where(|| NoBuildId::Changed(Mismatch::Doubt { within: None })), 51);
 }

@@ -9,13 +9,14 @@
 //! | is it this process? | it started before the map, and has the same file at the same addresses | |
 //!
 //! The kernel, its modules and the vdso need this boot. A file needs this machine, its identity, and that it was not
-//! changed since: times are compared with the uncertainty that their conversion leaves ([`Calendar`]), and inside of it
+//! changed since: times are compared with the uncertainty that their conversion leaves ([`WallClock`]), and inside of it
 //! the generation must prove the inode, and something that its contents were kept: it is a program, which nobody can
-//! write into while it runs; or they were written before; or it was just made. On file systems that show other devices in the maps of processes than in the metadata of
-//! files (overlayfs, btrfs) and in records without inodes there is no identity: then a file counts as [`Proof::Unproven`],
-//! in this boot, with fitting segments and times. So does a file of several names whose `ctime` alone is after the map:
-//! perf changes it when it links what it recorded into its cache. A file that is reached through the process that has it mapped needs
-//! no name.
+//! write into while it runs; or they were written before; or it was just made.
+//!
+//! On file systems that show other devices in the maps of processes than in the metadata of files (overlayfs, btrfs) and
+//! in records without inodes there is no identity: then a file counts as [`Proof::Unproven`], in this boot, with fitting
+//! segments and times. So does a file of several names whose `ctime` alone is after the map: perf changes it when it links
+//! what it recorded into its cache. A file that is reached through the process that has it mapped needs no name.
 
 use std::cell::{Cell, OnceCell};
 use std::fs::File;
@@ -34,7 +35,7 @@ mod process;
 mod segments;
 mod this_machine;
 
-pub use clock::{Calendar, ClockReading, Clocks, Nanos, Produced, Span};
+pub use clock::{ClockReading, Clocks, Nanos, Produced, Span, WallClock};
 pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
 pub use place::{Clue, Hints, Place, place};
 pub use segments::{ElfLayout, Fit, MappedPart, Segment, fit, page_sizes};
@@ -81,14 +82,14 @@ impl Evidence {
     /// Where the recording was made, as far as it is known by now.
     #[must_use]
     pub fn place(&self, recording: &Recording) -> Place {
-        let calendar = self.calendar(recording, false);
+        let wall_clock = self.wall_clock(recording, false);
         let times = recording.times;
         let hints = Hints {
             // What does not tally roughly does not exactly either.
-            tallies: times
-                .last
-                .is_some_and(|last| calendar.tallies(last) && self.calendar(recording, true).tallies(last)),
-            is_too_late: times.last.is_some_and(|last| calendar.contradicts_this_boot(last)),
+            tallies: times.last.is_some_and(|last| {
+                wall_clock.tallies(last) && self.wall_clock(recording, true).tallies(last)
+            }),
+            is_too_late: times.last.is_some_and(|last| wall_clock.contradicts_this_boot(last)),
             runs_here: self.facts.runs_here.get(),
         };
         place(recording, self.machine(), hints)
@@ -98,11 +99,11 @@ impl Evidence {
         self.facts.machine.get_or_init(|| self.config.machine.clone().unwrap_or_else(ThisMachine::this))
     }
 
-    fn calendar<'r>(&self, recording: &'r Recording, with_perf: bool) -> Calendar<'r> {
+    fn wall_clock<'r>(&self, recording: &'r Recording, with_perf: bool) -> WallClock<'r> {
         // Only a recording of perf's own clock needs it.
         let with_perf = with_perf && recording.clockid.is_none();
         let now = self.config.clocks.as_ref().map(|clocks| clocks.read(with_perf));
-        Calendar { recording, now, produced: self.config.produced }
+        WallClock { recording, now, produced: self.config.produced }
     }
 
     /// Whether the running kernel is the recorded one.
@@ -210,9 +211,8 @@ impl Evidence {
         // Whoever takes its name away changes it, too, and whoever has no name of it can hardly write into it.
         let has_lost_name = facts.links == 0 || map.is_renamed(dso);
         let changed = if has_lost_name { facts.modified } else { facts.changed };
-        let is_kept =
-            |facts: &FileFacts| file::is_same_generation(inode, facts) && file::is_as_made(facts, at);
-        match file::unchanged(&facts, changed, at, is_kept) {
+        let is_kept = file::is_same_generation(inode, &facts) && file::is_as_made(&facts, at);
+        match file::unchanged(changed, at, is_kept) {
             Ok(()) => Ok(Some((file, Proof::Proven))),
             Err(_) if file::may_be_linked(&facts, at) && !self.config.strict => {
                 Ok(Some((file, Proof::Unproven(Unproven::Linked))))
@@ -223,16 +223,16 @@ impl Evidence {
 
     /// When a DSO was mapped, on the wall clock; what was mapped before the recording, when that began.
     fn mapped_at(&self, dso: &Dso, recording: &Recording, in_this_boot: bool) -> Span {
-        let calendar = self.calendar(recording, in_this_boot);
+        let wall_clock = self.wall_clock(recording, in_this_boot);
         let mapped = match dso.mapped_at {
             Some(0) | None => recording.times.first,
             at => at,
         };
         let Some(time) = mapped else {
-            return calendar.at_all();
+            return wall_clock.at_all();
         };
-        let here = if in_this_boot { calendar.in_this_boot(time) } else { None };
-        here.unwrap_or_else(|| calendar.in_any_boot(time))
+        let here = if in_this_boot { wall_clock.in_this_boot(time) } else { None };
+        here.unwrap_or_else(|| wall_clock.in_any_boot(time))
     }
 }
 

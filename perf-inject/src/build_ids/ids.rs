@@ -4,7 +4,7 @@ use perf_format::BuildId;
 use perf_session::Session;
 use perf_session::build_id::{BuildIdSource as _, Chain, FoundId, NoBuildId};
 use perf_session::dso::{DsoId, PerDso};
-use perf_session::evidence::Place;
+use perf_session::evidence::{Mismatch, Place};
 
 use crate::limits::WARNINGS_AT_MOST;
 
@@ -50,13 +50,14 @@ impl Ids {
         found.as_ref().ok().map(|found| found.build_id)
     }
 
-    /// The id of a DSO that is to be injected later, if it can be had by now. What cannot be told yet is asked again.
+    /// Looks up the id of a DSO that is to be injected later. What cannot be told yet, where or when it was recorded, is
+    /// asked again.
     pub(super) fn find_early(&mut self, id: DsoId, session: &Session) {
-        if self.answers.of(id).is_none()
-            && let Some(dso) = session.dso(id)
-            && let Ok(Some(found)) = self.sources.build_id(dso, &session.recording)
-        {
-            *self.answers.of(id) = Some(Answer { found: Ok(found), is_reported: false, is_namesake: false });
+        let answer = self.answer(id, session).map(|answer| &answer.found);
+        let may_be_told_later =
+            matches!(answer, Some(Err(NoBuildId::NotHere(_) | NoBuildId::Changed(Mismatch::Doubt { .. }))));
+        if may_be_told_later {
+            *self.answers.of(id) = None;
         }
     }
 

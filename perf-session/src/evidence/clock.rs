@@ -103,7 +103,7 @@ pub enum Produced {
 
 /// Turns a recording's times into those of the wall clock.
 #[derive(Debug, Clone, Copy)]
-pub struct Calendar<'r> {
+pub struct WallClock<'r> {
     /// The recording.
     pub recording: &'r Recording,
     /// What this machine's clocks show now, if that is known.
@@ -112,7 +112,7 @@ pub struct Calendar<'r> {
     pub produced: Produced,
 }
 
-impl Calendar<'_> {
+impl WallClock<'_> {
     /// When something of a time in the recording happened, if it was recorded in this boot.
     #[must_use]
     pub fn in_this_boot(&self, time: u64) -> Option<Span> {
@@ -229,7 +229,7 @@ impl Calendar<'_> {
     pub fn contradicts_this_boot(&self, time: u64) -> bool {
         let Some(now) = self.now.filter(|_| self.begins_at_boot()) else { return false };
         // Without the narrowing, which takes for granted what is asked here.
-        let unbound = Calendar { produced: Produced::Unknown, ..*self };
+        let unbound = WallClock { produced: Produced::Unknown, ..*self };
         let end = match self.produced {
             Produced::File { until, .. } => until,
             Produced::Live { .. } | Produced::Unknown => now.realtime,

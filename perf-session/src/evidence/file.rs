@@ -203,8 +203,8 @@ pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
     if !fits {
         return Err(Mismatch::Segments);
     }
-    let is_kept = |file: &FileFacts| same_generation && (mapped.is_program || is_as_made(file, mapped.at));
-    match unchanged(file, file.changed, mapped.at, is_kept) {
+    let is_kept = same_generation && (mapped.is_program || is_as_made(file, mapped.at));
+    match unchanged(file.changed, mapped.at, is_kept) {
         // perf itself does that: it links what it has recorded into its cache, and so changes system libraries.
         Err(Mismatch::Younger | Mismatch::Doubt { .. }) if may_be_linked(file, mapped.at) => {
             proof = Proof::Unproven(Unproven::Linked);
@@ -238,15 +238,10 @@ pub(super) fn is_same_generation(recorded: Inode, file: &FileFacts) -> bool {
 
 /// Whether a change of a file was before it was mapped. Where that cannot be told, it must be proven that its contents
 /// were not changed.
-pub(super) fn unchanged(
-    file: &FileFacts,
-    changed: Nanos,
-    mapped: Span,
-    is_kept: impl FnOnce(&FileFacts) -> bool,
-) -> Result<(), Mismatch> {
+pub(super) fn unchanged(changed: Nanos, mapped: Span, is_kept: bool) -> Result<(), Mismatch> {
     if changed > mapped.to {
         Err(Mismatch::Younger)
-    } else if is_before(changed, mapped) || is_kept(file) {
+    } else if is_before(changed, mapped) || is_kept {
         Ok(())
     } else {
         let within = (mapped.from != Nanos::MIN).then(|| mapped.width() + TICK);
