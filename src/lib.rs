@@ -5,9 +5,10 @@
 //! command line: see [`command`].
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::FromArgMatches as _;
+use clap::{ArgAction, FromArgMatches as _};
 
 mod clocks;
 mod cmd;
@@ -27,7 +28,7 @@ mod summary;
 /// The command line: `perftool SUBCOMMAND [OPTIONS]`.
 #[derive(Debug, clap::Parser)]
 #[command(name = "perftool", version, about, propagate_version = true, infer_long_args = true)]
-#[command(disable_help_subcommand = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   perf record -o - CMD | perftool inject -b | perf report -i -
@@ -36,23 +37,64 @@ Examples:
 Exit status: 0 success, 1 damaged or unreadable data or a failed write, 129 usage error,
 141 the reader of standard output went away.")]
 struct Cli {
+    #[command(flatten)]
+    of_perf: OfPerf,
+
     #[command(subcommand)]
     command: cmd::Command,
+}
+
+/// What perf takes in front of its command. There is no pager here, and nothing is looked up in `~/.debug`, so that
+/// nothing follows from them.
+#[derive(Debug, clap::Args)]
+struct OfPerf {
+    #[arg(long, hide = true)]
+    no_pager: bool,
+    #[arg(short, long, hide = true)]
+    paginate: bool,
+    #[arg(long, value_name = "DIR", hide = true)]
+    buildid_dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", hide = true)]
+    debugfs_dir: Option<PathBuf>,
+    #[arg(long, value_name = "KEYS", hide = true)]
+    debug: Option<OsString>,
+    /// Before the command it is perf's short form of --version.
+    #[arg(short = 'v', action = ArgAction::Version, hide = true)]
+    version_of_perf: Option<bool>,
 }
 
 /// The definition of the command line, for parsing, help, man pages and completions.
 #[must_use]
 pub fn command() -> clap::Command {
-    cmd::as_perf_parses(<Cli as clap::CommandFactory>::command())
+    cmd::options::as_perf_parses(<Cli as clap::CommandFactory>::command())
 }
 
 /// Runs the program with these arguments, its own name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(cli) => report::end(cli.command.run()),
+    match parse(args) {
+        Ok(Parsed::Run(cli)) => report::end(cli.command.run()),
+        Ok(Parsed::Listed(options)) => report::end(report::print(&options)),
         Err(error) => report::usage(&error),
     }
+}
+
+/// What the command line asks for.
+enum Parsed {
+    Run(Cli),
+    /// A line for perf's completion scripts.
+    Listed(String),
+}
+
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
+    let mut command = command();
+    // The subcommands' usage begins with the program's name then.
+    command.build();
+    let args = cmd::options::expand(&command, args)?;
+    let matches = command.clone().try_get_matches_from(args)?;
+    Ok(match cmd::options::listed(&command, &matches)? {
+        Some(options) => Parsed::Listed(options),
+        None => Parsed::Run(Cli::from_arg_matches(&matches)?),
+    })
 }
 
 #[cfg(test)]

@@ -98,6 +98,14 @@ impl Output {
         made.map_err(|error| unusable(folder(&target), error)).with_context(cannot)
     }
 
+    /// The bytes that a file has by now.
+    pub(crate) fn len(&self) -> Option<u64> {
+        match self {
+            Self::Replacement(out) => out.file.metadata().ok().map(|file| file.len()),
+            Self::Stream(_) | Self::Directory(_) => None,
+        }
+    }
+
     /// The directory that it is in; the current one for standard output.
     pub(crate) fn folder(&self) -> &Path {
         match self {

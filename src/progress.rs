@@ -40,11 +40,6 @@ pub(crate) struct Watched {
 }
 
 impl Watch {
-    /// Nothing is shown, and nothing ends the reading.
-    pub(crate) fn nothing() -> Self {
-        Self { quiet: true, stop: Arc::default() }
-    }
-
     /// Watches a file being read; the bar is shown if standard error is a terminal and the file has a size.
     pub(crate) fn file(&self, file: File) -> Watched {
         let len = file.metadata().map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });

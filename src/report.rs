@@ -1,13 +1,15 @@
 //! Messages for a person: errors with their causes, warnings, and the messages of `-v`, all on standard error.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use anyhow::Context as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::{Level, LevelFilter};
 use perf_format::Damage;
-use perf_session::Anomalies;
+use perf_inject::RunReport;
+use perf_session::{Anomalies, Passed};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -41,9 +43,46 @@ pub(crate) fn set_up(verbosity: Verbosity) {
 pub(crate) fn one_line(text: impl Display) -> String {
     let mut line = String::new();
     for c in text.to_string().chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        if is_obeyed(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
     line
+}
+
+/// JSON that no terminal obeys. What it would obey stands in strings alone, but for the newlines between them.
+pub(crate) fn json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_obeyed(c) && c != '\n' {
+            escaped += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// Whether a terminal may do something for a character besides showing it: a control character, a mark of where a line
+/// ends, or one that changes the direction in which others are written or is not seen at all.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+/// Reports with `-v` what passed. `len` is how many bytes an output file has.
+pub(crate) fn passed(report: &RunReport, len: Option<u64>) {
+    let Passed { records, written, injected, .. } = report.passed;
+    let bytes = len.unwrap_or(written);
+    let read = match records {
+        // Where nothing is asked of the records, the kernel copies them.
+        0 if written > 0 => format!("{written} bytes of records copied as they are"),
+        _ => counted(records, "record") + " read",
+    };
+    let ids = report.ids.as_ref().map_or(0, |ids| ids.injected.values().sum::<u64>());
+    let injected = if injected > 0 { format!(" ({injected} bytes of records)") } else { String::new() };
+    log::debug!("{read}, {} injected{injected}, {bytes} bytes written", counted(ids, "build-id"));
 }
 
 /// Reports how many odd records there were of each type, where there were more than the first, which was reported when it
@@ -87,7 +126,8 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     }
     // Where even that cannot be written there is nowhere to report it.
     io::stderr().write_all(message.as_bytes()).ok();
-    exit::FAILURE.into()
+    let is_usage = error.chain().any(|cause| cause.is::<UsageError>());
+    if is_usage { exit::USAGE.into() } else { exit::FAILURE.into() }
 }
 
 fn is_reader_gone(error: &anyhow::Error) -> bool {
@@ -95,12 +135,60 @@ fn is_reader_gone(error: &anyhow::Error) -> bool {
     causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// An error in the command line that the parser cannot see: options that do not go together, a value that is none.
+#[derive(Debug)]
+pub(crate) struct UsageError(pub(crate) String);
+
+impl Display for UsageError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Prints a line on standard output.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn print(line: impl Display) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
 /// Prints clap's messages: help and the version on standard output, which is no error, all others on standard error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return end(error.print().context("cannot write to standard output"));
+    }
+    let text = error.render().to_string();
+    let text = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) if !arg.starts_with('-') => {
+            let usage = text.find("\nUsage:").map_or("", |at| &text[at..]);
+            format!("{arg} belongs to no option; inputs are named with -i: -i {arg}\n{usage}")
+        }
+        _ => text.strip_prefix("error: ").map_or(text.clone(), str::to_owned),
+    };
+    let text = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => text,
+        _ => format!("perftool: error: {text}"),
+    };
     // Where even that cannot be written there is nowhere to report it.
-    error.print().ok();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::SUCCESS.into(),
-        _ => exit::USAGE.into(),
+    io::stderr().write_all(text.as_bytes()).ok();
+    exit::USAGE.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{json, one_line};
+
+    #[test]
+    fn names_are_shown_and_never_obeyed() {
+        let name = "/\u{9b}31m\u{7f}\u{202e}\u{2028}\u{feff}é漢\n";
+        assert_eq!(one_line(name), r"/\u{9b}31m\u{7f}\u{202e}\u{2028}\u{feff}é漢\n");
+        let document = serde_json::to_string_pretty(&[name]).expect("JSON");
+        let escaped = json(&document);
+        let expected = r#""/\u009b31m\u007f\u202e\u2028\ufeffé漢\n""#;
+        assert_eq!(escaped, format!("[\n  {expected}\n]"));
+        assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).expect("still JSON"), [name]);
     }
 }

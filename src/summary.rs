@@ -8,7 +8,7 @@ use perf_inject::jit::JitSummary;
 use perf_inject::{IdSummary, RunReport};
 use serde::Serialize;
 
-use crate::report::one_line;
+use crate::report::{json, one_line};
 
 /// The form of the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -142,7 +142,7 @@ impl Lost {
 pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::Error>) {
     let summary = Summary::of(run_report, error);
     let text = match form {
-        Form::Json => serde_json::to_string(&summary).unwrap_or_default() + "\n",
+        Form::Json => json(&serde_json::to_string(&summary).unwrap_or_default()) + "\n",
         Form::Table => table(&summary),
     };
     // Where it cannot be written, there is nowhere to report it.

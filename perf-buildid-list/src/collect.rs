@@ -123,6 +123,7 @@ impl Collector {
                 name: kernel_name(filename).unwrap_or(filename).to_owned(),
                 machine,
                 kind,
+                named_at: self.table.len(),
                 build_id,
                 hits: HitCounts::default(),
                 sources: sources.into_iter().collect(),
@@ -154,11 +155,20 @@ impl Collector {
     /// The DSOs that are hit, and with [`Scope::Everything`] those that have an id.
     fn hit(mut self, scope: Scope) -> Vec<ListedDso> {
         let mut dsos = Vec::new();
-        for (id, dso) in self.session.dsos.iter() {
+        for (named_at, (id, dso)) in self.session.dsos.iter().enumerate() {
             let About { is_hit, hits, sources, .. } = std::mem::take(self.gathered.about.of(id));
             if is_hit || scope == Scope::Everything && dso.build_id.is_some() {
                 let Dso { name, machine, kind, build_id, .. } = dso.clone();
-                dsos.push(ListedDso { name, machine, kind, build_id, hits, sources, on_disk: None });
+                dsos.push(ListedDso {
+                    name,
+                    machine,
+                    kind,
+                    named_at,
+                    build_id,
+                    hits,
+                    sources,
+                    on_disk: None,
+                });
             }
         }
         dsos

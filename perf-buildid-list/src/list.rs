@@ -20,6 +20,8 @@ pub struct ListedDso {
     pub machine: MachinePid,
     /// The kind of the DSO.
     pub kind: DsoKind,
+    /// The how many-th it is of those that the recording names: in its table, then in its records, in the order of time.
+    pub named_at: usize,
     /// The id: where several places carry different ones, the last, which is what perf uses.
     pub build_id: Option<BuildId>,
     /// How often samples hit it.
@@ -79,6 +81,8 @@ pub enum Sort {
     Hits,
     /// By id; those without one first.
     Id,
+    /// As the recording comes to name them, as perf before 6.10 does by itself.
+    Time,
 }
 
 impl List {
@@ -90,12 +94,14 @@ impl List {
                 self.dsos.sort_by_key(|dso| std::cmp::Reverse((dso.hits.ip, dso.hits.callchain)));
             }
             Sort::Id => self.dsos.sort_by_key(|dso| dso.build_id),
+            Sort::Time => self.dsos.sort_by_key(|dso| (dso.machine, dso.named_at)),
         }
     }
 
-    /// Keeps only the DSOs that have no id.
+    /// Keeps only the DSOs that have no id, though they could have one: memory of no file, and what is under the name of a
+    /// file with symbols of such memory, never has one.
     pub fn retain_missing(&mut self) {
-        self.dsos.retain(|dso| dso.build_id.is_none());
+        self.dsos.retain(|dso| dso.build_id.is_none() && dso.kind != DsoKind::Anonymous);
     }
 
     /// How many of the files on this machine are other builds.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::resume_unwind;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::thread;
 
 use perf_format::{
@@ -205,15 +206,24 @@ impl Run {
         let mut len = size;
         let looks = self.plan.build_ids.is_some() || !closed;
         let copied = match twin.filter(|_| looks && closed) {
-            Some(mut twin) => thread::scope(|scope| {
-                let copying = scope.spawn(|| {
+            Some(mut twin) => {
+                let copying = Mutex::new(Some(|| {
                     twin.seek(SeekFrom::Start(offset))?;
                     copy(&mut twin, len, out)
-                });
-                let looked = self.look(file, others, &mut preamble);
-                let copied = copying.join().unwrap_or_else(|panic| resume_unwind(panic));
-                looked.map(|()| copied)
-            })?,
+                }));
+                let copying =
+                    || copying.lock().ok().and_then(|mut task| task.take()).map_or(Ok(0), |copy| copy());
+                thread::scope(|scope| {
+                    let beside = thread::Builder::new().spawn_scoped(scope, copying);
+                    let looked = self.look(file, others, &mut preamble);
+                    let copied = match beside {
+                        Ok(beside) => beside.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                        // Where no thread may be made, one thing is done after the other.
+                        Err(_) => copying(),
+                    };
+                    looked.map(|()| copied)
+                })?
+            }
             None => {
                 if looks {
                     let looked = self.look(file, others, &mut preamble);

@@ -34,7 +34,7 @@ pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
 pub(crate) use file::open_regular;
 pub use in_root::InRoot;
-pub use kernel::{KernelSource, running_kernel};
+pub use kernel::{KernelSource, VmlinuxSource, running_kernel};
 pub use kernel_maps::{KernelMap, kernel_maps};
 pub use known::{BadEntry, Known};
 pub use live::LiveSource;
@@ -81,6 +81,8 @@ pub enum Origin {
     Known,
     /// The recording carries it.
     Recording,
+    /// The image that the user says is the recorded kernel's (`--vmlinux`).
+    Vmlinux,
     /// The running kernel.
     Kernel,
     /// A module of the running kernel.
@@ -104,6 +106,7 @@ impl fmt::Display for Origin {
         f.pad(match self {
             Self::Known => "known",
             Self::Recording => "recording",
+            Self::Vmlinux => "vmlinux",
             Self::Kernel => "kernel",
             Self::Module => "module",
             Self::Vdso => "vdso",
@@ -217,6 +220,8 @@ impl fmt::Debug for Chain {
 pub struct SourceConfig {
     /// Ids that the user gave.
     pub known: Known,
+    /// The id of the image that is the recorded kernel's.
+    pub vmlinux: Option<BuildId>,
     /// What there is to tell whether this machine's files are the recorded ones.
     pub evidence: EvidenceConfig,
     /// The files of the recorded machine, where that is not this one: then this machine's files are not used.
@@ -228,12 +233,13 @@ pub struct SourceConfig {
 }
 
 impl Chain {
-    /// The sources for a recording: the known ids, the recording itself, then the places of `config`.
+    /// The sources for a recording: the known ids, the recording itself, the kernel's image, then the places of `config`.
     #[must_use]
     pub fn of_recording(config: SourceConfig) -> Self {
-        let SourceConfig { known, evidence, symfs, roots, debug_dirs } = config;
+        let SourceConfig { known, vmlinux, evidence, symfs, roots, debug_dirs } = config;
         let (cache, evidence) = (BuildIdCache::default(), Evidence::new(evidence));
         let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
+        sources.extend(vmlinux.map(|id| Box::new(VmlinuxSource(id)) as _));
         if !roots.is_empty() {
             sources.push(Box::new(RootSource::new(roots, evidence.clone(), cache.clone())));
         }

@@ -41,6 +41,8 @@ pub struct Session {
     /// Whether executable anonymous memory is a DSO of its process, under the name of the file in which its runtime may
     /// leave symbols (`/tmp/perf-PID.map`), as perf names it. Memory that has a name of its own keeps that.
     pub jit_names: bool,
+    /// Whether it is told (`log::debug!`) which ids it takes in.
+    pub tells_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: HashSet<i32>,
     round: Round,
@@ -61,6 +63,7 @@ impl Default for Session {
             anomalies: Anomalies::default(),
             recording: Recording::default(),
             jit_names: false,
+            tells_ids: true,
             roots: HashSet::new(),
             round: Round::default(),
             guest_of_id: HashMap::new(),
@@ -318,6 +321,9 @@ impl Session {
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
         let dso = self.dso_of_build_id(misc, record)?;
         let Some(id) = record.build_id.0 else { return Some(dso) };
+        if self.tells_ids {
+            log::debug!("build id event received for {}: {id}", record.filename);
+        }
         let of = self.dsos.get_mut(dso)?;
         let name = record.filename;
         if of.kind == DsoKind::Kernel && kernel_name(name).is_none() {

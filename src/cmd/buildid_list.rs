@@ -4,10 +4,12 @@ use std::env;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use bstr::ByteSlice as _;
 use perf_buildid_list::{Collected, Scope, Sort, check, from_files, from_pipe, json, print};
-use perf_format::PerfData;
+use perf_format::{PerfData, RecordReader};
 use perf_session::build_id::{Chain, build_id_of, kernel_maps, running_kernel};
 use perf_session::evidence::EvidenceConfig;
 
@@ -25,7 +27,7 @@ Examples:
   perf record -o - CMD | perftool inject -b | perftool buildid-list
 
 Exit status: 0 success, 1 damaged or unreadable data (what could be read is listed) or, with
---check, a file that is another build, 129 usage error.")]
+--check, a file that is another build, or with --missing, one without a build-id, 129 usage error.")]
 pub(crate) struct Args {
     /// Read from FILE: a recording, its directory, or an ELF file, also packed; - is standard input
     /// [default: standard input if it is a pipe, else perf.data].
@@ -52,11 +54,12 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Sort by name, by hits or by build-id; without it by name, the host's DSOs first.
+    /// Sort by name, by hits, by build-id, or by time, as the recording comes to name them and perf before 6.10 prints them;
+    /// without it by name, the host's DSOs first.
     #[arg(long, value_name = "KEY")]
     sort: Option<Key>,
 
-    /// List only the DSOs that have no build-id.
+    /// List only the files and kernel images that samples hit and that have no build-id, and exit with 1 if there are any.
     #[arg(long)]
     missing: bool,
 
@@ -74,6 +77,7 @@ enum Key {
     Name,
     Hits,
     Id,
+    Time,
 }
 
 impl Args {
@@ -103,10 +107,11 @@ impl Args {
     }
 
     fn list(&self, mut input: Input) -> anyhow::Result<()> {
-        let packed_end = input.begin(&Watch::nothing())?;
+        let watch = Watch { quiet: self.verbosity.quiet, stop: Arc::default() };
+        let packed_end = input.begin(&watch)?;
         let name = input.to_string();
         let unreadable = || format!("cannot read {name}");
-        let counts = self.json || self.sort == Some(Key::Hits);
+        let counts = self.json || self.missing || self.sort == Some(Key::Hits);
         let scope = match self {
             Self { with_hits: true, .. } if counts => Scope::HitsCounted,
             Self { with_hits: true, .. } => Scope::WithHits,
@@ -114,15 +119,23 @@ impl Args {
             _ => Scope::Table,
         };
         let Collected { mut list, damage } = match PerfData::open(input).with_context(unreadable)? {
-            PerfData::Pipe(stream) => from_pipe(stream.records(), scope),
+            PerfData::Pipe(stream) => {
+                let (input, head) = stream.into_parts();
+                match input.into_rest() {
+                    Ok(file) => from_pipe(RecordReader::pipe(watch.file(file), head), scope),
+                    Err(packed) => from_pipe(RecordReader::pipe(packed, head), scope),
+                }
+            }
             PerfData::File(input) => {
                 let Files { first, others, .. } = input.into_files(&env::temp_dir())?;
-                from_files(first, others, scope).with_context(unreadable)?
+                let others = others.into_iter().map(|other| watch.file(other)).collect();
+                from_files(watch.file(first), others, scope).with_context(unreadable)?
             }
         };
         if self.missing {
             list.retain_missing();
         }
+        let missing = if self.missing { list.dsos.len() } else { 0 };
         if self.check {
             // Files are read as they are now: whether they have changed is what is checked.
             let evidence = EvidenceConfig { allow_changed: true, ..EvidenceConfig::default() };
@@ -132,22 +145,28 @@ impl Args {
             Some(Key::Name) => list.sort(Sort::Name),
             Some(Key::Hits) => list.sort(Sort::Hits),
             Some(Key::Id) => list.sort(Sort::Id),
+            Some(Key::Time) => list.sort(Sort::Time),
             None => {}
         }
         let failure = packed_end.and_then(|end| end.failure());
         let message = damage.as_ref().map(ToString::to_string).or(failure.as_ref().map(ToString::to_string));
+        let mut text = Vec::new();
         let mut out = io::BufWriter::new(io::stdout().lock());
         let written = match self.json {
-            true => json(&list, message.as_deref(), &mut out),
+            true => json(&list, message.as_deref(), &mut text)
+                .and_then(|()| out.write_all(report::json(&text.to_str_lossy()).as_bytes()))
+                .and_then(|()| out.flush()),
             false => print(&list, &mut out),
         };
         written.context(CANNOT_WRITE)?;
         let read = damage
             .map_or(Ok(()), |damage| Err(damage).with_context(|| format!("cannot read {name} to its end")));
         packed::ended(read, failure, &name)?;
-        match list.differing() {
-            0 => Ok(()),
-            count => bail!("{count} of {} DSOs are other builds on this machine", list.dsos.len()),
+        match (list.differing(), missing) {
+            (0, 0) => Ok(()),
+            (0, 1) => bail!("1 DSO that samples hit has no build-id"),
+            (0, missing) => bail!("{missing} DSOs that samples hit have no build-id"),
+            (count, _) => bail!("{count} of {} DSOs are other builds on this machine", list.dsos.len()),
         }
     }
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Head, PerfData, PerfFile, PipeStream, RecordReader};
+use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{DsoSelection, IdsTo, Jit, Plan, Run};
-use perf_session::build_id::{self, Chain, InRoot, Known};
+use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::{Error, Repipe};
 
@@ -26,8 +26,9 @@ use crate::images::ImageDir;
 use crate::input::{Files, Input, packed};
 use crate::output::Output;
 use crate::progress::{Watch, Watched};
+use crate::report::{self, UsageError};
 use crate::summary::{self, Form};
-use crate::{interrupt, report, splice};
+use crate::{interrupt, splice};
 
 /// The options of `perftool inject`.
 #[derive(Debug, clap::Args)]
@@ -104,6 +105,18 @@ pub(crate) struct Args {
     /// buildid-list prints them.
     #[arg(long, value_name = "IDS")]
     known_build_ids: Option<OsString>,
+
+    /// The image of the recorded kernel, which says its build-id.
+    #[arg(short = 'k', long, value_name = "FILE")]
+    vmlinux: Option<PathBuf>,
+
+    /// Do not read the image that --vmlinux names.
+    #[arg(long)]
+    ignore_vmlinux: bool,
+
+    /// Taken as perf takes it: build-ids need no symbols of the kernel.
+    #[arg(long, value_name = "FILE")]
+    kallsyms: Option<PathBuf>,
 
     /// Look for files below DIR, which holds those of the recorded machine; this machine's files are not used.
     #[arg(long, value_name = "DIR")]
@@ -204,6 +217,13 @@ impl FromStr for IdDestinations {
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.verbosity);
+        let (known, ids_to) = (self.known()?, self.ids_to());
+        if ids_to.is_some() && self.dso_selection().is_none() {
+            bail!(UsageError(
+                "--buildid-to needs an option that injects build-ids: -b, --buildid-all, -B or --mmap2-buildid-all"
+                    .to_owned()
+            ));
+        }
         let mut input = Input::open(&self.input, self.force)?;
         let stream = Output::open_stream(&self.output, input.is_directory())?;
         // From here on there may be something to clear away.
@@ -213,14 +233,10 @@ impl Args {
             Some(stream) => stream,
             None => Output::open_replacement(&self.output, input.is_directory())?,
         };
-        let ids_to = self.ids_to();
         if matches!(output, Output::Stream(_)) && ids_to.is_some_and(|to| to.header) {
-            bail!("a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)");
-        }
-        if ids_to.is_some() && self.dso_selection().is_none() {
-            bail!(
-                "--buildid-to needs an option that injects build-ids: -b, --buildid-all, -B or --mmap2-buildid-all"
-            );
+            bail!(UsageError(
+                "a pipe has no table of build-ids: --buildid-to=header needs a file (-o FILE)".to_owned()
+            ));
         }
         if input.is_directory() && ids_to.is_some_and(|to| to.events || to.mmap2) {
             bail!(
@@ -249,7 +265,7 @@ impl Args {
             keep_features: self.keep_features,
             jit: self.jit.is_some() || self.perf_map,
         };
-        let sources = Chain::of_recording(self.source_config(evidence)?);
+        let sources = Chain::of_recording(self.source_config(known, evidence)?);
         let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
         if plan.jit {
             run = run.with_jit(self.jit(&output)?);
@@ -272,13 +288,7 @@ impl Args {
         let run_report = run.into_report();
         report::odd(&run_report.session.anomalies);
         report::damage(run_report.damage);
-        let passed = run_report.passed;
-        log::debug!(
-            "{} records, {} bytes written, {} of them injected",
-            passed.records,
-            passed.written,
-            passed.injected
-        );
+        report::passed(&run_report, output.len());
         let mut failure = packed_end.and_then(|end| end.failure());
         if self.recover
             && let Some(failure) = failure.take()
@@ -343,12 +353,17 @@ impl Args {
     }
 
     /// The sources of ids.
-    fn source_config(&self, evidence: EvidenceConfig) -> anyhow::Result<build_id::SourceConfig> {
+    fn source_config(
+        &self,
+        known: Known,
+        evidence: EvidenceConfig,
+    ) -> anyhow::Result<build_id::SourceConfig> {
         let open = |option: &str, dir: &Path| {
             InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
         };
         Ok(build_id::SourceConfig {
-            known: self.known()?,
+            known,
+            vmlinux: self.kernel_image()?,
             evidence,
             symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,
             roots: self
@@ -374,8 +389,20 @@ impl Args {
                 let file = fs::read(Path::new(OsStr::from_bytes(path))).with_context(cannot)?;
                 Known::parse(file.as_bstr(), b'\n').with_context(cannot)
             }
-            None => Known::parse(list, b',').with_context(cannot),
+            None => {
+                Known::parse(list, b',').map_err(|error| UsageError(format!("{}: {error}", cannot())).into())
+            }
         }
+    }
+
+    /// The id of the kernel's image that `--vmlinux` names.
+    fn kernel_image(&self) -> anyhow::Result<Option<BuildId>> {
+        let Some(path) = self.vmlinux.as_ref().filter(|_| !self.ignore_vmlinux) else { return Ok(None) };
+        let id = || {
+            let image = Input::open(path, true)?.object_file()?.context("it is no ELF file")?;
+            build_id_of(image)?.context("it has no build-id")
+        };
+        id().map(Some).with_context(|| format!("cannot use --vmlinux {}", path.display()))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::watermark::ReorderWatermark;
 
 /// Announces maps when they are hit. It has a session of its own, which takes in the records of the output: the state
 /// of a reader of the output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LazyMaps {
     reader: Session,
     watermark: ReorderWatermark,
@@ -25,6 +25,15 @@ pub(super) struct LazyMaps {
 pub(super) fn is_deferrable(dso: &Dso, map: &Mmap2<'_>) -> bool {
     let is_code = matches!(dso.kind, DsoKind::File | DsoKind::Module | DsoKind::Vdso);
     is_code && dso.machine == HOST && map.prot & Mmap2::PROT_EXEC != 0
+}
+
+impl Default for LazyMaps {
+    fn default() -> Self {
+        // The session of the input has told what stands in both.
+        let mut reader = Session::new();
+        reader.tells_ids = false;
+        Self { reader, watermark: ReorderWatermark::default() }
+    }
 }
 
 impl LazyMaps {

@@ -9,6 +9,7 @@ use super::{BuildIdSource, FoundId, NoBuildId, Origin, gnu_build_id};
 use crate::dso::{Dso, DsoKind};
 use crate::evidence::Evidence;
 use crate::limits::SYS_NOTES_AT_MOST;
+use crate::machine::HOST;
 use crate::recording::Recording;
 
 /// Reads `/sys/kernel/notes`, if the recording is of this boot.
@@ -43,6 +44,17 @@ impl BuildIdSource for KernelSource {
         }
         self.evidence.kernel(recording)?;
         Ok(Some(FoundId::from(Origin::Kernel, id_in(&self.notes)?)))
+    }
+}
+
+/// The id of the image that the user says is the recorded kernel's (`--vmlinux`).
+#[derive(Debug, Clone, Copy)]
+pub struct VmlinuxSource(pub BuildId);
+
+impl BuildIdSource for VmlinuxSource {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        let is_hosts = dso.kind == DsoKind::Kernel && dso.machine == HOST;
+        Ok(is_hosts.then(|| FoundId::from(Origin::Vmlinux, self.0)))
     }
 }
 
