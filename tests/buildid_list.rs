@@ -338,6 +338,56 @@ fn lists_can_be_sorted_and_cut_to_what_is_missing() {
 }
 
 #[test]
+fn what_a_file_with_a_table_lacks_is_listed_and_is_exit_1() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (input, file) = (dir.path().join("in"), dir.path().join("file"));
+    let stream = StreamBuilder::with_callchains(Endian::Little)
+        .mmap2(At::new(7, 1), 0x1000, 0x1000, "/nowhere/a")
+        .mmap2(At::new(7, 1), 0x3000, 0x1000, "/nowhere/b")
+        .mmap2(At::new(7, 1), 0x5000, 0x1000, "//anon");
+    let stream = [0x1100, 0x3100, 0x5100]
+        .into_iter()
+        .fold(stream, |stream, ip| stream.sample(CpuMode::User, At::new(7, 2), ip, &[]));
+    fs::write(&input, stream.bytes()).expect("written");
+    let inject = |ids: &str| {
+        let known = format!("--known-build-ids={ids}");
+        let mut command = perftool(&["inject", "-b", &known]);
+        let output = command.arg("-i").arg(&input).arg("-o").arg(&file).output().expect("it runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    let missing = || {
+        let output = perftool(&["buildid-list", "--missing", "-i"]).arg(&file).output().expect("it runs");
+        let told = stderr(&output);
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"), told)
+    };
+    let (a, b) = (format!("{} /nowhere/a", "ab".repeat(20)), format!("{} /nowhere/b", "cd".repeat(20)));
+    inject(&a);
+    let told = "perftool: error: 1 DSO that samples hit has no build-id\n".to_owned();
+    assert_eq!(missing(), (Some(1), format!("{:41}/nowhere/b\n", ""), told));
+    // Anonymous memory has none and is not missing one.
+    inject(&format!("{a},{b}"));
+    assert_eq!(missing(), (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn by_time_the_list_is_as_the_recording_names_them() {
+    let recording = common::data().join("callchain.data");
+    let recording = recording.to_str().expect("a name");
+    let names = |args: &[&str]| -> Vec<String> {
+        let output =
+            perftool(&[&["buildid-list", "-i", recording], args].concat()).output().expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| line[41..].to_owned()).collect()
+    };
+    let (by_time, by_name) = (names(&["--sort=time"]), names(&[]));
+    assert_ne!(by_time, by_name);
+    let mut sorted = by_time.clone();
+    sorted.sort();
+    assert_eq!(sorted, by_name);
+    assert_eq!(by_time.first().map(String::as_str), Some("[kernel.kallsyms]"));
+}
+
+#[test]
 fn ids_are_compared_with_the_files_here() {
     let dir = tempfile::tempdir().expect("a directory");
     let name = |file: &str| dir.path().join(file).into_os_string().into_string().expect("text");
