@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::{Level, LevelFilter};
 use perf_format::Damage;
-use perf_inject::RunReport;
+use perf_inject::{Cause, NameSummary, RunReport};
 use perf_session::{Anomalies, Passed};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
@@ -69,6 +69,13 @@ fn is_obeyed(c: char) -> bool {
             c,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         )
+}
+
+/// Warns that many samples will have no name. Where that is since they were recorded elsewhere, it was said already.
+pub(crate) fn names(names: &NameSummary) {
+    if names.unnamed.first().is_none_or(|unnamed| unnamed.cause != Cause::Elsewhere) {
+        log::warn!("{names}");
+    }
 }
 
 /// Reports with `-v` what passed. `len` is how many bytes an output file has.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use bstr::ByteSlice as _;
 use perf_inject::jit::JitSummary;
-use perf_inject::{IdSummary, RunReport};
+use perf_inject::{IdSummary, NameSummary, RunReport};
 use serde::Serialize;
 
 use crate::report::{json, one_line};
@@ -25,6 +25,7 @@ struct Summary {
     samples: u64,
     bytes: Bytes,
     dsos: Option<Dsos>,
+    names: Option<Names>,
     jit: Vec<Jitted>,
     odd_records: BTreeMap<String, u64>,
     lost: Option<Lost>,
@@ -54,6 +55,45 @@ struct Reasoned {
     reason: String,
 }
 
+/// What samples lie in. Of many a part is counted, and stands for the others.
+#[derive(Debug, Serialize)]
+struct Names {
+    samples: u64,
+    frames: u64,
+    unnamed_samples: u64,
+    unnamed: Vec<Unnamed>,
+}
+
+/// Samples that will have no name for one reason.
+#[derive(Debug, Serialize)]
+struct Unnamed {
+    cause: &'static str,
+    samples: u64,
+    frames: u64,
+    /// Where most of them are.
+    most: String,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Names {
+    fn of(names: &NameSummary) -> Self {
+        let unnamed = names.unnamed.iter().map(|unnamed| Unnamed {
+            cause: unnamed.cause.word(),
+            samples: unnamed.counted.samples,
+            frames: unnamed.counted.frames,
+            most: unnamed.most.to_str_lossy().into_owned(),
+            text: unnamed.cause.to_string(),
+        });
+        Self {
+            samples: names.samples,
+            frames: names.frames,
+            unnamed_samples: names.unnamed_samples(),
+            unnamed: unnamed.collect(),
+        }
+    }
+}
+
 impl Summary {
     fn of(run_report: &RunReport, error: Option<&anyhow::Error>) -> Self {
         let passed = run_report.passed;
@@ -64,6 +104,7 @@ impl Summary {
             samples: passed.samples,
             bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
             dsos: run_report.ids.as_ref().map(Dsos::of),
+            names: run_report.names.as_ref().map(Names::of),
             jit: run_report.jit.iter().map(Jitted::of).collect(),
             odd_records: odd.collect(),
             lost: run_report.damage.map(Lost::of),
@@ -150,7 +191,7 @@ pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::E
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { records, samples, bytes, dsos, jit, odd_records, lost, .. } = summary;
+    let Summary { records, samples, bytes, dsos, names, jit, odd_records, lost, .. } = summary;
     let mut text = String::new();
     let mut row = |name: &str, what: String| text += &format!("{name:<12} {}\n", one_line(what));
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
@@ -179,6 +220,16 @@ fn table(summary: &Summary) -> String {
         }
         for Reasoned { name, reason } in &dsos.missing {
             row("", format!("  {name}: {reason}"));
+        }
+    }
+    if let Some(Names { samples, unnamed_samples, unnamed, .. }) = names
+        && *unnamed_samples > 0
+    {
+        let [of, without] = [*samples, *unnamed_samples].map(grouped);
+        row("names", format!("{without} of {of} samples have no name to come:"));
+        for Unnamed { samples, frames, most, text, .. } in unnamed {
+            let [samples, frames] = [*samples, *frames].map(grouped);
+            row("", format!("  {samples} (and {frames} frames) {text}, most in {most}"));
         }
     }
     for process in jit {

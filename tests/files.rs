@@ -463,7 +463,7 @@ fn attrs_of_every_size_go_from_pipe_to_file_and_back_in_either_order() {
                 .finished_round();
             let stream = stream.bytes();
             fs::write(&pipe, &stream).expect("written");
-            injected(&["-b"], &pipe, &file);
+            injected(&["-b", common::WITH_VDSO], &pipe, &file);
             let (preamble, records) = preamble(&file);
             assert_eq!(preamble.endian, endian);
             assert_eq!(preamble.events.len(), 1);

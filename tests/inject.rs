@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::prelude::*;
-use common::{perftool, run, stderr};
+use common::{WITH_VDSO, perftool, run, stderr};
 use insta::assert_snapshot;
 use perf_format::record::{CpuMode, MapFile, Misc, Mmap2, Record};
 use perf_format::testing::{At, StreamBuilder, callchain_attr};
@@ -63,12 +63,12 @@ fn wrong_usage_ends_with_perfs_code() {
 fn options_are_parsed_as_perf_parses_them() {
     let stream = with_vdso(&stream()).bytes();
     let len = |args: &[&str]| run(perftool(args), &stream).stdout.len();
-    let (plain, with_id) = (len(&["inject"]), len(&["inject", "-b"]));
+    let (plain, with_id) = (len(&["inject"]), len(&["inject", "-b", WITH_VDSO]));
     // A unique prefix is enough, a switch can be taken back, and the last word counts.
-    assert_eq!(len(&["inject", "--build-"]), with_id);
-    assert_eq!(len(&["inject", "--build-ids", "--no-build-ids"]), plain);
-    assert_eq!(len(&["inject", "--no-build-ids", "-b", "-b"]), with_id);
-    assert_eq!(len(&["inject", "-b", "-i", "/nowhere", "--input", "-", "-vvq"]), with_id);
+    assert_eq!(len(&["inject", "--build-", WITH_VDSO]), with_id);
+    assert_eq!(len(&["inject", WITH_VDSO, "--build-ids", "--no-build-ids"]), plain);
+    assert_eq!(len(&["inject", WITH_VDSO, "--no-build-ids", "-b", "-b"]), with_id);
+    assert_eq!(len(&["inject", WITH_VDSO, "-b", "-i", "/nowhere", "--input", "-", "-vvq"]), with_id);
 }
 
 /// A stream with a sample in what every machine has that runs this: the vdso.
@@ -255,7 +255,7 @@ fn what_is_injected_is_what_perf_defines() {
     let stream = with_vdso(&stream().kernel(0xffff_ffff_8000_0000, 0x1000))
         .sample(CpuMode::Kernel, At::new(7, 3), 0xffff_ffff_8000_0010, &[])
         .bytes();
-    let output = run(perftool(&["inject", "-b", "--allow-changed"]), &stream);
+    let output = run(perftool(&["inject", "-b", "--allow-changed", WITH_VDSO]), &stream);
     let injected = perf_format::testing::injected(&stream, &output.stdout);
     let heads: Vec<_> = injected
         .iter()

@@ -48,7 +48,7 @@ fn the_summary_says_what_came_from_where_and_what_did_not() {
     let of_root = format!("--root=7={}", dir.path().join("root").display());
     let stream = stream(&replaced);
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"/\S*/replaced", "/DIR/replaced");
+    settings.add_filter(r#"/[^\s"]*/replaced"#, "/DIR/replaced");
     settings.add_filter(r"inode \d+, recorded was \d+", "inode N, recorded was N+1");
     settings.add_filter(r"inode \d+, recorded \d+", "inode N, recorded N+1");
     // The name is as long as the temporary directory's.

@@ -5,6 +5,8 @@ use perf_session::build_id::Chain;
 use perf_session::{Session, Tool};
 
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
+use crate::jit::JitSummary;
+use crate::names::NameSummary;
 use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit};
 
 /// A plan: what is injected, and how the records are read and written.
@@ -98,5 +100,19 @@ impl Tools {
         let in_maps = self.ids_in_maps.iter().flat_map(IdsInMaps::selected);
         let selected = by_name.chain(in_maps);
         Some(IdSummary::new(selected, self.ids.borrow().answers(self.ids_in_maps.is_none()), session))
+    }
+
+    /// What samples lie in that will have no name; `None` where no tool looks at samples for their DSOs.
+    #[must_use]
+    pub fn name_summary(&mut self, jit: &[JitSummary], session: &Session) -> Option<NameSummary> {
+        // Where ids go by name and into maps, either has seen all samples.
+        let census: Vec<_> = match (&mut self.ids_by_name, &mut self.ids_in_maps) {
+            (Some(by_name), _) => by_name.census(session).collect(),
+            (None, Some(in_maps)) => in_maps.census(session).collect(),
+            (None, None) => return None,
+        };
+        let answers = self.ids.borrow();
+        let answers = answers.answers(self.ids_in_maps.is_none());
+        (!census.is_empty()).then(|| NameSummary::new(census.into_iter(), answers, jit, session))
     }
 }

@@ -16,7 +16,7 @@ use perf_session::build_id::Chain;
 use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
-use crate::{IdSummary, IdsTo, Plan};
+use crate::{IdSummary, IdsTo, NameSummary, Plan};
 
 /// A run of a plan over a recording.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct RunReport {
     pub damage: Option<Damage>,
     /// The summary of the ids; `None` where the plan injects none.
     pub ids: Option<IdSummary>,
+    /// What samples lie in that will have no name; `None` where the plan does not look at what they lie in.
+    pub names: Option<NameSummary>,
     /// The summaries of the jitted code of each process.
     pub jit: Vec<JitSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
@@ -316,6 +318,7 @@ impl Run {
                 preamble.extend_build_ids(jit.for_table(), left_out);
             }
         }
+        self.report.names = tools.name_summary(&self.report.jit, &self.report.session);
         if let (Some(preamble), Some(by_name)) = (preamble, &tools.ids_by_name) {
             preamble.extend_build_ids(by_name.for_table(&self.report.session), left_out);
         }

@@ -150,6 +150,9 @@ pub enum NoBuildId {
     Ambiguous(usize),
     /// The recording has another file of its name, to which a record that identifies DSOs by name would give this id.
     Namesake,
+    /// Readers find it by its name: with an id, perf looks for it in `~/.debug` alone, and names none of its functions where
+    /// that has none.
+    FoundByName,
     /// No source has an id for it.
     Unknown,
 }
@@ -173,6 +176,7 @@ impl fmt::Display for NoBuildId {
                 write!(f, "{count} builds of it are kept, and any may be the recorded one")
             }
             Self::Namesake => f.write_str("another file of that name was recorded, too"),
+            Self::FoundByName => f.write_str("readers find it by its name, and with an id in ~/.debug alone"),
             Self::Unknown => f.write_str("no source has an id for it"),
         }
     }
@@ -238,7 +242,8 @@ impl Chain {
     pub fn of_recording(config: SourceConfig) -> Self {
         let SourceConfig { known, vmlinux, evidence, symfs, roots, debug_dirs } = config;
         let (cache, evidence) = (BuildIdCache::default(), Evidence::new(evidence));
-        let mut sources: Vec<Box<dyn BuildIdSource>> = vec![Box::new(known), Box::new(Recorded)];
+        let mut sources: Vec<Box<dyn BuildIdSource>> =
+            vec![Box::new(known), Box::new(Recorded), Box::new(NoVdso)];
         sources.extend(vmlinux.map(|id| Box::new(VmlinuxSource(id)) as _));
         if !roots.is_empty() {
             sources.push(Box::new(RootSource::new(roots, evidence.clone(), cache.clone())));
@@ -281,7 +286,12 @@ impl BuildIdSource for Chain {
             match source.build_id(dso, recording) {
                 Ok(Some(found)) => return Ok(Some(found)),
                 // The sources behind this one have no ids of anonymous memory, of other machines or of other roots.
-                Err(end @ (NoBuildId::Anonymous | NoBuildId::OtherMachine | NoBuildId::BelowRoot(_))) => {
+                Err(
+                    end @ (NoBuildId::Anonymous
+                    | NoBuildId::OtherMachine
+                    | NoBuildId::FoundByName
+                    | NoBuildId::BelowRoot(_)),
+                ) => {
                     return Err(end);
                 }
                 // A missing file in one place is the least telling reason.
@@ -290,6 +300,16 @@ impl BuildIdSource for Chain {
             }
         }
         Err(reason.unwrap_or(NoBuildId::Unknown))
+    }
+}
+
+/// Ends the chain for the vdso: this machine's id of it would take from readers the names that they have.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoVdso;
+
+impl BuildIdSource for NoVdso {
+    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        if dso.kind == DsoKind::Vdso { Err(NoBuildId::FoundByName) } else { Ok(None) }
     }
 }
 

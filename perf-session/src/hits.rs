@@ -24,16 +24,19 @@ use crate::record_set::RecordSet;
 use crate::session::Session;
 use crate::tool::Event;
 
+mod census;
 mod digest;
 mod log;
 mod pending;
 mod query;
 mod spaces;
 
+use self::census::Census;
 use self::log::{HostSample, Log, words};
 use self::query::{Query, Wanted};
 use self::spaces::Spaces;
 
+pub use self::census::{Counted, LiesIn};
 pub use self::query::Hit;
 
 /// Shows each hit of a sample that the session has taken in, or of the later part of a call chain: as of the maps that
@@ -70,6 +73,7 @@ pub struct Hits {
     assume_all: bool,
     spaces: Spaces,
     log: Log,
+    census: Option<Census>,
     found: Vec<Hit>,
 }
 
@@ -97,12 +101,29 @@ impl Hits {
         Self { every: true, ..Self::default() }
     }
 
+    /// The same, and what samples lie in is counted.
+    #[must_use]
+    pub fn counting(mut self) -> Self {
+        self.census = Some(Census::default());
+        self
+    }
+
+    /// What the host's samples of known times lie in, in no order; nothing unless that is counted. Of many samples a part
+    /// is counted, and stands for the others.
+    pub fn census(&mut self, session: &Session) -> impl Iterator<Item = (LiesIn, Counted)> {
+        if let Some(census) = &mut self.census {
+            census.finish(session);
+        }
+        self.census.iter().flat_map(Census::counts)
+    }
+
     /// Shows the hits that a record brings: those of a sample, or of earlier samples that a map explains. A sample that
     /// cannot be read is noted as an anomaly.
     pub fn event(&mut self, event: &Event<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
         let record = event.record;
         match record.record_type() {
-            RecordType::SAMPLE if !self.every && self.skips(record, field_offsets(record, session)) => {}
+            RecordType::SAMPLE
+                if !self.every && self.skips(record, field_offsets(record, session), session) => {}
             RecordType::SAMPLE | RecordType::CALLCHAIN_DEFERRED => {
                 let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
                     return session.anomalies.no_event(record);
@@ -112,7 +133,12 @@ impl Hits {
                     session.anomalies.malformed(record, &error);
                 }
             }
-            RecordType::FINISHED_ROUND => self.log.finish_round(),
+            RecordType::FINISHED_ROUND => {
+                self.log.finish_round();
+                if let Some(census) = &mut self.census {
+                    census.finish_round(session);
+                }
+            }
             _ => {
                 event.changes.iter().for_each(|change| self.changed(change, session));
                 if session.is_incomplete() {
@@ -135,16 +161,16 @@ impl Hits {
         let endian = batch.endian();
         let skipped = match session.evlist.only_format().map(SampleFormat::field_offsets) {
             Some(offsets) if endian == Endian::NATIVE => batch.advance_while(|record| {
-                self.skips(&RawRecord { endian: Endian::NATIVE, ..*record }, offsets)
+                self.skips(&RawRecord { endian: Endian::NATIVE, ..*record }, offsets, session)
             }),
-            _ => batch.advance_while(|record| self.skips(record, field_offsets(record, session))),
+            _ => batch.advance_while(|record| self.skips(record, field_offsets(record, session), session)),
         };
         skipped.records
     }
 
     /// Whether a record is a sample of the host that brings no hit; then it is in the log.
     #[inline(always)]
-    fn skips(&mut self, record: &RawRecord<'_>, offsets: Option<FieldOffsets>) -> bool {
+    fn skips(&mut self, record: &RawRecord<'_>, offsets: Option<FieldOffsets>, session: &Session) -> bool {
         if record.record_type() != RecordType::SAMPLE {
             return false;
         }
@@ -159,6 +185,7 @@ impl Hits {
             self.log.add_sample(sample, &mut process.list, false, is_near)
         };
         if !near {
+            self.count(&sample, session);
             return true;
         }
         let mut is_clear = |addr, cpumode| match cpumode {
@@ -173,8 +200,19 @@ impl Hits {
             && frames.into_iter().all(|frame| is_clear(frame.ip, frame.cpumode));
         if is_skipped {
             self.log.add_sample(sample, &mut process.list, true, |_| false);
+            self.count(&sample, session);
         }
         is_skipped
+    }
+
+    /// Takes one of so many samples into the census.
+    #[inline(always)]
+    fn count(&mut self, sample: &HostSample<'_>, session: &Session) {
+        if let Some(census) = &mut self.census
+            && census.is_next()
+        {
+            census.take(sample, session);
+        }
     }
 
     fn sample(
@@ -208,6 +246,7 @@ impl Hits {
         if let Some(sample) = as_host {
             let (_, process) = self.spaces.of_sample(sample.pid, &mut self.log);
             self.log.add_sample(sample, &mut process.list, true, |_| false);
+            self.count(&sample, session);
         }
         Ok(())
     }

@@ -97,7 +97,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOW", default_value = "recorded")]
     jit_clock: JitClock,
 
-    /// End with an error if a jitdump is missing or damaged.
+    /// End with an error if a jitdump is missing or damaged, or if more than a tenth of the samples have no name to come.
     #[arg(long)]
     strict: bool,
 
@@ -288,6 +288,10 @@ impl Args {
         let run_report = run.into_report();
         report::odd(&run_report.session.anomalies);
         report::damage(run_report.damage);
+        let poor = run_report.names.as_ref().filter(|names| names.is_worth_a_word());
+        if let Some(names) = poor.filter(|_| done.is_ok() && !self.strict) {
+            report::names(names);
+        }
         report::passed(&run_report, output.len());
         let mut failure = packed_end.and_then(|end| end.failure());
         if self.recover
@@ -312,7 +316,11 @@ impl Args {
         if done.is_ok() || framed {
             output.finish()?;
         }
-        done
+        done?;
+        match poor {
+            Some(names) if self.strict => bail!("{names}"),
+            _ => Ok(()),
+        }
     }
 
     /// The tool that names jitted code. A reader of a pipe may look for an image as soon as a round is over.

@@ -5,6 +5,7 @@ use bstr::ByteSlice as _;
 use perf_format::record::{BuildIdRecord, SizedBuildId};
 use perf_format::{Batch, BuildId, CpuMode, Misc, Record, RecordType};
 use perf_session::dso::{Dso, DsoId, PerDso};
+use perf_session::hits::{Counted, LiesIn};
 use perf_session::machine::HOST;
 use perf_session::{Error, Event, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
@@ -53,7 +54,7 @@ impl IdsByName {
             to_header,
             to_events,
             eager: false,
-            hits: Hits::first(),
+            hits: Hits::first().counting(),
             ids,
             notes: PerDso::default(),
             pending: Vec::new(),
@@ -66,6 +67,11 @@ impl IdsByName {
     pub fn eager(mut self, eager: bool) -> Self {
         self.eager = eager;
         self
+    }
+
+    /// What samples lie in; nothing where they are not looked at.
+    pub(crate) fn census(&mut self, session: &Session) -> impl Iterator<Item = (LiesIn, Counted)> {
+        self.hits.census(session)
     }
 
     /// The selected DSOs: those that were hit, or that were mapped.

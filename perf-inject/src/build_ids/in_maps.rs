@@ -3,6 +3,7 @@
 use perf_format::record::{MapFile, Mmap2};
 use perf_format::{BuildId, RawRecord, Record, RecordType};
 use perf_session::dso::{DsoId, DsoKind, PerDso};
+use perf_session::hits::{Counted, LiesIn};
 use perf_session::{Error, Event, Hit, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
 use super::lazy_maps::{LazyMaps, is_deferrable};
@@ -31,7 +32,7 @@ impl IdsInMaps {
             selection,
             drop_unused: false,
             eager: false,
-            hits: Hits::every(),
+            hits: Hits::every().counting(),
             ids,
             lazy: LazyMaps::default(),
             is_selected: PerDso::default(),
@@ -51,6 +52,11 @@ impl IdsInMaps {
     pub fn drop_unused(mut self, drop_unused: bool) -> Self {
         self.drop_unused = drop_unused;
         self
+    }
+
+    /// What samples lie in; nothing where they are not looked at.
+    pub(crate) fn census(&mut self, session: &Session) -> impl Iterator<Item = (LiesIn, Counted)> {
+        self.hits.census(session)
     }
 
     /// The selected DSOs: those that were hit, or that were mapped.
