@@ -13,6 +13,10 @@ impl Tool for DropFeature {
         RecordSet::of(&[RecordType::HEADER_FEATURE])
     }
 
+    fn cuts(&self) -> RecordSet {
+        self.wants()
+    }
+
     fn event(
         &mut self,
         event: &Event<'_>,

@@ -138,6 +138,10 @@ impl Tool for Jit {
         FunctionAnnouncer::WANTS.union(RecordSet::of(&[RecordType::TIME_CONV]))
     }
 
+    fn cuts(&self) -> RecordSet {
+        RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2])
+    }
+
     fn event(
         &mut self,
         event: &Event<'_>,

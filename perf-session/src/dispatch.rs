@@ -12,9 +12,16 @@ use crate::tool::{Event, Injection, Tool, Verdict};
 pub(crate) struct Dispatch<'t, 'u> {
     tools: &'t mut [&'u mut dyn Tool],
     by_any: RecordSet,
-    by_tool: Vec<RecordSet>,
+    by_tool: Vec<Interest>,
     /// The tool that samples are for, if it is one alone.
     for_samples: Option<usize>,
+}
+
+/// The types that a tool wants, and those at which it cuts.
+#[derive(Debug, Clone, Copy)]
+struct Interest {
+    wants: RecordSet,
+    cuts: RecordSet,
 }
 
 /// The records that tools inject round the one that they see.
@@ -45,14 +52,15 @@ impl<'t, 'u> Dispatch<'t, 'u> {
     /// A dispatch to these tools. It wants the types that they want, and those that the session needs; without tools
     /// none.
     pub(crate) fn new(tools: &'t mut [&'u mut dyn Tool]) -> Self {
-        let by_tool: Vec<_> = tools.iter().map(|tool| tool.wants()).collect();
+        let interest = |tool: &&mut dyn Tool| Interest { wants: tool.wants(), cuts: tool.cuts() };
+        let by_tool: Vec<_> = tools.iter().map(interest).collect();
         let always = if tools.is_empty() { RecordSet::EMPTY } else { Session::WANTS.union(COMPRESSED) };
-        let mut for_samples = (0..).zip(&by_tool).filter(|(_, wants)| wants.contains(RecordType::SAMPLE));
+        let mut for_samples = (0..).zip(&by_tool).filter(|(_, tool)| tool.wants.contains(RecordType::SAMPLE));
         let for_samples = match (for_samples.next(), for_samples.next()) {
             (Some((tool, _)), None) => Some(tool),
             _ => None,
         };
-        let by_any = by_tool.iter().fold(always, |set, wants| set.union(*wants));
+        let by_any = by_tool.iter().fold(always, |set, tool| set.union(tool.wants));
         Self { tools, by_any, by_tool, for_samples }
     }
 
@@ -60,6 +68,11 @@ impl<'t, 'u> Dispatch<'t, 'u> {
     #[inline]
     pub(crate) fn wants(&self, record_type: RecordType) -> bool {
         self.by_any.contains(record_type)
+    }
+
+    /// Whether a tool cuts the stream at records that may stand inside compressed ones.
+    pub(crate) fn cuts_inside(&self) -> bool {
+        self.by_tool.iter().any(|tool| !tool.cuts.without(COMPRESSED).is_empty())
     }
 
     /// The tool that samples are for, if it is one alone.
@@ -71,7 +84,7 @@ impl<'t, 'u> Dispatch<'t, 'u> {
     /// The session takes the record in, then the tools that want it see it.
     ///
     /// # Errors
-    /// The error with which a tool ends the run.
+    /// The error with which a tool ends the run, and [`Error::Uncut`].
     #[inline]
     pub(crate) fn show(
         &mut self,
@@ -94,7 +107,7 @@ impl<'t, 'u> Dispatch<'t, 'u> {
         };
         let event = Event { record, changes: &changes };
         let mut verdict = Verdict::Repipe;
-        for (tool, wants) in self.tools.iter_mut().zip(&self.by_tool) {
+        for (tool, Interest { wants, cuts }) in self.tools.iter_mut().zip(&self.by_tool) {
             if !wants.contains(record_type) {
                 continue;
             }
@@ -102,6 +115,9 @@ impl<'t, 'u> Dispatch<'t, 'u> {
             let mut inject = Injection::new(record.endian, &mut injected.before);
             match tool.event(&event, session, &mut inject)? {
                 Verdict::Repipe => {}
+                verdict if !cuts.contains(record_type) => {
+                    return Err(Error::Uncut { offset: record.offset, record_type, verdict });
+                }
                 Verdict::RepipeFirst => injected.behind.extend(injected.before.drain(before..)),
                 Verdict::Drop => verdict = Verdict::Drop,
             }

@@ -2,6 +2,10 @@
 
 use std::io;
 
+use perf_format::RecordType;
+
+use crate::tool::Verdict;
+
 /// An error of a session.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +20,19 @@ pub enum Error {
         written: u64,
         /// Why.
         source: io::Error,
+    },
+    /// A tool dropped a record, or injected behind it, and [`Tool::cuts`](crate::Tool::cuts) does not say that it does that
+    /// with records of this type: a fault of the tool, in a stream that is compressed it would have had no effect.
+    #[error(
+        "a tool's verdict {verdict:?} on the {record_type} record at offset {offset:#x}: it cuts at no such records"
+    )]
+    Uncut {
+        /// Where the record stands in the input.
+        offset: u64,
+        /// Its type.
+        record_type: RecordType,
+        /// The verdict.
+        verdict: Verdict,
     },
     /// A tool ends the run.
     #[error(transparent)]

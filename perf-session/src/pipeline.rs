@@ -32,18 +32,15 @@ impl std::fmt::Debug for Pipeline<'_, '_> {
 impl<'t, 'u> Pipeline<'t, 'u> {
     /// A pipeline with these tools, in the order in which they see a record. Without any it looks at nothing.
     pub fn new(tools: &'t mut [&'u mut dyn Tool]) -> Self {
-        Self {
-            dispatch: Dispatch::new(tools),
-            inflater: None,
-            decompress: false,
-            injected: Injected::default(),
-        }
+        let dispatch = Dispatch::new(tools);
+        Self { decompress: dispatch.cuts_inside(), dispatch, inflater: None, injected: Injected::default() }
     }
 
-    /// The same; with `decompress`, compressed records are replaced by the records inside them.
+    /// The same; with `decompress`, compressed records are replaced by the records inside them. They are in any case where
+    /// a tool [cuts](Tool::cuts) the stream at records that stand inside them.
     #[must_use]
     pub fn decompress(mut self, decompress: bool) -> Self {
-        self.decompress = decompress;
+        self.decompress |= decompress;
         self
     }
 
@@ -53,8 +50,8 @@ impl<'t, 'u> Pipeline<'t, 'u> {
     /// been written.
     ///
     /// # Errors
-    /// [`Error::Format`] where the input cannot be read on, [`Error::Write`] where the output cannot be written, and
-    /// the error with which a tool ends the run.
+    /// [`Error::Format`] where the input cannot be read on, [`Error::Write`] where the output cannot be written,
+    /// [`Error::Uncut`], and the error with which a tool ends the run.
     pub fn run<R: Read>(
         mut self,
         records: &mut RecordReader<R>,

@@ -40,6 +40,12 @@ impl RecordSet {
         record_type.0 < 128 && self.0 >> record_type.0 & 1 == 1
     }
 
+    /// The types of this set that the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether no type is in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -16,7 +16,7 @@ pub struct Event<'e> {
     pub changes: &'e MapChanges,
 }
 
-/// A tool's decision about a record that it has seen.
+/// A tool's decision about a record that it has seen. All but [`Verdict::Repipe`] are for the types of [`Tool::cuts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The record is repiped as it is, behind the records that the tool injects.
@@ -71,7 +71,16 @@ pub trait Tool {
     /// The types it wants to see. The session takes a record in before any tool sees it.
     fn wants(&self) -> RecordSet;
 
-    /// Sees a record of a type that it wants.
+    /// The types at whose records it may cut the stream: give another verdict than [`Verdict::Repipe`]. Inside a compressed
+    /// record nothing can be dropped, and nothing put behind anything. So where a tool cuts at any type but those of
+    /// compressed records themselves, the pipeline replaces all of these by the records inside them: from the first
+    /// one on, since they are one stream.
+    fn cuts(&self) -> RecordSet {
+        RecordSet::EMPTY
+    }
+
+    /// Sees a record of a type that it wants. Another verdict than [`Verdict::Repipe`] on a type that is not among those of
+    /// [`Tool::cuts`] ends the run with [`Error::Uncut`].
     ///
     /// # Errors
     /// An error that ends the whole run; a record that is merely odd is noted in [`Session::anomalies`] instead.

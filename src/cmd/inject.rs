@@ -305,7 +305,7 @@ impl Args {
         }
         let done = done.map_err(|error| {
             let what = match error.downcast_ref() {
-                Some(Error::Tool(_)) | None => return error,
+                Some(Error::Tool(_) | Error::Uncut { .. }) | None => return error,
                 Some(Error::Write { .. }) => format!("cannot write to {output}"),
                 Some(_) => format!("cannot read {name} to its end"),
             };

@@ -122,6 +122,10 @@ impl Tool for IdsInMaps {
         }
     }
 
+    fn cuts(&self) -> RecordSet {
+        RecordSet::of(&[RecordType::MMAP, RecordType::MMAP2, RecordType::FORK, RecordType::COMM])
+    }
+
     fn event(
         &mut self,
         event: &Event<'_>,
