@@ -36,18 +36,18 @@ pub(crate) struct Announcer<'a, 'r> {
 }
 
 impl<'a, 'r> Announcer<'a, 'r> {
-    /// An announcer of maps that were hit in an address space at a time in ns, if that is known. `None` where `record` is
-    /// of no known event, or too short for a `sample_id`.
+    /// An announcer of maps that were hit in an address space, at an address and a time in ns, if that is known. `None` where
+    /// `record` is of no known event, or too short for a `sample_id`.
     pub(crate) fn new(
         record: &'a RawRecord<'r>,
         session: &'a Session,
         watermark: &ReorderWatermark,
-        space: AddressSpace,
+        (space, addr): (AddressSpace, u64),
         hit_at: Option<u64>,
     ) -> Option<Self> {
         let format = &session.evlist.evsel(record)?.format;
         let trailer = format.sample_id(record)?;
-        let began = hit_at.map_or(0, |time| session.machines.host().began(space, time));
+        let began = hit_at.map_or(0, |time| session.machines.host().began_with(space, addr, time));
         Some(Self { record, format, trailer, space, hit_at, earliest: began.max(watermark.earliest()) })
     }
 

@@ -8,6 +8,7 @@ use perf_format::{BuildId, Endian, PipeStream, RawRecord, RecordType};
 use perf_inject::{DsoSelection, IdsTo, Plan};
 use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
+use perf_session::hits::hits_of;
 use perf_session::machine::HOST;
 use perf_session::testing::{Named, id_of, process};
 use perf_session::{
@@ -87,7 +88,13 @@ impl Tool for Reader {
         let mut places = vec![(of_ip, ip)];
         places.extend(user.filter(|(_, addr)| *addr < u64::MAX - 4096));
         let names = places.into_iter().map(|(space, addr)| {
-            let dso = session.dso(session.dso_at(HOST, space, addr, Some(time))?)?;
+            let map = session.map_at(HOST, space, addr, Some(time))?;
+            // For how long a reader remembers the program before an exec is its own affair.
+            let host = session.machines.host();
+            if host.began_with(space, addr, time) < host.began(space, time) {
+                return None;
+            }
+            let dso = session.dso(map.dso)?;
             let has_none = dso.build_id.is_none() && !dso.name.starts_with(b"//anon");
             self.without_id.extend(has_none.then(|| dso.name.to_string()));
             Some(dso.name.to_string())
@@ -293,4 +300,64 @@ fn of_two_files_of_one_name_only_the_first_gets_its_id_by_the_name() {
     let events = IdsTo { events: true, ..IdsTo::default() };
     let plan = Plan { ids_to: Some(events), ..HIT };
     assert!(out_of(&second_alone, plan, Chain(vec![Box::new(ByInode)])) == second_alone);
+}
+
+/// Until an exec returns, the registers and the user's part of a chain are those of the program before.
+#[test]
+fn a_chain_into_the_program_before_an_exec_keeps_its_map() {
+    let (user, kernel) = (512_u64.wrapping_neg(), 0xffff_ffff_8000_0000);
+    for late in [false, true] {
+        let exec = |stream: StreamBuilder| stream.exec(At::new(7, 20), "new");
+        let old = |stream: StreamBuilder| stream.mmap2(At::new(7, 10), 0x1000, 0x1000, "/bin/old");
+        let stream = stream().kernel(kernel, 0x100_0000);
+        let stream = if late { old(exec(stream)) } else { exec(old(stream)) }
+            .sample(CpuMode::Kernel, At::new(7, 21), kernel + 0x10, &[user, 0x1800])
+            .mmap2(At::new(7, 22), 0x1000, 0x1000, "/bin/new")
+            .sample(CpuMode::User, At::new(7, 30), 0x1800, &[])
+            .finished_round()
+            .bytes();
+        let mut named: Vec<_> =
+            maps(&out(&stream, lazy()), Endian::Little).into_iter().map(|map| map.filename).collect();
+        named.sort();
+        assert_eq!(named, ["/bin/new", "/bin/old", "[kernel.kallsyms]_text"], "late: {late}");
+        let sees = |stream: &[u8]| {
+            let mut reader = Seer::default();
+            let tools: &mut [&mut dyn Tool] = &mut [&mut reader];
+            let records = PipeStream::open(stream).expect("a header").records();
+            InOrder::new(tools)
+                .run(&mut [records], &mut Session::new(), &mut Passed::default())
+                .expect("whole");
+            reader.0
+        };
+        assert_eq!(
+            sees(&out(&stream, lazy())),
+            ["[kernel.kallsyms]", "/bin/old", "/bin/new"],
+            "late: {late}"
+        );
+        let by_name = Plan { ids_to: Some(IdsTo { events: true, ..IdsTo::default() }), ..HIT };
+        let named = ids_in(&records(&out(&stream, by_name)), Endian::Little);
+        assert!(named.contains(&("/bin/old".to_owned(), id_of(b"/bin/old"))), "with -b, too: {named:?}");
+    }
+}
+
+/// The DSOs that the samples hit, each hit of each sample.
+#[derive(Debug, Default)]
+struct Seer(Vec<String>);
+
+impl Tool for Seer {
+    fn wants(&self) -> RecordSet {
+        RecordSet::of(&[RecordType::SAMPLE])
+    }
+
+    fn event(
+        &mut self,
+        event: &Event<'_>,
+        session: &mut Session,
+        _: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
+        let mut hit = Vec::new();
+        hits_of(event.record, session, |found| hit.push(found.dso));
+        self.0.extend(hit.into_iter().filter_map(|dso| Some(session.dso(dso)?.name.to_string())));
+        Ok(Verdict::Repipe)
+    }
 }

@@ -108,6 +108,18 @@ impl Machine {
         }
     }
 
+    /// When that in which an address is found as of a time began, in ns: the address space as of then, or, where it has
+    /// nothing there, that of the program before the last exec.
+    #[must_use]
+    pub fn began_with(&self, space: AddressSpace, addr: u64, time: u64) -> u64 {
+        match space {
+            AddressSpace::Kernel => 0,
+            AddressSpace::Process(pid) => {
+                self.processes.get(&pid).map_or(0, |process| process.maps.began_with(addr, time))
+            }
+        }
+    }
+
     /// The processes that are known, in no order.
     pub fn processes(&self) -> impl Iterator<Item = (i32, &Process)> {
         self.processes.iter().map(|(pid, process)| (*pid, process))

@@ -176,8 +176,12 @@ impl Scenario {
     /// means there are.
     #[must_use]
     pub fn hit(&self) -> Vec<String> {
-        let mut spaces: BTreeMap<u32, Vec<(u64, u64, &str)>> = BTreeMap::new();
+        type Maps<'m> = Vec<(u64, u64, &'m str)>;
+        let mut spaces: BTreeMap<u32, Maps<'_>> = BTreeMap::new();
+        // What an exec ended is remembered for two rounds: where the program has nothing, the one before it may have.
+        let mut ended: BTreeMap<u32, (usize, Maps<'_>)> = BTreeMap::new();
         let mut hit = Vec::new();
+        let mut round = 0;
         for moment in &self.moments {
             match &moment.happening {
                 Happening::Map { pid, start, len, name } => {
@@ -186,20 +190,27 @@ impl Scenario {
                 Happening::Fork { pid, parent } => {
                     let maps = spaces.get(parent).cloned().unwrap_or_default();
                     spaces.insert(*pid, maps);
+                    ended.remove(pid);
                 }
-                Happening::Exec { pid } => _ = spaces.remove(pid),
+                Happening::Exec { pid } => {
+                    ended.insert(*pid, (round, spaces.remove(pid).unwrap_or_default()));
+                }
                 Happening::Exit { .. } => {}
                 Happening::Sample { pid, kernel, .. } => {
                     if *kernel {
                         hit.push("[kernel.kallsyms]".to_owned());
                     }
                     for addr in moment.happening.user_addresses() {
-                        let maps = spaces.get(pid).map(Vec::as_slice).unwrap_or_default();
-                        let at = maps.iter().rev().find(|(start, end, _)| (*start..*end).contains(&addr));
+                        let now = spaces.get(pid).map(Vec::as_slice).unwrap_or_default();
+                        let before = ended.get(pid).filter(|(since, _)| since + 2 > round);
+                        let before = before.map(|(_, maps)| maps.as_slice()).unwrap_or_default();
+                        let mut maps = now.iter().rev().chain(before.iter().rev());
+                        let at = maps.find(|(start, end, _)| (*start..*end).contains(&addr));
                         hit.extend(at.map(|(_, _, name)| (*name).to_owned()));
                     }
                 }
             }
+            round += usize::from(moment.round);
         }
         named_once(hit)
     }

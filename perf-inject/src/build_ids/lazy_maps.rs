@@ -72,7 +72,8 @@ impl LazyMaps {
         {
             return Ok(());
         }
-        let announcer = Announcer::new(record, session, &self.watermark, hit.space, hit.time);
+        let place = (hit.space, hit.addr);
+        let announcer = Announcer::new(record, session, &self.watermark, place, hit.time);
         let Some(mut announcer) = announcer else { return Ok(()) };
         let time = hit.time.map(|_| announcer.time(map.since));
         let before = inject.bytes().len();

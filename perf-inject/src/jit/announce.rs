@@ -238,12 +238,13 @@ impl FunctionAnnouncer {
     ) -> Result<bool, Error> {
         let Lookup { pid, time, record, format, session } = *lookup;
         let Resolved { owner, range, inherited } = found;
-        let announcer = Announcer::new(record, session, &self.watermark, AddressSpace::Process(pid), time);
-        let Some(announcer) = announcer else { return Ok(false) };
-        let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
         let Some(process) = context.processes.get_mut(owner) else { return Ok(false) };
         let JitProcess { timeline, sources, images } = process;
         let Some(&LiveRange { start, end, since, .. }) = timeline.live_range(range) else { return Ok(false) };
+        let place = (AddressSpace::Process(pid), start);
+        let announcer = Announcer::new(record, session, &self.watermark, place, time);
+        let Some(announcer) = announcer else { return Ok(false) };
+        let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
         let host = session.machines.host();
         let how = Placement {
             pid: owner,
