@@ -233,6 +233,15 @@ impl AddressSpaceMaps {
         self.past.whole().chain(self.snapshot.iter())
     }
 
+    /// What holds now between two addresses, both included, and what was covered there, by a map or an exec, since it came.
+    pub(crate) fn pieces(&self, first: u64, last: u64) -> impl Iterator<Item = &Map> {
+        let covered = self.past.entries.iter().filter_map(move |held| match &held.what {
+            HeldMaps::Covered(map) => Some(map).filter(|map| map.start <= last && map.end > first),
+            HeldMaps::Snapshot(_) => None,
+        });
+        self.snapshot.overlapping(first, last.saturating_add(1)).chain(covered)
+    }
+
     /// How many maps hold now or are remembered.
     pub(crate) fn len_with_past(&self) -> usize {
         self.snapshot.len() + self.past.maps

@@ -11,7 +11,9 @@
 
 use std::ops::ControlFlow;
 
+use perf_format::attr::SampleType;
 use perf_format::codec::Array;
+use perf_format::record::Mmap2;
 use perf_format::sample::{AddressKind, FieldOffsets, Tid, frames_of};
 use perf_format::{Batch, CpuMode, Endian, RawRecord, RecordType, SampleFormat};
 
@@ -20,6 +22,7 @@ use crate::change::{Change, MapChange};
 use crate::dso::{DsoId, MachinePid, PerDso};
 use crate::evlist::Evsel;
 use crate::machine::HOST;
+use crate::map::Map;
 use crate::record_set::RecordSet;
 use crate::session::Session;
 use crate::tool::Event;
@@ -30,11 +33,13 @@ mod log;
 mod pending;
 mod query;
 mod spaces;
+mod stacks;
 
 use self::census::Census;
 use self::log::{HostSample, Log, words};
 use self::query::{Query, Wanted};
 use self::spaces::Spaces;
+use self::stacks::Stacks;
 
 pub use self::census::{Counted, LiesIn};
 pub use self::query::Hit;
@@ -72,6 +77,7 @@ pub struct Hits {
     /// Whether everything that is mapped counts as hit, since the picture is incomplete.
     assume_all: bool,
     spaces: Spaces,
+    stacks: Stacks,
     log: Log,
     census: Option<Census>,
     found: Vec<Hit>,
@@ -95,7 +101,8 @@ impl Hits {
         Self::default()
     }
 
-    /// Finds every hit of each sample, and of each map that comes behind samples that it explains the earliest one.
+    /// Finds every hit of each sample, and of each map that comes behind samples that it explains the earliest one. Of a
+    /// process whose samples have its registers or its stack all code is hit.
     #[must_use]
     pub fn every() -> Self {
         Self { every: true, ..Self::default() }
@@ -140,7 +147,12 @@ impl Hits {
                 }
             }
             _ => {
-                event.changes.iter().for_each(|change| self.changed(change, session));
+                event.changes.iter().for_each(|change| {
+                    if !self.stacks.is_empty() {
+                        self.changed_under_stacks(change, session);
+                    }
+                    self.changed(change, session);
+                });
                 if session.is_incomplete() {
                     self.assume_all_hit(session);
                 }
@@ -224,6 +236,9 @@ impl Hits {
         let Some(asker) = QueryContext::of(record, format) else { return Ok(()) };
         let addresses = format.addresses(record)?;
         let as_host = asker.as_host_sample(format)?;
+        if self.every && asker.has_stack(format) {
+            self.stack(asker.pid, asker.time, session);
+        }
         for address in addresses {
             let query = asker.query(address.addr, address.cpumode, address.kind, session);
             let Some(query) = query else { continue };
@@ -249,6 +264,47 @@ impl Hits {
             self.count(&sample, session);
         }
         Ok(())
+    }
+
+    /// A reader that unwinds a process's stack of a time may come through all code that was mapped then.
+    fn stack(&mut self, pid: u32, time: Option<u64>, session: &Session) {
+        if !self.stacks.is_first(pid, time) {
+            return;
+        }
+        let space = AddressSpace::Process(pid.cast_signed());
+        if let Some(maps) = session.machines.host().maps(space) {
+            maps.iter_with_past().for_each(|map| self.code(map, space, time, session));
+        }
+    }
+
+    /// A map of a process whose stack is recorded since some time, or a piece of one: it is hit if it is code and held then
+    /// or later.
+    fn code(&mut self, map: &Map, space: AddressSpace, since: Option<u64>, session: &Session) {
+        let (addr, dso, time) = (map.start, map.dso, since.map(|since| since.max(map.since)));
+        if map.prot & Mmap2::PROT_EXEC != 0
+            && session.map_at(HOST, space, addr, time).is_some_and(|held| held.dso == dso)
+        {
+            self.found(Hit { dso, via: AddressKind::Callchain, machine: HOST, space, addr, time });
+        }
+    }
+
+    /// Something changed in an address space: if it is a process's whose stack is recorded, what came of code is hit.
+    fn changed_under_stacks(&mut self, change: &MapChange, session: &Session) {
+        let (HOST, AddressSpace::Process(pid)) = (change.machine, change.space) else { return };
+        let space = change.space;
+        let Some(maps) = session.machines.host().maps(space) else { return };
+        match change.what {
+            Change::Mapped { start, last, dso, .. } => {
+                let Some(first) = self.stacks.first(pid.cast_unsigned()) else { return };
+                let of_it = maps.pieces(start, last).filter(|map| map.dso == dso);
+                of_it.for_each(|map| self.code(map, space, first, session));
+            }
+            Change::Forked { since } => {
+                let Some(first) = self.stacks.first_of_child(pid.cast_unsigned(), since) else { return };
+                maps.iter_with_past().for_each(|map| self.code(map, space, first, session));
+            }
+            Change::MappedOutside { .. } | Change::Executed => {}
+        }
     }
 
     fn found(&mut self, hit: Hit) {
@@ -451,6 +507,14 @@ impl<'a, 'r> QueryContext<'a, 'r> {
             _ => (format.trailer_tid(record).map(|Tid { pid, .. }| pid)?, format.trailer_time(record)),
         };
         Some(Self { record, pid, time })
+    }
+
+    /// Whether it is a sample of the host with what a reader unwinds: registers, and mostly the stack.
+    fn has_stack(&self, format: &SampleFormat) -> bool {
+        let fields = format.sample_type;
+        (fields.contains(SampleType::REGS_USER) || fields.contains(SampleType::STACK_USER))
+            && self.record.record_type() == RecordType::SAMPLE
+            && is_of_host(self.record.misc().cpumode())
     }
 
     fn query(&self, addr: u64, cpumode: CpuMode, via: AddressKind, session: &Session) -> Option<Query> {
