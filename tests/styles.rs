@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -157,5 +157,46 @@ fn in_each_pairing_and_style_perf_report_finds_the_symbol() {
             let live = format!("$PERF {record} -o - ./loop | $P inject {style} | $PERF report -i -");
             assert!(shell(perf, dir.path(), &live).contains("noploop"), "{perf}, {style}, live");
         }
+    }
+}
+
+/// A file with AUX data, a hardware trace, says so with a feature, and has its ids in a table.
+#[test]
+fn of_a_file_with_aux_data_all_that_is_mapped_is_in_the_table() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [plain, traced, out] = ["plain", "traced", "out"].map(|name| dir.path().join(name));
+    let stream = stream()
+        .mapped(At::new(1, 1), 0x1000, 0x1000, "/bin/a", inode(3))
+        .mapped(At::new(1, 2), 0x3000, 0x1000, "/bin/b", inode(4))
+        .mapped(At::new(1, 3), 0x5000, 0x1000, "/bin/c", inode(5))
+        .sample(CpuMode::User, At::new(1, 4), 0x1800, &[])
+        .finished_round()
+        .bytes();
+    let id = |digit: &str| digit.repeat(40);
+    let known = ["a", "b", "c"].map(|name| format!("{} /bin/{name}", id(name))).join(",");
+    // The first has its id in the table before.
+    let first = format!("--known-build-ids={} /bin/a", id("a"));
+    let done = run(perftool(&["inject", "-b", &first, "-o", plain.to_str().expect("text")]), &stream);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let bytes = fs::read(&plain).expect("written");
+    let mut file = perf_format::PerfFile::open(Cursor::new(&bytes[..])).expect("a file");
+    let perf_format::Section { offset, size } = file.header.words.data;
+    let at = |offset: u64| usize::try_from(offset).expect("small");
+    let mut preamble = file.preamble().expect("a preamble");
+    // An index without an entry.
+    preamble.features.insert(perf_format::Feature::AUXTRACE, vec![0; 8]);
+    let mut writer = fs::File::create(&traced).expect("made");
+    let before = preamble.write_before(&mut writer).expect("written");
+    writer.write_all(&bytes[at(offset)..at(offset + size)]).expect("written");
+    preamble.write_behind(&mut writer, before, size).expect("written");
+    for (input, expected) in [(&plain, vec!["/bin/a"]), (&traced, vec!["/bin/a", "/bin/b", "/bin/c"])] {
+        let known = format!("--known-build-ids={known}");
+        let mut inject = perftool(&["inject", "-b", &known, "-i"]);
+        let done = inject.arg(input).arg("-o").arg(&out).output().expect("it runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+        let list = perftool(&["buildid-list", "-i"]).arg(&out).output().expect("it runs").stdout;
+        let list = String::from_utf8(list).expect("text");
+        let names: Vec<_> = list.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(names, expected, "{list}");
     }
 }

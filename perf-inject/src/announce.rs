@@ -45,8 +45,11 @@ impl<'a, 'r> Announcer<'a, 'r> {
         (space, addr): (AddressSpace, u64),
         hit_at: Option<u64>,
     ) -> Option<Self> {
-        let format = &session.evlist.evsel(record)?.format;
-        let trailer = format.sample_id(record)?;
+        let is_traced = record.record_type().is_kernel();
+        let evlist = &session.evlist;
+        let format = &if is_traced { evlist.evsel(record) } else { evlist.evsels().first() }?.format;
+        // What a tool wrote has no `sample_id`; with zeros for an id the event is the first.
+        let trailer = if is_traced { format.sample_id(record)? } else { vec![0; format.trailer_len()] };
         let began = hit_at.map_or(0, |time| session.machines.host().began_with(space, addr, time));
         Some(Self { record, format, trailer, space, hit_at, earliest: began.max(watermark.earliest()) })
     }

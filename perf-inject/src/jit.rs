@@ -181,6 +181,12 @@ impl Tool for Jit {
 
     fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         self.close_images(inject)?;
+        if session.recording.has_aux_data {
+            log::warn!(
+                "the hardware trace in this recording is not decoded: --jit names the functions that samples hit, and \
+                 not those that only the trace hits"
+            );
+        }
         for pid in self.processes.pids(|_| true) {
             self.processes.read_on(pid, session, false)?;
             let Some(process) = self.processes.get(pid) else { continue };

@@ -74,8 +74,10 @@ pub struct Hits {
     is_hit: PerDso<bool>,
     /// Whether every hit is asked for, and not only the first of each DSO.
     every: bool,
-    /// Whether everything that is mapped counts as hit, since the picture is incomplete.
+    /// Whether everything that is mapped counts as hit, since the picture is incomplete, or of a hardware trace.
     assume_all: bool,
+    /// Whether it does where there is a hardware trace that nobody has decoded.
+    with_aux_data: bool,
     spaces: Spaces,
     stacks: Stacks,
     log: Log,
@@ -93,6 +95,8 @@ impl Hits {
         RecordType::FORK,
         RecordType::COMM,
         RecordType::FINISHED_ROUND,
+        RecordType::AUXTRACE_INFO,
+        RecordType::AUXTRACE,
     ]);
 
     /// Finds the first hit of each DSO.
@@ -124,10 +128,26 @@ impl Hits {
         self.census.iter().flat_map(Census::counts)
     }
 
+    /// The same; where there is a hardware trace all that is mapped counts as hit, for nobody knows what an undecoded one
+    /// hits.
+    #[must_use]
+    pub fn with_aux_data(self) -> Self {
+        Self { with_aux_data: true, ..self }
+    }
+
+    /// Whether everything that is mapped counts as hit.
+    #[must_use]
+    pub fn assumes_all(&self) -> bool {
+        self.assume_all
+    }
+
     /// Shows the hits that a record brings: those of a sample, or of earlier samples that a map explains. A sample that
     /// cannot be read is noted as an anomaly.
     pub fn event(&mut self, event: &Event<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
         let record = event.record;
+        if session.is_incomplete() || self.with_aux_data && session.recording.has_aux_data {
+            self.assume_all_hit(session);
+        }
         match record.record_type() {
             RecordType::SAMPLE
                 if !self.every && self.skips(record, field_offsets(record, session), session) => {}
@@ -153,9 +173,6 @@ impl Hits {
                     }
                     self.changed(change, session);
                 });
-                if session.is_incomplete() {
-                    self.assume_all_hit(session);
-                }
                 // The order of the log is nobody's business.
                 self.found.sort_unstable();
             }
@@ -362,8 +379,13 @@ impl Hits {
                 let since = since.unwrap_or(0);
                 self.resolve_all_pending(&Wanted { machine, space, addrs: 0..=u64::MAX, since }, session);
             }
+            Change::MappedOutside { dso } => {
+                if self.assume_all && !*self.is_hit.of(dso) {
+                    self.found(Hit { dso, via: AddressKind::Ip, machine, space, addr: 0, time: None });
+                }
+            }
             // An exec ends maps, and what it leaves was there: no query has another answer than before, or none.
-            Change::Executed | Change::MappedOutside { .. } => {}
+            Change::Executed => {}
         }
     }
 
@@ -461,11 +483,29 @@ impl Hits {
         }
     }
 
+    /// Every piece of code that the host has now is hit.
+    fn all_code(&mut self, session: &Session) {
+        let host = session.machines.host();
+        let processes = host.processes().map(|(pid, _)| pid);
+        let mut spaces: Vec<_> = processes.map(AddressSpace::Process).chain([AddressSpace::Kernel]).collect();
+        // So that the output is the same each time.
+        spaces.sort_unstable();
+        let time = session.recording.times.last;
+        let maps = spaces.into_iter().flat_map(|space| {
+            let maps = host.maps(space).into_iter();
+            maps.flat_map(|maps| maps.iter()).map(move |map| (map, space))
+        });
+        maps.take(ASSUMED_AT_MOST).for_each(|(map, space)| self.code(map, space, time, session));
+    }
+
     /// Not all maps or queries are known: everything that is mapped counts as hit from here on, so that nothing that is
     /// hit is missing.
     fn assume_all_hit(&mut self, session: &Session) {
         if std::mem::replace(&mut self.assume_all, true) {
             return;
+        }
+        if self.every {
+            self.all_code(session);
         }
         for (dso, of) in session.dsos.iter() {
             if !std::mem::replace(self.is_hit.of(dso), true) {
@@ -482,6 +522,10 @@ impl Hits {
         }
     }
 }
+
+/// How many maps are shown at once where all are assumed to be hit: those of some thousand processes. A forged stream has
+/// as many as children times maps, out of a record for each.
+const ASSUMED_AT_MOST: usize = 1 << 18;
 
 /// How many pieces of a map that came late are told apart; most are whole.
 const PIECES_AT_MOST: usize = 64;

@@ -25,6 +25,8 @@ pub struct Recording {
     pub clock_data: Option<ClockData>,
     /// Its times, as far as they are known.
     pub times: Times,
+    /// Whether it has AUX data: a hardware trace (Intel PT, ETM, SPE), which is not decoded here.
+    pub has_aux_data: bool,
 }
 
 /// The wall clock at a moment of the recording's clock (the feature `CLOCK_DATA`).
@@ -72,6 +74,8 @@ impl Recording {
                     .for_each(|time| self.times.note(time));
             }
             Feature::CLOCK_DATA => self.clock_data = clock_data(data, endian),
+            // Whoever decodes the trace takes this index of it out.
+            Feature::AUXTRACE => self.has_aux_data = true,
             _ => {}
         }
     }

@@ -88,6 +88,8 @@ impl Session {
         RecordType::BUILD_ID,
         RecordType::ID_INDEX,
         RecordType::FINISHED_ROUND,
+        RecordType::AUXTRACE_INFO,
+        RecordType::AUXTRACE,
     ]);
 
     /// A session of which nothing is known.
@@ -140,6 +142,7 @@ impl Session {
                 self.round.0 += 1;
                 self.machines.forget(self.round);
             }
+            RecordType::AUXTRACE_INFO | RecordType::AUXTRACE => self.recording.has_aux_data = true,
             RecordType::HEADER_ATTR => {
                 let event: HeaderAttr<'_> = record.parse_as()?;
                 self.add_event(event.attr, event.ids.0.iter());

@@ -54,7 +54,7 @@ impl IdsByName {
             to_header,
             to_events,
             eager: false,
-            hits: Hits::first().counting(),
+            hits: Hits::first().with_aux_data().counting(),
             ids,
             notes: PerDso::default(),
             pending: Vec::new(),

@@ -32,7 +32,7 @@ impl IdsInMaps {
             selection,
             drop_unused: false,
             eager: false,
-            hits: Hits::every().counting(),
+            hits: Hits::every().with_aux_data().counting(),
             ids,
             lazy: LazyMaps::default(),
             is_selected: PerDso::default(),
@@ -79,22 +79,29 @@ impl IdsInMaps {
         let map = Mmap2::of_record(record)?;
         if self.selection == DsoSelection::Mapped {
             *self.is_selected.of(id) = true;
-        } else if is_deferrable(dso, &map) {
+        } else if is_deferrable(dso, &map) && !self.hits.assumes_all() {
             let comes_when_hit = self.drop_unused && self.ids.borrow_mut().find(id, session).is_some();
             if !comes_when_hit && self.drop_unused {
                 self.ids.borrow_mut().take(id, session);
                 self.lazy.show(record, session);
             }
             return Ok(if comes_when_hit { Verdict::Drop } else { Verdict::Repipe });
-        } else {
-            self.lazy.show(record, session);
         }
         // The kernel's image is hit in every recording.
-        let build_id = match self.selection {
-            DsoSelection::Hit if dso.kind != DsoKind::Kernel => None,
-            _ => self.ids.borrow_mut().take(id, session),
+        let is_hit =
+            self.selection == DsoSelection::Mapped || dso.kind == DsoKind::Kernel || self.hits.assumes_all();
+        let build_id = if is_hit { self.ids.borrow_mut().take(id, session) } else { None };
+        let before = inject.bytes().len();
+        let verdict = match build_id {
+            Some(id) => rewrite(record, &map, id, session, inject)?,
+            None => Verdict::Repipe,
         };
-        build_id.map_or(Ok(Verdict::Repipe), |id| rewrite(record, &map, id, session, inject))
+        if self.selection == DsoSelection::Hit {
+            let written = inject.bytes().get(before..).unwrap_or_default();
+            let written = RawRecord::first(written, record.offset, record.endian);
+            self.lazy.show(&written.unwrap_or(*record), session);
+        }
+        Ok(verdict)
     }
 
     /// Announces the maps that were hit, with their ids.
