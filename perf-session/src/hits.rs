@@ -285,13 +285,19 @@ impl Hits {
 
     /// A reader that unwinds a process's stack of a time may come through all code that was mapped then.
     fn stack(&mut self, pid: u32, time: Option<u64>, session: &Session) {
-        if !self.stacks.is_first(pid, time) {
-            return;
+        if self.stacks.is_first(pid, time) {
+            self.code_since(time, AddressSpace::Process(pid.cast_signed()), session);
         }
-        let space = AddressSpace::Process(pid.cast_signed());
-        if let Some(maps) = session.machines.host().maps(space) {
-            maps.iter_with_past().for_each(|map| self.code(map, space, time, session));
+    }
+
+    /// The stack of a process is recorded since some time: all that is known of its code is hit. It costs a step for each
+    /// map; a stream in which that is too much is of no real machine.
+    fn code_since(&mut self, since: Option<u64>, space: AddressSpace, session: &Session) {
+        let Some(maps) = session.machines.host().maps(space) else { return };
+        if self.assume_all || !self.log.pay_for(maps.len_with_past() as u64) {
+            return self.assume_all_hit(session);
         }
+        maps.iter_with_past().for_each(|map| self.code(map, space, since, session));
     }
 
     /// A map of a process whose stack is recorded since some time, or a piece of one: it is hit if it is code and held then
@@ -309,16 +315,17 @@ impl Hits {
     fn changed_under_stacks(&mut self, change: &MapChange, session: &Session) {
         let (HOST, AddressSpace::Process(pid)) = (change.machine, change.space) else { return };
         let space = change.space;
-        let Some(maps) = session.machines.host().maps(space) else { return };
         match change.what {
             Change::Mapped { start, last, dso, .. } => {
                 let Some(first) = self.stacks.first(pid.cast_unsigned()) else { return };
+                let Some(maps) = session.machines.host().maps(space) else { return };
                 let of_it = maps.pieces(start, last).filter(|map| map.dso == dso);
                 of_it.for_each(|map| self.code(map, space, first, session));
             }
             Change::Forked { since } => {
-                let Some(first) = self.stacks.first_of_child(pid.cast_unsigned(), since) else { return };
-                maps.iter_with_past().for_each(|map| self.code(map, space, first, session));
+                if let Some(first) = self.stacks.first_of_child(pid.cast_unsigned(), since) {
+                    self.code_since(first, space, session);
+                }
             }
             Change::MappedOutside { .. } | Change::Executed => {}
         }
