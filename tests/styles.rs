@@ -200,3 +200,26 @@ fn of_a_file_with_aux_data_all_that_is_mapped_is_in_the_table() {
         assert_eq!(names, expected, "{list}");
     }
 }
+
+#[test]
+fn ids_of_a_files_table_stand_once_in_the_pipe_that_is_made_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    let stream = stream()
+        .mapped(At::new(1, 1), 0x1000, 0x1000, "/bin/a", inode(3))
+        .mapped(At::new(1, 2), 0x3000, 0x1000, "/bin/b", inode(4))
+        .sample(CpuMode::User, At::new(1, 3), 0x1800, &[])
+        .sample(CpuMode::User, At::new(1, 4), 0x3800, &[])
+        .finished_round()
+        .bytes();
+    let [a, b] = ["a", "b"].map(|name| format!("{} /bin/{name}", name.repeat(40)));
+    let known = format!("--known-build-ids={a}");
+    let done = run(perftool(&["inject", "-b", &known, "-o", file.to_str().expect("text")]), &stream);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let known = format!("--known-build-ids={a},{b}");
+    let done = perftool(&["inject", "-b", &known, "-i"]).arg(&file).output().expect("it runs");
+    assert!(done.status.success(), "{}", stderr(&done));
+    let ids = perf_format::testing::ids_in(&perf_format::testing::records(&done.stdout), Endian::Little);
+    let names: Vec<_> = ids.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["/bin/a", "/bin/b"]);
+}

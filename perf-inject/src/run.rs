@@ -51,6 +51,17 @@ pub struct RunReport {
 const TO_EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 const TO_HEADER: IdsTo = IdsTo { header: true, events: false, mmap2: false };
 
+/// The preamble whose table has ids already, and where these stand in the output.
+#[derive(Debug)]
+enum Table<'p> {
+    /// There is none.
+    None,
+    /// In BUILD_ID records, in front of all others.
+    InFront(&'p Preamble),
+    /// In the table still, which is written behind the records with those that are found.
+    Behind(&'p mut Preamble),
+}
+
 impl Run {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
@@ -109,7 +120,7 @@ impl Run {
         records: &mut RecordReader<R>,
         repipe: Repipe<'_>,
     ) -> Result<(), Error> {
-        self.pass(records, repipe, TO_EVENTS, None)
+        self.pass(records, repipe, TO_EVENTS, Table::None)
     }
 
     /// From a file to a pipe: the preamble becomes records.
@@ -134,9 +145,9 @@ impl Run {
         out.write_all(&front).map_err(unwritten(0))?;
         self.report.passed.written = front.len() as u64;
         let closed = file.is_closed();
-        let passed = self
-            .records(file)
-            .and_then(|mut records| self.pass(&mut records, Repipe::To(out), TO_EVENTS, None));
+        let passed = self.records(file).and_then(|mut records| {
+            self.pass(&mut records, Repipe::To(out), TO_EVENTS, Table::InFront(&preamble))
+        });
         self.tolerate_unclosed(closed, passed)?;
         self.without_features(cut)?;
         self.all_was_read(file)
@@ -156,7 +167,7 @@ impl Run {
         records.take_header();
         let mut preamble = self.load(Preamble::read_from_pipe(records)?)?;
         let before = preamble.write_before(out).map_err(unwritten(0))?;
-        let passed = self.pass(records, Repipe::To(out), TO_HEADER, Some(&mut preamble));
+        let passed = self.pass(records, Repipe::To(out), TO_HEADER, Table::Behind(&mut preamble));
         // Nothing is kept of an input or output that failed, or of a run that was interrupted.
         let failed =
             matches!(passed, Err(Error::Write { .. } | Error::Format(perf_format::Error::Io { .. })));
@@ -196,7 +207,7 @@ impl Run {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
             let passed = self.records(file).and_then(|mut records| {
-                self.pass(&mut records, Repipe::To(out), TO_HEADER, Some(&mut preamble))
+                self.pass(&mut records, Repipe::To(out), TO_HEADER, Table::Behind(&mut preamble))
             });
             self.tolerate_unclosed(closed, passed)?;
             self.all_was_read(file)?;
@@ -261,10 +272,10 @@ impl Run {
         records: &mut RecordReader<R>,
         repipe: Repipe<'_>,
         ids_to: IdsTo,
-        preamble: Option<&mut Preamble>,
+        table: Table<'_>,
     ) -> Result<(), Error> {
         let decompress = self.plan.writes_plain();
-        self.with_tools(ids_to, preamble, |report, tools| {
+        self.with_tools(ids_to, table, |report, tools| {
             let pipeline = Pipeline::new(tools).decompress(decompress);
             pipeline.run(records, &mut report.session, repipe, &mut report.passed)
         })
@@ -278,7 +289,7 @@ impl Run {
         preamble: &mut Preamble,
     ) -> Result<(), Error> {
         let endian = preamble.endian;
-        self.with_tools(TO_HEADER, Some(preamble), |report, tools| {
+        self.with_tools(TO_HEADER, Table::Behind(preamble), |report, tools| {
             let mut records = file.records()?;
             if others.is_empty() {
                 let pipeline = Pipeline::new(tools);
@@ -295,16 +306,23 @@ impl Run {
     fn with_tools(
         &mut self,
         ids_to: IdsTo,
-        mut preamble: Option<&mut Preamble>,
+        table: Table<'_>,
         process: impl FnOnce(&mut RunReport, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
-        if let (Some(preamble), Some(by_name)) = (&preamble, &mut tools.ids_by_name) {
-            for entry in preamble.build_ids() {
+        if let Some(by_name) = &mut tools.ids_by_name {
+            let (preamble, is_in_front) = match &table {
+                Table::None => (None, false),
+                Table::InFront(preamble) => (Some(*preamble), true),
+                Table::Behind(preamble) => (Some(&**preamble), false),
+            };
+            for entry in preamble.into_iter().flat_map(Preamble::build_ids) {
                 let (misc, entry) = entry?;
                 let dso = self.report.session.dso_of_build_id(misc, &entry);
-                if let Some(dso) = dso.filter(|_| entry.build_id.0.is_some()) {
-                    by_name.stands_in_header(dso);
+                match dso.filter(|_| entry.build_id.0.is_some()) {
+                    Some(dso) if is_in_front => by_name.stands_in_front(dso),
+                    Some(dso) => by_name.stands_in_header(dso),
+                    None => {}
                 }
             }
         }
@@ -314,14 +332,16 @@ impl Run {
         self.report.ids = tools.id_summary(&self.report.session);
         if let Some(jit) = &tools.jit {
             self.report.jit = jit.summary();
-            if let Some(preamble) = &mut preamble {
+        }
+        if let Table::Behind(preamble) = table {
+            if let Some(jit) = &tools.jit {
                 preamble.extend_build_ids(jit.for_table(), left_out);
+            }
+            if let Some(by_name) = &tools.ids_by_name {
+                preamble.extend_build_ids(by_name.for_table(&self.report.session), left_out);
             }
         }
         self.report.names = tools.name_summary(&self.report.jit, &self.report.session);
-        if let (Some(preamble), Some(by_name)) = (preamble, &tools.ids_by_name) {
-            preamble.extend_build_ids(by_name.for_table(&self.report.session), left_out);
-        }
         processed
     }
 

@@ -84,6 +84,11 @@ impl IdsByName {
         self.notes.of(dso).done.header = true;
     }
 
+    /// Notes that a BUILD_ID record of a DSO stands in front of all that passes.
+    pub fn stands_in_front(&mut self, dso: DsoId) {
+        self.notes.of(dso).done.events = true;
+    }
+
     /// The entries that the input's table lacks.
     pub fn for_table<'e>(&'e self, session: &'e Session) -> impl Iterator<Item = (Misc, BuildIdRecord<'e>)> {
         let with_dso = self.for_header.iter().filter_map(|(dso, id)| Some((session.dso(*dso)?, *id)));
