@@ -1,9 +1,13 @@
 //! `cargo xtask ci`: all that a change must pass, one step after the other up to the first that fails. Nothing is
-//! installed here: a step whose tool is missing says so, and is left out.
+//! installed here: a step whose tool is missing says so, and is left out. With `--newest-perf`, as .ci/run calls it, the
+//! newest perf is built meanwhile, with packages that this installs.
 
 use std::process::Command;
 
+use anyhow::bail;
+
 use crate::fuzz;
+use crate::newest_perf::{NewestPerf, PERFS};
 use crate::run;
 use crate::tidy;
 use crate::workspace::{Workspace, cargo};
@@ -11,7 +15,30 @@ use crate::workspace::{Workspace, cargo};
 /// Seconds of fuzzing a target: to see that the targets still run, not to find what hours did not.
 const FUZZ_SECONDS: u32 = 5;
 
-pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> {
+    let build = match args {
+        [] => false,
+        [option] if option == "--newest-perf" => true,
+        _ => bail!("ci takes --newest-perf, and nothing else"),
+    };
+    let newest_perf = NewestPerf::start(workspace, build)?;
+    let passed = before_tests(workspace);
+    // What is half built would be built again the next time.
+    let perfs = newest_perf.wait();
+    passed?;
+    let mut tests = cargo(&["test", "--workspace"]);
+    match perfs {
+        Ok(perfs) => {
+            println!("== tests ask {}", perfs.display());
+            tests.env(PERFS, perfs);
+        }
+        Err(reason) => println!("== newest perf: LEFT OUT, and the tests ask perf alone: {reason}"),
+    }
+    // Last, so that the results are the last that one reads.
+    step("tests", tests)
+}
+
+fn before_tests(workspace: &Workspace) -> anyhow::Result<()> {
     step("format", cargo(&["fmt", "--all", "--check"]))?;
     // A workspace of its own, but code all the same.
     step("format", cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
@@ -24,8 +51,7 @@ pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     tidy::run(workspace, &[])?;
     dependencies()?;
     short_fuzz()?;
-    // Last, so that the results are the last that one reads.
-    step("tests", cargo(&["test", "--workspace"]))
+    step("tests, built", cargo(&["test", "--workspace", "--no-run"]))
 }
 
 /// Licences, doubles and origins of the dependencies, as deny.toml wants them.

@@ -14,6 +14,7 @@ mod demo;
 mod fixtures;
 mod fuzz;
 mod man;
+mod newest_perf;
 mod run;
 mod soak;
 mod tidy;
@@ -26,7 +27,7 @@ type Task = fn(&Workspace, &[String]) -> anyhow::Result<()>;
 const TASKS: &[(&str, &str, Task, &str)] = &[
     (
         "ci",
-        "",
+        "[--newest-perf]",
         ci::run,
         "all that a change must pass: format, lints, documentation, tidy, dependencies, fuzz, tests",
     ),
