@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::oracle::Perf;
+use common::oracle::{Format, Perf};
 use common::{oracle, perftool, run, stderr};
 use insta::assert_snapshot;
 use perf_format::attr::{Attr, SampleType};
@@ -114,9 +114,10 @@ fn in_every_pairing_the_records_and_the_features_are_what_they_were_and_the_ids_
         let (file, pipe) = (dir.path().join(format!("{name}.file")), dir.path().join(format!("{name}.pipe")));
         injected(&["-b"], &input, &file);
         fs::write(&pipe, injected(&["-b"], &input, Path::new("-"))).expect("written");
-        for perf in perfs {
+        for perf in perfs.iter().filter(|perf| perf.reads(&name, Format::of(&name))) {
             let (said, told) = (script(perf, &input), features(perf, &input));
-            for output in [&file, &pipe] {
+            let outputs = [(&file, Format::File), (&pipe, Format::Pipe)];
+            for (output, _) in outputs.into_iter().filter(|(_, format)| perf.reads(&name, *format)) {
                 let what = format!("{perf}, {}", output.display());
                 assert_same_lines(&script(perf, output), &said, &what);
                 assert_eq!(features(perf, output), told, "{what}");
@@ -160,9 +161,11 @@ fn from_file_to_file_nothing_changes_but_the_table_of_ids() {
         assert!(fs::read(&once).expect("there") == fs::read(&twice).expect("there"), "{}", input.display());
         let ((mut before, records), (mut after, same_records)) = (preamble(&input), preamble(&once));
         assert!(records == same_records, "{}", input.display());
-        let table = |preamble: &mut Preamble| preamble.features.remove(&Feature::BUILD_ID).expect("a table");
+        // perf 7 writes none where its maps carry the ids.
+        let table =
+            |preamble: &mut Preamble| preamble.features.remove(&Feature::BUILD_ID).unwrap_or_default();
         let (old, new) = (table(&mut before), table(&mut after));
-        assert!(new.starts_with(&old), "the table is extended");
+        assert!(new.len() > 100 && new.starts_with(&old), "the table is extended");
         assert_eq!(before, after, "{}", input.display());
     }
 }

@@ -91,6 +91,7 @@ fn small_files() -> Vec<(String, Vec<u8>)> {
     vec![
         ("plain.data".to_owned(), miniature_file(&kept("plain.data"))),
         ("callchain.data".to_owned(), miniature_file(&kept("callchain.data"))),
+        ("newest.data".to_owned(), miniature_file(&kept("newest.data"))),
         ("callchain's twin".to_owned(), laws::pipe_to_file(sources::HIT, &twin[..]).out),
     ]
 }

@@ -75,7 +75,14 @@ fn a_recording_is_read_as_the_plain_file_is_however_it_is_packed_and_comes() {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("out");
     let out = out.to_str().expect("text");
-    for name in ["callchain.pipe", "tracepoint.pipe", "compressed.pipe", "callchain.data", "plain.data"] {
+    for name in [
+        "callchain.pipe",
+        "tracepoint.pipe",
+        "compressed.pipe",
+        "callchain.data",
+        "plain.data",
+        "newest.data",
+    ] {
         let plain = fs::read(data().join(name)).expect("a recording");
         for args in [
             &["inject", "-b", "--allow-changed"][..],

@@ -83,7 +83,7 @@ fn one_pass_gives_any_set_of_forms_and_takes_none_away() {
 fn maps_inside_compressed_records_get_their_ids_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("out");
-    for recording in ["compressed.pipe"] {
+    for recording in ["compressed.pipe", "newest-compressed.pipe", "newest-compressed.data"] {
         let input = common::data().join(recording);
         for style in ["-B", "--mmap2-buildid-all"] {
             let mut inject = perftool(&["inject", "--allow-changed", style, "-i"]);

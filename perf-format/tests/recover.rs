@@ -118,7 +118,9 @@ fn whatever_is_damaged_what_comes_out_is_whole_records() {
         usize::try_from(number % below as u64).expect("small")
     };
     let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
-    for name in ["callchain.pipe", "tracepoint.pipe", "compressed.pipe"] {
+    for name in
+        ["callchain.pipe", "tracepoint.pipe", "compressed.pipe", "newest.pipe", "newest-compressed.pipe"]
+    {
         let stream = std::fs::read(kept.join(name)).expect("it is kept");
         let (records, endian) = (&stream[PIPE_HEADER_SIZE..], Endian::Little);
         assert_eq!(recovered(records, endian), (records.to_vec(), Damage::default()), "{name}");

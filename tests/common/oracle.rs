@@ -8,6 +8,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// How a recording is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    File,
+    Pipe,
+}
+
+impl Format {
+    /// What a recording of tests/data is in.
+    pub fn of(recording: &str) -> Self {
+        if recording.ends_with(".data") { Self::File } else { Self::Pipe }
+    }
+}
+
 /// A perf that runs here.
 #[derive(Debug)]
 pub struct Perf {
@@ -40,6 +54,19 @@ impl Perf {
     /// The first number of its version.
     pub fn major(&self) -> u32 {
         self.version.split('.').next().and_then(|major| major.parse().ok()).expect("a version")
+    }
+
+    /// Whether it reads a recording of tests/data, or what is made of it, in file format or in a pipe's. Those before 7
+    /// refuse files whose attrs are longer than their own, as those of newest* are, but not pipes with such attrs; and
+    /// COMPRESSED2 records. What is refused is named.
+    pub fn reads(&self, recording: &str, format: Format) -> bool {
+        let reads = self.major() >= 7
+            || !recording.starts_with("newest")
+            || (format == Format::Pipe && !recording.contains("compressed"));
+        if !reads {
+            eprintln!("left out, since {self} refuses it: {recording} as a {format:?}");
+        }
+        reads
     }
 }
 

@@ -30,6 +30,11 @@ impl NewestPerf {
         Ok(Self { dir, building })
     }
 
+    /// What was built before.
+    pub(crate) fn built(workspace: &Workspace) -> Option<PathBuf> {
+        Some(workspace.target.join("newest-perf/perf")).filter(|perf| perf.exists())
+    }
+
     /// Waits until it is built, and returns the perfs for [`PERFS`].
     ///
     /// # Errors
