@@ -8,6 +8,7 @@ use crate::attr::Attr;
 use crate::codec::{Array, Decoder, Encoder, Fixed as _, Words};
 use crate::feature::{Described, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id};
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
+use crate::raw::TRACING_DATA_AT;
 use crate::reader::RecordReader;
 use crate::record::{
     BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Misc, Record, RecordType, TracingDataRecord,
@@ -86,7 +87,14 @@ impl Preamble {
                             preamble.features.insert(feature, data.to_vec());
                         }
                     }
-                    Record::TracingData(data) => tracing = data.size > 0,
+                    Record::TracingData(data) => {
+                        tracing = record.payload_len()? > 0;
+                        if data.size > 0 && !tracing {
+                            let payload = record.bytes.get(TRACING_DATA_AT..).unwrap_or_default();
+                            let len = usize::try_from(data.size).unwrap_or(usize::MAX).min(payload.len());
+                            preamble.take_tracing_data(payload.get(..len).unwrap_or_default());
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -107,10 +115,13 @@ impl Preamble {
         while let Some(payload) = records.next_payload()? {
             bytes.extend_from_slice(payload);
         }
-        let len = TracingData::parse(&bytes, 0).map_or(bytes.len(), |data| data.size);
-        bytes.truncate(len);
-        self.features.insert(Feature::TRACING_DATA, bytes);
+        self.take_tracing_data(&bytes);
         Ok(())
+    }
+
+    fn take_tracing_data(&mut self, bytes: &[u8]) {
+        let len = TracingData::parse(bytes, 0).map_or(bytes.len(), |data| data.size);
+        self.features.insert(Feature::TRACING_DATA, bytes.get(..len).unwrap_or(bytes).to_vec());
     }
 
     /// The entries of the table of build-ids.

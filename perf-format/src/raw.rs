@@ -33,6 +33,13 @@ impl RecordHeader {
         }
     }
 
+    /// Whether a TRACING_DATA record with this header holds its payload of so many bytes, so that nothing follows the
+    /// record. simpleperf wrote it so (Android 7); perf's own records have twelve or sixteen bytes and hold nothing.
+    pub(crate) fn holds_tracing_data(self, size: u32) -> bool {
+        let len = usize::from(self.size);
+        len > TRACING_DATA_AT + 4 && (len - TRACING_DATA_AT) as u64 >= u64::from(size)
+    }
+
     /// The header's bytes.
     #[must_use]
     pub fn to_bytes(self, endian: Endian) -> [u8; Self::SIZE] {
@@ -42,6 +49,9 @@ impl RecordHeader {
         [a, b, c, d, e, f, g, h]
     }
 }
+
+/// Where the payload starts in a TRACING_DATA record that holds it: behind the header and the payload's size.
+pub(crate) const TRACING_DATA_AT: usize = RecordHeader::SIZE + 4;
 
 /// A whole record as it stood in the input.
 #[derive(Debug, Clone, Copy)]
@@ -88,14 +98,17 @@ impl<'a> RawRecord<'a> {
     }
 
     /// The number of payload bytes that follow the record and are not counted in its size, for the two types
-    /// that have any: TRACING_DATA and AUXTRACE.
+    /// that have any: TRACING_DATA, unless the record holds its payload, and AUXTRACE.
     ///
     /// # Errors
     /// [`Error::Malformed`] where the record is too short to say; what follows it cannot then be found.
     #[inline]
     pub fn payload_len(&self) -> Result<u64, Error> {
         let size = match self.header.record_type {
-            RecordType::TRACING_DATA => self.endian.u32_at(self.bytes, RecordHeader::SIZE).map(u64::from),
+            RecordType::TRACING_DATA => self
+                .endian
+                .u32_at(self.bytes, RecordHeader::SIZE)
+                .map(|size| if self.header.holds_tracing_data(size) { 0 } else { size.into() }),
             RecordType::AUXTRACE => self.endian.u64_at(self.bytes, RecordHeader::SIZE),
             _ => return Ok(0),
         };

@@ -137,7 +137,10 @@ impl<R: Read> Recovering<R> {
         let size = usize::from(header.size);
         // Some records hold a size of their own, or of the payload behind them.
         let (payload, size_ends) = match header.record_type {
-            RecordType::TRACING_DATA => (self.endian.u32_at(bytes, 8).map(u64::from), 12),
+            RecordType::TRACING_DATA => {
+                let behind = |size| if header.holds_tracing_data(size) { 0 } else { size.into() };
+                (self.endian.u32_at(bytes, 8).map(behind), 12)
+            }
             RecordType::AUXTRACE => (self.endian.u64_at(bytes, 8), 16),
             RecordType::COMPRESSED2 => (Some(0), 16),
             _ => (Some(0), 0),

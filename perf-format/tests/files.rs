@@ -12,7 +12,7 @@ use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
     Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
-    Record, RecordReader, Section,
+    Record, RecordReader, RecordType, Section,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -171,6 +171,21 @@ fn what_comes_behind_the_preamble_of_a_pipe_stays_where_it_is() {
         let batch = reader.next_batch().unwrap().unwrap();
         let types: Vec<_> = batch.map(|record| record.unwrap().record_type().to_string()).collect();
         assert_eq!(types, ["SAMPLE", "HEADER_ATTR"]);
+    }
+}
+
+#[test]
+fn tracing_data_that_stands_inside_its_record_becomes_the_feature_of_a_file() {
+    for endian in ORDERS {
+        let stream = StreamBuilder::new(endian).attr(&attr(SampleType::IP), &[5]);
+        let announced = [&endian.put_u32(24)[..], &[0x44; 24], &[0; 8]].concat();
+        let stream = stream.unknown(RecordType::TRACING_DATA.0, &announced).finished_round().bytes();
+        let mut reader = RecordReader::records(&stream[PIPE_HEADER_SIZE..], endian, 0);
+        let preamble = Preamble::read_from_pipe(&mut reader).unwrap();
+        assert_eq!(preamble.features[&Feature::TRACING_DATA], [0x44; 24]);
+        let batch = reader.next_batch().unwrap().unwrap();
+        let types: Vec<_> = batch.map(|record| record.unwrap().record_type().to_string()).collect();
+        assert_eq!(types, ["FINISHED_ROUND"]);
     }
 }
 

@@ -221,6 +221,39 @@ fn a_record_that_does_not_say_how_long_its_payload_is_ends_the_stream() {
     }
 }
 
+/// A TRACING_DATA record of simpleperf (Android 7), which holds its payload, and some bytes behind it.
+fn tracing_data_inside(endian: Endian, payload: &[u8], behind: usize) -> Vec<u8> {
+    let size = u16::try_from(12 + payload.len() + behind).unwrap();
+    let announced = endian.put_u32(u32::try_from(payload.len()).unwrap());
+    let header = header(RecordType::TRACING_DATA, size, endian);
+    [&header[..], &announced, payload, &vec![0; behind]].concat()
+}
+
+#[test]
+fn nothing_follows_a_record_that_holds_its_tracing_data() {
+    for endian in [Endian::Little, Endian::Big] {
+        for (len, behind) in [(100, 8), (100, 0), (4, 4), (8, 0), (65_000, 64)] {
+            let inside = tracing_data_inside(endian, &vec![0x44; len], behind);
+            let good = sampler(endian);
+            let stream = [&good[..], &inside, &good[16..]].concat();
+            let (items, end) = drained(&stream[..]);
+            assert!(end.is_none(), "{len} {behind}: {end:?}");
+            let (whole, _) = drained(&good[..]);
+            assert_eq!(items.len(), 2 * whole.len() + 1);
+            assert_eq!(items[whole.len()], Item::Record(good.len() as u64, inside));
+            assert_same_in_pieces(&stream, &[1]);
+            assert_same_in_pieces(&stream, &[100, 3]);
+        }
+        // One that holds but a part of it is none of these.
+        let mut part = tracing_data_inside(endian, &[0x44; 24], 0);
+        part[8..12].copy_from_slice(&endian.put_u32(25));
+        let stream = [&StreamBuilder::new(endian).bytes()[..], &part, &[0x55; 25]].concat();
+        let (items, end) = drained(&stream[..]);
+        assert!(end.is_none(), "{end:?}");
+        assert_eq!(items[1], Item::Payload(vec![0x55; 25]));
+    }
+}
+
 #[test]
 fn an_error_stays_when_asked_again() {
     let good = sampler(Endian::Little);

@@ -5,7 +5,9 @@ use std::io::Read;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::CpuMode;
 use perf_format::testing::{At, StreamBuilder};
-use perf_format::{Damage, Endian, Misc, RawRecord, Record, RecordReader, RecordType, Recovering};
+use perf_format::{
+    Damage, Endian, Misc, RawRecord, Record, RecordHeader, RecordReader, RecordType, Recovering,
+};
 
 /// What comes out of a stream's records, and what is lost.
 fn recovered(records: &[u8], endian: Endian) -> (Vec<u8>, Damage) {
@@ -135,6 +137,16 @@ fn whatever_is_damaged_what_comes_out_is_whole_records() {
             read(&out, endian);
             assert_eq!(out.len() as u64 + lost.bytes, damaged.len() as u64, "{name}");
         }
+    }
+}
+
+#[test]
+fn tracing_data_inside_its_record_has_nothing_behind_it() {
+    for endian in [Endian::Little, Endian::Big] {
+        let header = RecordHeader { record_type: RecordType::TRACING_DATA, misc: Misc::default(), size: 44 };
+        let inside = [&header.to_bytes(endian)[..], &endian.put_u32(24), &[0x44; 32]].concat();
+        let records = [&inside[..], &samples(endian, 9)].concat();
+        assert_eq!(recovered(&records, endian), (records, Damage::default()));
     }
 }
 

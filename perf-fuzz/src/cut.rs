@@ -53,7 +53,11 @@ fn first(bytes: &[u8], endian: Endian) -> Option<(usize, u64)> {
     let size = usize::from(endian.u16([*bytes.get(6)?, *bytes.get(7)?]));
     let record = bytes.get(..size).filter(|record| record.len() >= 8)?;
     let payload = match endian.u32_at(record, 0)? {
-        66 => endian.u32_at(record, 8)?.into(),
+        66 => match endian.u32_at(record, 8)? {
+            // Some hold it themselves.
+            payload if size > 16 && size - 12 >= usize::try_from(payload).ok()? => 0,
+            payload => payload.into(),
+        },
         71 => endian.u64_at(record, 8)?,
         _ => 0,
     };

@@ -7,7 +7,8 @@ layout! {
     pub struct EventType<'a> {
         /// The event's config.
         pub id: u64,
-        /// Its name, filled up with NULs.
-        pub name: &'a [u8; 64],
+        /// Its name, filled up with NULs: 64 bytes at most. Writers cut it to a multiple of eight, so that no NUL may be
+        /// left.
+        pub name: &'a [u8],
     }
 }
