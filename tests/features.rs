@@ -17,7 +17,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{CpuMode, Misc};
 use perf_format::testing::features::{Bytes, damaged, whole};
 use perf_format::testing::{At, StreamBuilder, attr};
-use perf_format::{Endian, EventAttr, Feature, PerfFile, Preamble, Section};
+use perf_format::{Endian, EventAttr, Feature, PerfFile, Preamble, Section, build_id_table};
 
 const BYTES: Bytes = Bytes(Endian::Little);
 
@@ -217,6 +217,49 @@ fn branch_stacks_are_known_to_be_there_after_file_pipe_file() {
         assert!(header(&path).contains("contains samples with branch stack"), "{perf}");
         assert!(header(&again).contains("contains samples with branch stack"), "{perf}");
         assert!(script(perf, &piped.stdout).is_some(), "{perf}");
+    }
+}
+
+/// perf has no record of a pipe for a feature without bytes.
+#[test]
+fn branch_stacks_of_a_recorded_pipe_are_known_to_be_there_in_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    let attr = attr(SampleType::IP | SampleType::TID | SampleType::TIME | SampleType::BRANCH_STACK);
+    filed(&StreamBuilder::new(Endian::Little).attr(&attr, &[]).finished_round().bytes(), &path);
+    assert_eq!(features_of(&path).get(&Feature::BRANCH_STACK), Some(&Vec::new()));
+    for perf in oracle::perfs("the feature of branch stacks") {
+        let header = ask_of_file(perf, &["script", "--header-only"], &path);
+        assert!(header.contains("contains samples with branch stack"), "{perf}: {header}");
+    }
+}
+
+#[test]
+fn a_second_round_from_file_to_pipe_and_back_is_the_first_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [first, second, third] = ["first", "second", "third"].map(|name| dir.path().join(name));
+    for (name, stream) in common::pipe_recordings() {
+        filed(&stream, &first);
+        let pipe = piped(&[], &first).stdout;
+        filed(&pipe, &second);
+        assert!(piped(&[], &second).stdout == pipe, "{name}: the pipe");
+        filed(&pipe, &third);
+        assert!(
+            fs::read(&third).expect("written") == fs::read(&second).expect("written"),
+            "{name}: the file"
+        );
+    }
+    for name in ["plain.data", "callchain.data"] {
+        let pipe = piped(&[], &common::data().join(name)).stdout;
+        filed(&pipe, &second);
+        assert!(piped(&[], &second).stdout == pipe, "{name}: the pipe");
+        // But for the padding of names, which has no fixed length.
+        let ids = |path: &Path| {
+            let table = features_of(path).remove(&Feature::BUILD_ID).expect("a table");
+            let entries = build_id_table(&table, 0, Endian::Little).map(|entry| entry.expect("an entry"));
+            entries.map(|(misc, entry)| format!("{misc:?} {entry:?}")).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&second), ids(&common::data().join(name)), "{name}: the table of ids");
     }
 }
 

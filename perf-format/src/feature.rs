@@ -7,7 +7,7 @@ mod event_desc;
 mod in_pipe;
 
 pub use build_id_table::{build_id_table, push_build_id};
-pub use event_desc::event_names;
+pub use event_desc::{EventName, event_names};
 pub use in_pipe::PipeRefusal;
 pub(crate) use in_pipe::{Described, check};
 

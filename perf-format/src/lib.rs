@@ -73,7 +73,7 @@ pub use build_id::{BuildId, BuildIdError};
 pub use compressed::Inflater;
 pub use endian::Endian;
 pub use error::{Error, SectionProblem};
-pub use feature::{Feature, PipeRefusal, build_id_table, event_names, push_build_id};
+pub use feature::{EventName, Feature, PipeRefusal, build_id_table, event_names, push_build_id};
 pub use file::PerfFile;
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use open::{PerfData, PipeStream};

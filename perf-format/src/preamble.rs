@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::attr::Attr;
+use bstr::BStr;
+
+use crate::attr::{Attr, BranchSampleType, SampleType};
 use crate::codec::{Array, Decoder, Encoder, Fixed as _, Words};
-use crate::feature::{Described, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id};
+use crate::feature::{
+    Described, EventName, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id,
+};
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
 use crate::raw::TRACING_DATA_AT;
 use crate::reader::RecordReader;
@@ -58,7 +62,11 @@ impl Preamble {
     }
 
     /// Takes the preamble off the front of a pipe's stream: all records before the first that is not a part of it.
-    /// Later ones stay in the stream.
+    /// Later ones stay in the stream. Parts are all that [`to_pipe`](Self::to_pipe) writes: of the names of events those that
+    /// EVENT_DESC has too, so that they are not there twice when they are written again.
+    ///
+    /// Where events sample branch stacks, as they do with `perf record -b`, the BRANCH_STACK feature is added, which perf
+    /// puts into files and not into pipes.
     ///
     /// # Errors
     /// Where the stream cannot be read on.
@@ -70,10 +78,17 @@ impl Preamble {
             while let Some(record) = batch.peek() {
                 let is_of_it = matches!(
                     record.record_type(),
-                    RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA
+                    RecordType::HEADER_ATTR
+                        | RecordType::HEADER_FEATURE
+                        | RecordType::TRACING_DATA
+                        | RecordType::EVENT_UPDATE
+                        | RecordType::BUILD_ID
                 );
                 // One that cannot be read is not of the preamble, and goes the way of all odd records.
-                let Some(part) = record.parse().ok().filter(|_| is_of_it) else { return Ok(preamble) };
+                let Some(part) = record.parse().ok().filter(|part| is_of_it && preamble.has_place(part))
+                else {
+                    return Ok(preamble.with_branch_stacks());
+                };
                 batch.next().transpose()?;
                 match part {
                     Record::HeaderAttr(HeaderAttr { attr, ids }) => preamble.events.push(EventAttr {
@@ -85,6 +100,15 @@ impl Preamble {
                         // The one without a payload marks the end; for those beyond the bitmap a file has no place.
                         if (!data.is_empty() || feature.is_flag()) && feat_id < FileHeader::FEATURES {
                             preamble.features.insert(feature, data.to_vec());
+                        }
+                    }
+                    Record::BuildId(_) => {
+                        let table = preamble.features.entry(Feature::BUILD_ID).or_default();
+                        let start = table.len();
+                        table.extend_from_slice(record.bytes);
+                        // So it is in a table.
+                        if let Some(record_type) = table.get_mut(start..start + 4) {
+                            record_type.fill(0);
                         }
                     }
                     Record::TracingData(data) => {
@@ -100,13 +124,40 @@ impl Preamble {
             }
             // So it is where something cannot be a record.
             if matches!(batch.next(), Some(Err(_))) {
-                return Ok(preamble);
+                return Ok(preamble.with_branch_stacks());
             }
             if tracing {
                 preamble.read_tracing_data(records)?;
             }
         }
-        Ok(preamble)
+        Ok(preamble.with_branch_stacks())
+    }
+
+    /// Whether a file has a place for what a record says outside of its records.
+    fn has_place(&self, part: &Record<'_>) -> bool {
+        match part {
+            Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }) => {
+                self.names().any(|named| named == (*id, *name))
+            }
+            Record::EventUpdate(_) => false,
+            _ => true,
+        }
+    }
+
+    /// perf decides it by its options `-b` and `-j`, and not for a call graph of branches (`--call-graph lbr`), whose
+    /// entries are a call stack: reports are then of call chains.
+    fn with_branch_stacks(mut self) -> Self {
+        let samples_branches = |event: &EventAttr| {
+            let attr = Decoder::new(&event.attr, 0, self.endian, Misc::default()).get::<Attr>();
+            attr.is_ok_and(|Attr { fields, .. }| {
+                fields.sample_type.contains(SampleType::BRANCH_STACK)
+                    && !fields.branch_sample_type.contains(BranchSampleType::CALL_STACK)
+            })
+        };
+        if self.events.iter().any(samples_branches) {
+            self.features.entry(Feature::BRANCH_STACK).or_default();
+        }
+        self
     }
 
     /// A file has the data without the padding that a pipe puts behind it.
@@ -128,6 +179,17 @@ impl Preamble {
     pub fn build_ids(&self) -> impl Iterator<Item = Result<(Misc, BuildIdRecord<'_>), Error>> {
         let table = self.features.get(&Feature::BUILD_ID).map(Vec::as_slice).unwrap_or_default();
         build_id_table(table, 0, self.endian)
+    }
+
+    /// The names of events that a pipe gets in EVENT_UPDATE records, each with the id that leads readers to its event.
+    fn names(&self) -> impl Iterator<Item = (u64, &BStr)> {
+        let desc = self.features.get(&Feature::EVENT_DESC).map(Vec::as_slice).unwrap_or_default();
+        let named = self.events.iter().zip(event_names(desc, self.endian)).enumerate();
+        named.filter_map(|(index, (event, EventName { name, .. }))| {
+            // Any id of an event leads to it, and 0 to the first; to another without ids none does.
+            let id = event.ids.iter().copied().find(|id| *id != 0);
+            Some((id.or((index == 0).then_some(0))?, name))
+        })
     }
 
     /// Adds entries to the table of build-ids. A table that stays empty is not there. An entry that does not fit is
@@ -203,13 +265,8 @@ impl Preamble {
             out.extend_from_slice(data);
             out.resize(out.len() + padded - data.len(), 0);
         }
-        let names = event_names(of(Feature::EVENT_DESC), self.endian);
-        for (index, (event, name)) in self.events.iter().zip(names).enumerate() {
-            // Any id of an event leads readers to it, and 0 to the first; to another without ids none does.
-            let id = event.ids.iter().copied().find(|id| *id != 0);
-            if let Some(id) = id.or((index == 0).then_some(0)) {
-                record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
-            }
+        for (id, name) in self.names() {
+            record(Record::EventUpdate(EventUpdate { id, update: Update::Name(name) }), &mut out)?;
         }
         for entry in self.build_ids() {
             let (misc, entry) = entry?;

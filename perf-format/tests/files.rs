@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 
-use perf_format::attr::SampleType;
+use perf_format::attr::{BranchSampleType, SampleType};
 use perf_format::codec::Encoder;
 use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
-use perf_format::record::{EventUpdate, Update};
+use perf_format::record::{BuildIdRecord, EventUpdate, SizedBuildId, Update};
 use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
-    Attr, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
-    Record, RecordReader, RecordType, Section,
+    Attr, BuildId, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal,
+    Preamble, Record, RecordReader, RecordType, Section, event_names, push_build_id,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -124,6 +124,10 @@ proptest! {
             preamble.features.retain(|feature, data| {
                 !feature.is_of_the_file() && (!data.is_empty() || feature.is_flag())
             });
+            let sampled: u64 = parts.events.iter().fold(0, |bits, (of_event, _)| bits | of_event);
+            if SampleType::from_bits_retain(sampled).contains(SampleType::BRANCH_STACK) {
+                preamble.features.entry(Feature::BRANCH_STACK).or_default();
+            }
             let pipe = preamble.to_pipe(PipeFeatures::All, |feature, _| panic!("{feature} is small")).unwrap();
             let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, PIPE_HEADER_SIZE as u64);
             prop_assert_eq!(Preamble::read_from_pipe(&mut reader).unwrap(), preamble);
@@ -234,6 +238,101 @@ fn the_name_of_each_event_that_readers_find_by_an_id_is_in_a_pipe() {
         // The attr's own ids are those that samples carry.
         assert_eq!(of(&[(&[5], &[]), (&[0, 7], &[9])]), named(&[(5, "name-0"), (7, "name-1")]));
         assert_eq!(of(&[(&[5], &[5]), (&[], &[])]), named(&[(5, "name-0")]));
+    }
+}
+
+/// The EVENT_DESC feature: attrs, names and ids.
+fn event_desc(events: &[(&EventAttr, &str, &[u64])], endian: Endian) -> Vec<u8> {
+    let u32 = |number: usize| endian.put_u32(u32::try_from(number).unwrap()).to_vec();
+    let size = events[0].0.attr.len();
+    let mut desc = [u32(events.len()), u32(size)].concat();
+    for (event, name, ids) in events {
+        let padded = [name.as_bytes(), &vec![0; 64 - name.len()]].concat();
+        desc.extend([&event.attr[..], &u32(ids.len()), &u32(64), &padded].concat());
+        desc.extend(ids.iter().flat_map(|id| endian.put_u64(*id)));
+    }
+    desc
+}
+
+fn event(sample_type: SampleType, ids: &[u64], endian: Endian) -> EventAttr {
+    EventAttr { attr: bytes_of(&attr(sample_type), endian), ids: ids.to_vec() }
+}
+
+#[test]
+fn an_event_is_described_with_all_of_its_ids() {
+    for endian in ORDERS {
+        let event = event(SampleType::IP, &[], endian);
+        let desc = event_desc(&[(&event, "cycles", &[5, 6, 7]), (&event, "faults", &[])], endian);
+        let names = event_names(&desc, endian);
+        let ids: Vec<Vec<u64>> = names.iter().map(|event| event.ids.iter().collect()).collect();
+        assert_eq!(ids, [vec![5, 6, 7], vec![]]);
+        assert_eq!(names.iter().map(|event| event.name).collect::<Vec<_>>(), ["cycles", "faults"]);
+        // Of one that is cut there is nothing.
+        assert_eq!(event_names(&desc[..desc.len() - 1], endian).len(), 1);
+    }
+}
+
+#[test]
+fn what_was_made_of_a_pipe_is_the_same_pipe_again_and_the_same_file() {
+    for endian in ORDERS {
+        let events = [event(SampleType::IP, &[5, 6], endian), event(SampleType::IP, &[7], endian)];
+        let desc = event_desc(&[(&events[0], "one", &[5, 6]), (&events[1], "two", &[7])], endian);
+        let mut preamble = Preamble::new(endian, events.to_vec());
+        preamble.features.insert(Feature::EVENT_DESC, desc);
+        let mut table = Vec::new();
+        let id = BuildId::new(&[0x5a; 20]).unwrap();
+        let entry = BuildIdRecord { pid: -1, build_id: SizedBuildId(Some(id)), filename: "/bin/a".into() };
+        push_build_id(&mut table, Misc::of(CpuMode::User), entry, endian).unwrap();
+        preamble.features.insert(Feature::BUILD_ID, table);
+        let pipe = preamble.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap();
+        assert_eq!(names_in_pipe(&preamble).len(), 2);
+        let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, 0);
+        let again = Preamble::read_from_pipe(&mut reader).unwrap();
+        assert_eq!(again, preamble);
+        assert!(reader.next_batch().unwrap().is_none(), "all of it is of the preamble");
+        assert_eq!(again.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap(), pipe);
+    }
+}
+
+#[test]
+fn what_is_said_of_an_event_and_no_feature_has_stays_a_record() {
+    for endian in ORDERS {
+        let event = event(SampleType::IP, &[5, 6], endian);
+        let desc = event_desc(&[(&event, "one", &[5, 6])], endian);
+        let named = |id, name: &'static str| EventUpdate { id, update: Update::Name(name.into()) };
+        let others =
+            [named(5, "two"), named(6, "one"), EventUpdate { id: 5, update: Update::Unit("ms".into()) }];
+        for (update, is_said_twice) in
+            others.map(|other| (other, false)).into_iter().chain([(named(5, "one"), true)])
+        {
+            let mut preamble = Preamble::new(endian, vec![event.clone()]);
+            preamble.features.insert(Feature::EVENT_DESC, desc.clone());
+            let mut pipe = preamble.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap();
+            Record::EventUpdate(update).encode(Misc::default(), &[], endian, &mut pipe).unwrap();
+            let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, 0);
+            assert_eq!(Preamble::read_from_pipe(&mut reader).unwrap(), preamble);
+            assert_eq!(reader.next_batch().unwrap().is_none(), is_said_twice);
+        }
+    }
+}
+
+#[test]
+fn branch_stacks_in_samples_become_the_feature_of_a_file_unless_they_are_call_stacks() {
+    for endian in ORDERS {
+        let mut branches = attr(SampleType::IP | SampleType::BRANCH_STACK);
+        let is_said = |attrs: &[&Attr]| {
+            let stream =
+                attrs.iter().fold(StreamBuilder::new(endian), |stream, attr| stream.attr(attr, &[5]));
+            let stream = stream.finished_round().bytes();
+            let mut reader = RecordReader::records(&stream[PIPE_HEADER_SIZE..], endian, 0);
+            let preamble = Preamble::read_from_pipe(&mut reader).unwrap();
+            preamble.features.get(&Feature::BRANCH_STACK).map(Vec::len)
+        };
+        assert_eq!(is_said(&[&attr(SampleType::IP)]), None);
+        assert_eq!(is_said(&[&branches]), Some(0));
+        assert_eq!(is_said(&[&attr(SampleType::IP), &branches]), Some(0));
+        branches.fields.branch_sample_type = BranchSampleType::CALL_STACK;
+        assert_eq!(is_said(&[&branches]), None);
     }
 }
 

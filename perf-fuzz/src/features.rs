@@ -1,6 +1,6 @@
 //! `features`: the table of build-ids, the events' names, and the preamble as a pipe has it.
 
-use perf_format::{Endian, Preamble, RecordReader, build_id_table, event_names, push_build_id};
+use perf_format::{Endian, EventName, Preamble, RecordReader, build_id_table, event_names, push_build_id};
 
 use crate::file::survives_a_pipe;
 
@@ -43,7 +43,8 @@ fn table(data: &[u8], endian: Endian) {
 
 fn names(data: &[u8], endian: Endian) {
     let names = event_names(data, endian);
-    assert!(names.iter().map(|name| 8 + name.len()).sum::<usize>() <= data.len());
+    let size = |event: &EventName<'_>| 8 + event.name.len() + event.ids.bytes().len();
+    assert!(names.iter().map(size).sum::<usize>() <= data.len());
 }
 
 /// Records, of which the first may be a preamble.

@@ -1,4 +1,4 @@
-//! The EVENT_DESC feature: the events once more, with their names.
+//! The EVENT_DESC feature: the events once more, with their names and their ids.
 
 use bstr::{BStr, ByteSlice as _};
 
@@ -6,9 +6,18 @@ use crate::Endian;
 use crate::codec::{Array, Decoder, Problem};
 use crate::misc::Misc;
 
-/// The name of each event, in the order of the attrs, up to what cannot be read.
+/// What the feature says of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventName<'a> {
+    /// The event's name.
+    pub name: &'a BStr,
+    /// The ids of its instances, all of them.
+    pub ids: Array<'a, u64>,
+}
+
+/// The name and the ids of each event, in the order of the attrs, up to what cannot be read.
 #[must_use]
-pub fn event_names(feature: &[u8], endian: Endian) -> Vec<&BStr> {
+pub fn event_names(feature: &[u8], endian: Endian) -> Vec<EventName<'_>> {
     let mut names = Vec::new();
     let mut d = Decoder::new(feature, 0, endian, Misc::default());
     let mut read = || {
@@ -19,8 +28,9 @@ pub fn event_names(feature: &[u8], endian: Endian) -> Vec<&BStr> {
             let ids: u32 = d.get()?;
             let len: u32 = d.get()?;
             let name = take(&mut d, len)?;
-            let _: Array<'_, u64> = Array::counted(&mut d, ids.into())?;
-            names.push(name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name).as_bstr());
+            let ids = Array::counted(&mut d, ids.into())?;
+            let name = name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name).as_bstr();
+            names.push(EventName { name, ids });
         }
         Ok::<_, Problem>(())
     };
