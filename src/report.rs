@@ -131,10 +131,33 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     for cause in error.chain().skip(1) {
         message += &format!("  caused by: {}\n", one_line(cause));
     }
+    if let Some(advice) = advice(&error) {
+        message += &format!("  what helps: {advice}\n");
+    }
     // Where even that cannot be written there is nowhere to report it.
     io::stderr().write_all(message.as_bytes()).ok();
     let is_usage = error.chain().any(|cause| cause.is::<UsageError>());
     if is_usage { exit::USAGE.into() } else { exit::FAILURE.into() }
+}
+
+/// What the user can do about an error, where it is not in the error.
+fn advice(error: &anyhow::Error) -> Option<&'static str> {
+    use perf_format::Error as E;
+    let of_format = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(perf_session::Error::Format(error)) => Some(error),
+        _ => cause.downcast_ref::<E>(),
+    });
+    match of_format? {
+        E::Text { .. } => Some(
+            "record without 2>&1, and without a program that prints into the recording; --recover reads on behind \
+             the text",
+        ),
+        E::AnotherRecording { .. } => Some(
+            "what stands before it has been read; recordings behind one another are read one by one, each from where \
+             it begins",
+        ),
+        _ => None,
+    }
 }
 
 fn is_reader_gone(error: &anyhow::Error) -> bool {

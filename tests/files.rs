@@ -618,3 +618,39 @@ fn a_stream_whose_preamble_is_damaged_ends_in_a_file_too() {
         assert_eq!(preamble(&output).0.events.len(), 1, "the attr was whole");
     }
 }
+
+#[test]
+fn of_recordings_behind_one_another_the_first_is_written_whole_and_the_second_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (both, out) = (dir.path().join("both"), dir.path().join("out"));
+    let kept = |name: &str| fs::read(common::data().join(name)).expect("it is kept");
+    for (first, second) in [
+        ("plain.data", "plain.data"),
+        ("plain.data", "callchain.pipe"),
+        ("callchain.pipe", "callchain.pipe"),
+        ("callchain.pipe", "plain.data"),
+    ] {
+        let alone = kept(first);
+        fs::write(&both, [&alone[..], &kept(second)].concat()).expect("written");
+        let what = format!("another recording begins at offset {:#x}\n", alone.len());
+        let of = |args: &[&str], input: &Path| {
+            let done = perftool(args).arg("-i").arg(input).stdin(Stdio::null()).output().expect("it runs");
+            (done.status.code(), stderr(&done).contains(&what), done.stdout)
+        };
+        let path = common::data().join(first);
+        assert_eq!(
+            of(&["inject"], &both),
+            (Some(1), true, of(&["inject"], &path).2),
+            "{first} {second}: to a pipe"
+        );
+        let listed = of(&["buildid-list"], &path).2;
+        assert_eq!(of(&["buildid-list"], &both), (Some(1), true, listed), "{first} {second}: listed");
+        let written = |input| {
+            let done = of(&["inject", "-o", out.to_str().expect("text")], input);
+            (done.0, done.1, fs::read(&out).expect("written"))
+        };
+        assert_eq!(written(&both), (Some(1), true, written(&path).2), "{first} {second}: to a file");
+        let said = run(perftool(&["inject"]), &fs::read(&both).expect("written"));
+        assert!(said.status.code() == Some(1) && stderr(&said).contains(&what), "{}", stderr(&said));
+    }
+}

@@ -61,6 +61,38 @@ fn a_size_of_zero_in_the_middle_costs_one_record() {
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), at));
 }
 
+/// perf's messages among the records, as with `perf record -o - 2>&1`.
+const SAID: &[u8] =
+    b"[ perf record: Woken up 1 times to write data ]\n[ perf record: Captured and wrote 0.030 MB - ]\n";
+
+#[test]
+fn text_in_a_recording_is_said_and_shown_and_read_past_where_that_is_asked_for() {
+    let stream = fs::read(data().join("callchain.pipe")).expect("it is kept");
+    let all = records(&stream);
+    let half: usize = 16 + all[..all.len() / 2].iter().map(|record| record.bytes.len()).sum::<usize>();
+    for at in [half, stream.len()] {
+        let printed = [&stream[..at], SAID, &stream[at..]].concat();
+        let said = format!(
+            "perftool: error: cannot read standard input to its end\n  caused by: text stands where a record must, at \
+             offset {at:#x}: \"[ perf record: Woken up 1 times to write data ]\"\n  what helps: record without 2>&1, \
+             and without a program that prints into the recording; --recover reads on behind the text\n"
+        );
+        for command in [&["inject"][..], &["buildid-list", "-i", "-"]] {
+            let refused = run(perftool(command), &printed);
+            assert_eq!((refused.status.code(), stderr(&refused)), (Some(1), said.clone()), "{command:?}");
+        }
+        assert!(run(perftool(&["inject"]), &printed).stdout == stream[..at]);
+        let output = recover(&[], &printed);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stdout == stream);
+        assert!(
+            stderr(&output).contains(&format!("{} bytes are lost in 1 place", SAID.len())),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
 /// Recovers a file into another, and gives back what was said.
 fn recover_file(input: &Path, output: &Path) -> String {
     let mut command = perftool(&["inject", "--recover", "--allow-changed", "-b", "-i"]);

@@ -65,6 +65,7 @@ pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) ->
             false
         }
     };
+    let another = file.check_alone().err();
     let scope = match scope {
         _ if !table => scope.without_table(),
         // The samples are still in the trace; until it is decoded nothing is hit.
@@ -72,7 +73,7 @@ pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) ->
         scope => scope,
     };
     if scope == Scope::Table {
-        return Ok(collector.collected(scope, damage.map(Error::from)));
+        return Ok(collector.collected(scope, damage.or(another).map(Error::from)));
     }
     let events = file.events().map(|events| Preamble::new(file.header.endian, events));
     if let Err(error) = events.and_then(|events| collector.session.load_preamble(&events)) {
@@ -83,7 +84,7 @@ pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) ->
     readers.extend(others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)));
     // That reading failed at an offset says more than that the records end too soon.
     let read = collector.read(&mut readers).err();
-    Ok(collector.collected(scope, read.or(damage.map(Error::from))))
+    Ok(collector.collected(scope, read.or(damage.or(another).map(Error::from))))
 }
 
 impl Scope {

@@ -75,6 +75,20 @@ pub enum Error {
         /// Its size.
         size: u16,
     },
+    /// Another recording begins where the next record must: two were put behind one another.
+    #[error("another recording begins at offset {offset:#x}")]
+    AnotherRecording {
+        /// Where its header is.
+        offset: u64,
+    },
+    /// Text stands where a record must: something printed into the recording.
+    #[error("text stands where a record must, at offset {offset:#x}: {text:?}")]
+    Text {
+        /// Where it starts.
+        offset: u64,
+        /// Its first line, as far as it is shown.
+        text: String,
+    },
     /// The input ends inside a record.
     #[error("the input ends inside a record at offset {offset:#x}: {have} of {need} bytes")]
     Truncated {

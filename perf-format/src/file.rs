@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Take};
 
 use crate::attr::Attr;
 use crate::codec::{Decoder, Fixed as _};
-use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section};
+use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Format, PIPE_HEADER_SIZE, Section};
 use crate::limits::{SECTION_AT_LEAST, SECTION_AT_MOST, SECTIONS_READ_AT_MOST, SLACK_AT_MOST};
 use crate::misc::Misc;
 use crate::preamble::{EventAttr, Preamble};
@@ -193,6 +193,35 @@ impl<S: Read + Seek> PerfFile<S> {
             _ if size == 0 => wrong(SectionProblem::NotClosed),
             Some(end) if end <= self.len => Ok(()),
             _ => wrong(SectionProblem::Outside { len: self.len }),
+        }
+    }
+
+    /// Checks that no other recording stands behind this one. Where the file was never closed its records go to its end,
+    /// and their reader finds it.
+    ///
+    /// # Errors
+    /// [`Error::AnotherRecording`] where one does, and [`Error::Io`].
+    pub fn check_alone(&mut self) -> Result<(), Error> {
+        let features: Vec<_> = self.header.features().collect();
+        let FileHeaderWords { size, attrs, data, .. } = self.header.words;
+        let table = Section {
+            offset: self.header.feature_table().unwrap_or(u64::MAX),
+            size: (features.len() * Section::SIZE) as u64,
+        };
+        let mut sections = vec![Section { offset: 0, size }, attrs, data, table];
+        sections.extend(features.into_iter().filter_map(|feature| self.feature(feature).ok().flatten()));
+        let ends = sections.iter().map(|section| section.offset.saturating_add(section.size));
+        let end = ends.max().unwrap_or(u64::MAX);
+        if end >= self.len || !self.is_closed() {
+            return Ok(());
+        }
+        let io = |source| Error::Io { offset: end, source };
+        self.source.seek(SeekFrom::Start(end)).map_err(io)?;
+        let mut head = [0; PIPE_HEADER_SIZE];
+        let have = read_full(&mut self.source, &mut head, end)?;
+        match Format::detect(head.get(..have).unwrap_or_default()) {
+            Ok(_) => Err(Error::AnotherRecording { offset: end }),
+            Err(_) => Ok(()),
         }
     }
 

@@ -13,6 +13,9 @@ const MAGIC2: u64 = 0x3245_4c49_4652_4550;
 /// `PERFFILE`: version 1, before Linux 2.6.38. Its byte order is not in the magic.
 const MAGIC1: &[u8; 8] = b"PERFFILE";
 
+/// All that perf data may start with.
+pub(crate) const MAGICS: [&[u8; 8]; 3] = [b"PERFILE2", b"2ELIFREP", MAGIC1];
+
 /// Bytes before a pipe's first record: magic and the header's size.
 pub const PIPE_HEADER_SIZE: usize = 16;
 

@@ -49,6 +49,7 @@ mod endian;
 mod error;
 mod feature;
 mod file;
+mod foreign;
 pub mod header;
 pub mod jitdump;
 mod limits;

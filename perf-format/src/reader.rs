@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use crate::foreign::Foreign;
 use crate::header::{Head, PIPE_HEADER_SIZE};
 use crate::raw::{RawRecord, RecordHeader};
 use crate::read::read_once;
@@ -33,6 +34,8 @@ struct Cursor {
     offset: u64,
     endian: Endian,
     payload: Payload,
+    /// Whether the input is over.
+    is_over: bool,
 }
 
 /// The payload that is being read, and the record that announced it.
@@ -59,7 +62,7 @@ impl<R: Read> RecordReader<R> {
 
     /// Reads records from the source's first byte on, which stands at `offset` in the input.
     pub fn records(source: R, endian: Endian, offset: u64) -> Self {
-        let cursor = Cursor { start: 0, end: 0, offset, endian, payload: Payload::NONE };
+        let cursor = Cursor { start: 0, end: 0, offset, endian, payload: Payload::NONE, is_over: false };
         Self { source, buffer: vec![0; BUFFER_SIZE].into(), cursor, header: None }
     }
 
@@ -90,28 +93,38 @@ impl<R: Read> RecordReader<R> {
     /// already (behind a payload, or left in the last batch) are given first; a payload that was not read is skipped.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Truncated`] where the input ends inside a record.
+    /// [`Error::Io`], or [`Error::Truncated`] where the input ends inside a record. What no record can be is an error of
+    /// the batch: [`Error::RecordTooSmall`], [`Error::AnotherRecording`], [`Error::Text`].
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         while self.next_payload()?.is_some() {}
         if self.missing().is_some() && self.read_more()? == 0 {
-            return match self.missing() {
-                Some((have, need)) if have > 0 => {
-                    Err(Error::Truncated { offset: self.cursor.offset, have, need })
+            match self.missing() {
+                Some((0, _)) => return Ok(None),
+                Some((have, need)) => {
+                    let offset = self.cursor.offset;
+                    let rest = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
+                    let text = Foreign::at_the_end(rest).map(|text| text.error(offset, rest));
+                    return Err(text.unwrap_or(Error::Truncated { offset, have, need }));
                 }
-                _ => Ok(None),
-            };
+                // It is not whole, but it can be told what it is.
+                None => {}
+            }
         }
         let bytes = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
         let Cursor { start, offset, .. } = self.cursor;
         Ok(Some(Batch { bytes, start, offset, failed: false, cursor: &mut self.cursor }))
     }
 
-    /// How many bytes of the next record are there, and how many it needs, while it is not whole. A size that no
-    /// record can have counts as whole: reading on would not mend it.
+    /// How many bytes of the next record are there, and how many it needs, while it is not whole. What no record can be
+    /// counts as whole: reading on would not mend it.
     fn missing(&self) -> Option<(usize, usize)> {
         let there = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
         let need = match there.first_chunk() {
-            Some(head) => RecordHeader::from_bytes(*head, self.cursor.endian).size.into(),
+            Some(head) => match Foreign::at(*head) {
+                Some(_) if self.cursor.is_over => return None,
+                Some(foreign) => foreign.need(),
+                None => RecordHeader::from_bytes(*head, self.cursor.endian).size.into(),
+            },
             None => RecordHeader::SIZE,
         };
         (there.len() < need).then_some((there.len(), need))
@@ -147,6 +160,7 @@ impl<R: Read> RecordReader<R> {
         let room = self.buffer.get_mut(self.cursor.end..).unwrap_or_default();
         let read = read_once(&mut self.source, room, offset + self.cursor.end as u64)?;
         self.cursor.end += read;
+        self.cursor.is_over = read == 0;
         Ok(read)
     }
 }
@@ -183,6 +197,7 @@ impl<'r> Batch<'r> {
     pub fn peek(&self) -> Option<RawRecord<'r>> {
         let rest =
             self.bytes.get(self.cursor.start - self.start..).filter(|_| self.cursor.payload.left == 0)?;
+        Foreign::at(*rest.first_chunk()?).is_none().then_some(())?;
         RawRecord::first(rest, self.cursor.offset, self.cursor.endian)
     }
 
@@ -214,6 +229,7 @@ impl<'r> Batch<'r> {
         let mut skipped = Skipped::default();
         while let Some(record) = RawRecord::first(rest, offset + skipped.bytes as u64, endian)
             && matches!(record.payload_len(), Ok(0))
+            && rest.first_chunk().is_some_and(|head| Foreign::at(*head).is_none())
             && predicate(&record)
         {
             rest = rest.get(record.bytes.len()..).unwrap_or_default();
@@ -275,7 +291,12 @@ impl<'r> Iterator for Batch<'r> {
             return None;
         }
         let rest = self.bytes.get(self.cursor.start - self.start..)?;
-        let header = RecordHeader::from_bytes(*rest.first_chunk()?, self.cursor.endian);
+        let head = *rest.first_chunk()?;
+        if let Some(foreign) = Foreign::at(head) {
+            self.failed = self.cursor.is_over || rest.len() >= foreign.need();
+            return self.failed.then(|| Err(foreign.error(self.cursor.offset, rest)));
+        }
+        let header = RecordHeader::from_bytes(head, self.cursor.endian);
         if usize::from(header.size) < RecordHeader::SIZE {
             self.failed = true;
             let (offset, record_type, size) = (self.cursor.offset, header.record_type, header.size);

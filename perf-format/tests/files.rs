@@ -376,6 +376,31 @@ fn of_a_recording_that_was_never_closed_the_events_and_all_records_are_read() {
 }
 
 #[test]
+fn another_recording_behind_a_file_is_found() {
+    for endian in ORDERS {
+        let mut preamble = Preamble::new(endian, vec![event(SampleType::IP, &[5], endian)]);
+        for features in [vec![], vec![(Feature::HOSTNAME, b"host".to_vec())]] {
+            preamble.features.extend(features);
+            let file = written(&preamble, &some_records(endian));
+            opened(&file).check_alone().unwrap();
+            let stream = StreamBuilder::new(Endian::Big).bytes();
+            for behind in [&file[..], &stream] {
+                let both = [&file[..], behind].concat();
+                let error = opened(&both).check_alone().unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    format!("another recording begins at offset {:#x}", file.len())
+                );
+                let records = opened(&both).preamble().unwrap();
+                assert_eq!(records, preamble);
+            }
+            opened(&[&file[..], b"anything else, of any length"].concat()).check_alone().unwrap();
+            opened(&file[..file.len() - 1]).check_alone().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_section_over_another_is_found() {
     let preamble = Preamble::new(
         Endian::Little,

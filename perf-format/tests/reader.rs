@@ -205,6 +205,64 @@ fn a_record_smaller_than_its_header_ends_the_stream_where_it_stands() {
 }
 
 #[test]
+fn another_recording_behind_one_is_an_error_at_its_header() {
+    for endian in [Endian::Little, Endian::Big] {
+        let good = sampler(endian);
+        let other = sampler(Endian::Big);
+        let file = [&b"PERFILE2"[..], &104_u64.to_le_bytes(), &[0; 88]].concat();
+        for behind in [&good[..], &other, &file, b"PERFFILE", &[&good[..], &good].concat()] {
+            let stream = [&good[..], behind].concat();
+            let (items, end) = drained(&stream[..]);
+            assert_eq!(items, drained(&good[..]).0);
+            assert!(
+                matches!(end, Some(Error::AnotherRecording { offset }) if offset == good.len() as u64),
+                "{end:?}"
+            );
+            assert_same_in_pieces(&stream, &[1]);
+            assert_same_in_pieces(&stream, &[good.len(), 5, 3]);
+        }
+    }
+}
+
+#[test]
+fn text_in_the_place_of_a_record_is_an_error_with_its_first_line() {
+    let said =
+        b"[ perf record: Woken up 1 times to write data ]\n[ perf record: Captured and wrote 0.1 MB ]\n";
+    for endian in [Endian::Little, Endian::Big] {
+        let good = sampler(endian);
+        let (whole, _) = drained(&good[..]);
+        for text in [&said[..], b"\n  [ perf\n", b"done.\n\n", "Größe: 5\n".as_bytes()] {
+            for rest in [&good[16..], b"", b"\0\0"] {
+                let stream = [&good[..], text, rest].concat();
+                let (items, end) = drained(&stream[..]);
+                assert_eq!(items, whole);
+                let Some(Error::Text { offset, text: shown }) = end else { panic!("{end:?}") };
+                assert_eq!(offset, good.len() as u64);
+                let text = std::str::from_utf8(text).unwrap().trim_start();
+                assert!(text.starts_with(shown.trim_end()) && shown.len() >= 5, "{shown:?} of {text:?}");
+                for lens in [&[1][..], &[good.len(), 7], &[good.len() + 9, 100], &[64]] {
+                    assert_same_in_pieces(&stream, lens);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn text_behind_records_that_are_skipped_or_taken_is_found_where_it_stands() {
+    let good = sampler(Endian::Little);
+    // As a record it would have a size that is there.
+    let stream = [&good[..], &[b'x'; 1 << 16]].concat();
+    let (offsets, end) = offsets_by_question(&good, &[1 << 20], |_| false, |_| false);
+    assert_eq!(end, None);
+    for (skip, take) in [(true, false), (false, true), (true, true)] {
+        let found = offsets_by_question(&stream, &[1 << 20], |_| skip, |_| take);
+        assert_eq!(found.0, offsets);
+        assert!(found.1.is_some_and(|end| end.starts_with("text stands where a record must")));
+    }
+}
+
+#[test]
 fn a_record_that_does_not_say_how_long_its_payload_is_ends_the_stream() {
     let good = sampler(Endian::Little);
     for (record_type, size, field) in

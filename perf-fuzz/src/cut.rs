@@ -50,6 +50,9 @@ pub fn cut(records: &[u8], endian: Endian) -> Cut<'_> {
 
 /// The length of the first record and that of the payload behind it, in bytes.
 fn first(bytes: &[u8], endian: Endian) -> Option<(usize, u64)> {
+    if begins_with_text(bytes.get(..8)?) {
+        return None;
+    }
     let size = usize::from(endian.u16([*bytes.get(6)?, *bytes.get(7)?]));
     let record = bytes.get(..size).filter(|record| record.len() >= 8)?;
     let payload = match endian.u32_at(record, 0)? {
@@ -62,4 +65,14 @@ fn first(bytes: &[u8], endian: Endian) -> Option<(usize, u64)> {
         _ => 0,
     };
     Some((size, payload))
+}
+
+/// Whether four bytes or more are text, as the magic of another recording is.
+fn begins_with_text(head: &[u8]) -> bool {
+    let is_text = |c: &char| !c.is_control() || ['\t', '\n', '\r', '\x1b'].contains(c);
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&head[..error.valid_up_to()]).expect("valid up to there"),
+    };
+    valid.chars().take_while(is_text).map(char::len_utf8).sum::<usize>() >= 4
 }

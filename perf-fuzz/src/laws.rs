@@ -52,6 +52,8 @@ pub fn offset_of(error: &perf_format::Error) -> Option<u64> {
         | E::HeaderSize { .. } => Some(0),
         E::Section { offset, .. }
         | E::RecordTooSmall { offset, .. }
+        | E::AnotherRecording { offset }
+        | E::Text { offset, .. }
         | E::JitRecordSize { offset, .. }
         | E::Truncated { offset, .. }
         | E::PayloadTruncated { offset, .. }
@@ -128,6 +130,8 @@ fn has_its_place(ran: &FuzzRun, input: &[u8]) {
             let of_records = matches!(
                 error,
                 E::RecordTooSmall { .. }
+                    | E::AnotherRecording { .. }
+                    | E::Text { .. }
                     | E::Truncated { .. }
                     | E::PayloadTruncated { .. }
                     | E::Malformed { .. }

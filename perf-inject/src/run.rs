@@ -257,6 +257,15 @@ impl Run {
         write_behind(&preamble, out, before, len)
     }
 
+    /// Checks that the file, all of which has been written, holds no other recording behind this one.
+    ///
+    /// # Errors
+    /// [`perf_format::Error::AnotherRecording`] where it does: the output is whole all the same.
+    pub fn check_alone<S: Read + Seek>(&mut self, file: &mut PerfFile<S>) -> Result<(), Error> {
+        self.report.framed = true;
+        Ok(file.check_alone()?)
+    }
+
     /// Adapts a preamble to the output, and loads it into the session.
     fn load(&mut self, mut preamble: Preamble) -> Result<Preamble, Error> {
         if self.plan.writes_plain() {

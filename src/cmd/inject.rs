@@ -494,7 +494,7 @@ fn file(run: &mut Run, input: Input, output: &mut Output, watch: &Watch) -> anyh
             copy_rest(&folder, made.path()).with_context(|| format!("cannot copy {}", folder.display()))?;
         }
     }
-    Ok(())
+    Ok(run.check_alone(&mut file)?)
 }
 
 /// Copies all of a recording's directory but its `data`.
