@@ -17,7 +17,9 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::record::{CpuMode, Misc};
 use perf_format::testing::features::{Bytes, damaged, whole};
 use perf_format::testing::{At, StreamBuilder, attr};
-use perf_format::{Endian, EventAttr, Feature, PerfFile, Preamble, Section, build_id_table};
+use perf_format::{
+    Endian, EventAttr, Feature, PerfFile, Preamble, RecordHeader, RecordType, Section, build_id_table,
+};
 
 const BYTES: Bytes = Bytes(Endian::Little);
 
@@ -217,6 +219,43 @@ fn branch_stacks_are_known_to_be_there_after_file_pipe_file() {
         assert!(header(&path).contains("contains samples with branch stack"), "{perf}");
         assert!(header(&again).contains("contains samples with branch stack"), "{perf}");
         assert!(script(perf, &piped.stdout).is_some(), "{perf}");
+    }
+}
+
+/// A sample with an id, as `perf record` has them where there are several events.
+fn sample_of(id: u64, ip: u64, endian: Endian) -> Vec<u8> {
+    let header = RecordHeader { record_type: RecordType::SAMPLE, misc: Misc::of(CpuMode::User), size: 40 };
+    let words = [id, ip, 77 | 77 << 32, 5];
+    header.to_bytes(endian).into_iter().chain(words.iter().flat_map(|word| endian.put_u64(*word))).collect()
+}
+
+#[test]
+fn perf_reads_the_samples_of_events_with_more_ids_than_a_record_holds() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    let sample_type = SampleType::IDENTIFIER | SampleType::IP | SampleType::TID | SampleType::TIME;
+    let event = |first: u64| {
+        let mut bytes = Vec::new();
+        Encoder::new(&mut bytes, Endian::Little, Misc::default()).put(&attr(sample_type));
+        EventAttr { attr: bytes, ids: (first..first + 8400).collect() }
+    };
+    for events in [vec![event(1)], vec![event(1), event(10_000)]] {
+        let last = events.last().expect("an event").ids.clone();
+        let preamble = Preamble::new(Endian::Little, events);
+        let records: Vec<u8> = [1, 8400, last[0], last[8399]]
+            .iter()
+            .enumerate()
+            .flat_map(|(number, id)| sample_of(*id, 0x1000 + number as u64, Endian::Little))
+            .collect();
+        write(&path, &preamble, &records);
+        let piped = piped(&[], &path);
+        assert_eq!(stderr(&piped), "");
+        for perf in oracle::perfs("events with many ids in a pipe") {
+            let args = ["script", "-F", "tid,time,ip"];
+            let of_pipe = ask(perf, &args, &piped.stdout);
+            assert_eq!(String::from_utf8_lossy(&of_pipe.stdout), ask_of_file(perf, &args, &path), "{perf}");
+            assert_eq!(of_pipe.stdout.iter().filter(|byte| **byte == b'\n').count(), 4, "{perf}");
+        }
     }
 }
 

@@ -156,6 +156,16 @@ pub enum Error {
         /// The size that it would have.
         size: usize,
     },
+    /// An event whose attr does not fit in a record, so that a pipe cannot have it.
+    #[error("event {event} ({name}) has an attr of {size} bytes, which does not fit in a record's 65535")]
+    EventTooLarge {
+        /// Its number; the first is 1.
+        event: usize,
+        /// Its name, as far as the recording tells it.
+        name: String,
+        /// The size of its attr in bytes.
+        size: usize,
+    },
     /// The input could not be read.
     #[error("reading failed at offset {offset:#x}")]
     Io {

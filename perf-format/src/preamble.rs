@@ -12,7 +12,7 @@ use crate::feature::{
     Described, EventName, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id,
 };
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
-use crate::raw::TRACING_DATA_AT;
+use crate::raw::{RecordHeader, TRACING_DATA_AT};
 use crate::reader::RecordReader;
 use crate::record::{
     BuildIdRecord, EventUpdate, HeaderAttr, HeaderFeature, Misc, Record, RecordType, TracingDataRecord,
@@ -44,6 +44,18 @@ pub struct EventAttr {
     pub ids: Vec<u64>,
 }
 
+impl EventAttr {
+    /// The attr, read.
+    fn read(&self, endian: Endian) -> Option<Attr> {
+        Decoder::new(&self.attr, 0, endian, Misc::default()).get().ok()
+    }
+}
+
+/// How many ids there is room for in a record behind an attr of so many bytes.
+fn ids_at_most(attr_size: usize) -> usize {
+    usize::from(u16::MAX).saturating_sub(RecordHeader::SIZE + attr_size) / 8
+}
+
 /// Which features a pipe gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PipeFeatures {
@@ -72,6 +84,7 @@ impl Preamble {
     /// Where the stream cannot be read on.
     pub fn read_from_pipe<R: Read>(records: &mut RecordReader<R>) -> Result<Self, Error> {
         let mut preamble = Self::new(records.endian(), Vec::new());
+        let mut full = Vec::new();
         // A stream that ends inside a record is an error for the next reader.
         while let Ok(Some(mut batch)) = records.next_batch() {
             let mut tracing = false;
@@ -91,10 +104,11 @@ impl Preamble {
                 };
                 batch.next().transpose()?;
                 match part {
-                    Record::HeaderAttr(HeaderAttr { attr, ids }) => preamble.events.push(EventAttr {
-                        attr: record.bytes.get(8..8 + attr.size()).unwrap_or_default().to_vec(),
-                        ids: ids.0.iter().collect(),
-                    }),
+                    Record::HeaderAttr(HeaderAttr { attr, ids }) => {
+                        let is_full = ids.0.len() == ids_at_most(attr.size());
+                        let attr = record.bytes.get(8..8 + attr.size()).unwrap_or_default();
+                        preamble.take_event(attr, ids.0.iter(), is_full, &mut full);
+                    }
                     Record::HeaderFeature(HeaderFeature { feat_id, data }) => {
                         let feature = Feature(u32::try_from(feat_id).unwrap_or(u32::MAX));
                         // The one without a payload marks the end; for those beyond the bitmap a file has no place.
@@ -133,6 +147,31 @@ impl Preamble {
         Ok(preamble.with_branch_stacks())
     }
 
+    /// Takes in an event, or more ids of one whose last record was full; `full` has the numbers of these.
+    fn take_event(
+        &mut self,
+        attr: &[u8],
+        ids: impl Iterator<Item = u64>,
+        is_full: bool,
+        full: &mut Vec<usize>,
+    ) {
+        let goes_on =
+            full.iter().position(|event| self.events.get(*event).is_some_and(|event| event.attr == attr));
+        let event = match goes_on.map(|at| full.remove(at)) {
+            Some(event) => event,
+            None => {
+                self.events.push(EventAttr { attr: attr.to_vec(), ids: Vec::new() });
+                self.events.len() - 1
+            }
+        };
+        if let Some(event) = self.events.get_mut(event) {
+            event.ids.extend(ids);
+        }
+        if is_full {
+            full.insert(0, event);
+        }
+    }
+
     /// Whether a file has a place for what a record says outside of its records.
     fn has_place(&self, part: &Record<'_>) -> bool {
         match part {
@@ -148,8 +187,7 @@ impl Preamble {
     /// entries are a call stack: reports are then of call chains.
     fn with_branch_stacks(mut self) -> Self {
         let samples_branches = |event: &EventAttr| {
-            let attr = Decoder::new(&event.attr, 0, self.endian, Misc::default()).get::<Attr>();
-            attr.is_ok_and(|Attr { fields, .. }| {
+            event.read(self.endian).is_some_and(|Attr { fields, .. }| {
                 fields.sample_type.contains(SampleType::BRANCH_STACK)
                     && !fields.branch_sample_type.contains(BranchSampleType::CALL_STACK)
             })
@@ -184,12 +222,47 @@ impl Preamble {
     /// The names of events that a pipe gets in EVENT_UPDATE records, each with the id that leads readers to its event.
     fn names(&self) -> impl Iterator<Item = (u64, &BStr)> {
         let desc = self.features.get(&Feature::EVENT_DESC).map(Vec::as_slice).unwrap_or_default();
-        let named = self.events.iter().zip(event_names(desc, self.endian)).enumerate();
-        named.filter_map(|(index, (event, EventName { name, .. }))| {
-            // Any id of an event leads to it, and 0 to the first; to another without ids none does.
-            let id = event.ids.iter().copied().find(|id| *id != 0);
-            Some((id.or((index == 0).then_some(0))?, name))
+        let names = event_names(desc, self.endian);
+        self.pieces_in_pipe().into_iter().enumerate().filter_map(move |(number, (event, ids))| {
+            let EventName { name, .. } = names.get(event)?;
+            // Any id leads to the event of its record, and 0 to the first; to another without ids none does.
+            let id = ids.iter().copied().find(|id| *id != 0);
+            Some((id.or((number == 0).then_some(0))?, *name))
         })
+    }
+
+    /// The name that EVENT_DESC has for an event.
+    fn name_of(&self, event: usize) -> String {
+        let desc = self.features.get(&Feature::EVENT_DESC).map(Vec::as_slice).unwrap_or_default();
+        let names = event_names(desc, self.endian);
+        names.get(event).map_or_else(|| "no name".to_owned(), |event| event.name.to_string())
+    }
+
+    /// The HEADER_ATTR records of a pipe: an event's number, and the ids that the record has. First come the events, then
+    /// what has no room in their records.
+    fn pieces_in_pipe(&self) -> Vec<(usize, &[u64])> {
+        let (mut first, mut rest) = (Vec::new(), Vec::new());
+        for (number, event) in self.events.iter().enumerate() {
+            let attr = event.read(self.endian).unwrap_or_default();
+            let at_most = ids_at_most(attr.size()).max(1);
+            let (ids, more) = event.ids.split_at(event.ids.len().min(at_most));
+            first.push((number, ids));
+            if self.events.len() == 1 && !attr.fields.sample_type.contains(SampleType::READ) {
+                continue;
+            }
+            let more_ids = more.chunks(at_most).map(|ids| (number, ids));
+            let is_full = ids.len() == at_most;
+            if is_full && self.events.iter().skip(number + 1).any(|other| other.attr == event.attr) {
+                // What goes on is told by the attr: it has to come before another event has the same one.
+                first.extend(more_ids);
+                let ends_full = event.ids.len().is_multiple_of(at_most);
+                first.extend(ends_full.then_some((number, &[][..])));
+            } else {
+                rest.extend(more_ids);
+            }
+        }
+        first.append(&mut rest);
+        first
     }
 
     /// Adds entries to the table of build-ids. A table that stays empty is not there. An entry that does not fit is
@@ -213,8 +286,13 @@ impl Preamble {
     /// The same preamble as records in a pipe, with the pipe's header before them. Features that a pipe does not get are
     /// passed to `left_out`, but for those that have no bytes where they should have some: nothing is lost with them.
     ///
+    /// Of an event with more ids than a record holds, the pipe gets the rest in more records with the same attr, behind those
+    /// of all events. perf takes each for an event of its own, and finds all samples (6.1, 6.12 and 7.3 do; that an
+    /// ID_INDEX record has ids of which no attr knows is an error to them). Where it is the only event, every sample is
+    /// its, and the ids of one record are enough, unless its samples have values that are found by their ids.
+    ///
     /// # Errors
-    /// Where an event has more ids than fit in a record.
+    /// [`Error::EventTooLarge`] where an event's attr does not fit in a record.
     pub fn to_pipe(
         &self,
         features: PipeFeatures,
@@ -223,11 +301,13 @@ impl Preamble {
         let mut out = pipe_header(self.endian).to_vec();
         let record =
             |record: Record<'_>, out: &mut Vec<u8>| record.encode(Misc::default(), &[], self.endian, out);
-        for EventAttr { attr, ids } in &self.events {
-            let attr: Attr = Decoder::new(attr, 0, self.endian, Misc::default()).get().unwrap_or_default();
+        for (event, ids) in self.pieces_in_pipe() {
+            let attr = self.events.get(event).and_then(|event| event.read(self.endian)).unwrap_or_default();
             let ids: Vec<u8> = ids.iter().flat_map(|id| self.endian.put_u64(*id)).collect();
+            let size = attr.size();
             let ids = Words(Array::new(&ids, self.endian));
-            record(Record::HeaderAttr(HeaderAttr { attr, ids }), &mut out)?;
+            record(Record::HeaderAttr(HeaderAttr { attr, ids }), &mut out)
+                .map_err(|_| Error::EventTooLarge { event: event + 1, name: self.name_of(event), size })?;
         }
         let of = |feature| self.features.get(&feature).map(Vec::as_slice).unwrap_or_default();
         let described = Described {

@@ -11,8 +11,8 @@ use perf_format::record::{BuildIdRecord, EventUpdate, SizedBuildId, Update};
 use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
-    Attr, BuildId, CpuMode, Endian, Error, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal,
-    Preamble, Record, RecordReader, RecordType, Section, event_names, push_build_id,
+    Attr, BuildId, CpuMode, Endian, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
+    Record, RecordReader, RecordType, Section, event_names, push_build_id,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -450,8 +450,92 @@ fn a_feature_that_is_too_large_for_a_record_is_left_out_of_a_pipe_and_said() {
     let mut left_out = Vec::new();
     preamble.to_pipe(PipeFeatures::All, |feature, why| left_out.push((feature, why))).unwrap();
     assert_eq!(left_out, [(Feature::CMDLINE, PipeRefusal::TooLarge)]);
-    preamble
-        .events
-        .push(EventAttr { attr: bytes_of(&attr(SampleType::IP), Endian::Little), ids: vec![1; 9000] });
-    assert!(matches!(preamble.to_pipe(PipeFeatures::All, |_, _| ()), Err(Error::RecordTooLarge { .. })));
+}
+
+/// The ids of each HEADER_ATTR record of a pipe.
+fn ids_in_pipe(pipe: &[u8], endian: Endian) -> Vec<Vec<u64>> {
+    let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, 0);
+    let mut ids = Vec::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        for record in batch.map(Result::unwrap) {
+            if let Record::HeaderAttr(event) = record.parse().unwrap() {
+                ids.push(event.ids.0.iter().collect());
+            }
+        }
+    }
+    ids
+}
+
+#[test]
+fn ids_that_do_not_fit_in_a_record_come_in_more_of_them_behind_all_events() {
+    for endian in ORDERS {
+        let most = (65_535 - 8 - 128) / 8;
+        let ids = |from: u64, count: usize| (from..).take(count).collect::<Vec<u64>>();
+        for counts in
+            [[1, 2], [most, 2], [most + 1, 1], [2 * most + 5, most + 1], [3 * most - 1, 2 * most + 1]]
+        {
+            let [a, b] = [ids(1, counts[0]), ids(1 << 32, counts[1])];
+            // The same attr twice is two events all the same.
+            for other in [SampleType::IP, SampleType::TIME] {
+                let events = [event(SampleType::IP, &a, endian), event(other, &b, endian)];
+                let preamble = Preamble::new(endian, events.to_vec());
+                let pipe = preamble.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap();
+                let records = ids_in_pipe(&pipe, endian);
+                assert!(records[0] == a[..most.min(a.len())]);
+                assert!(other == SampleType::IP || records[1] == b[..most.min(b.len())]);
+                let mut reader = RecordReader::records(&pipe[PIPE_HEADER_SIZE..], endian, 0);
+                let again = Preamble::read_from_pipe(&mut reader).unwrap();
+                assert!(again == preamble, "{counts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_only_event_needs_no_more_ids_than_fit_unless_its_samples_have_values_by_id() {
+    let ids: Vec<u64> = (1..=8400).collect();
+    for (sample_type, expected) in [(SampleType::IP, vec![8174]), (SampleType::READ, vec![8174, 226])] {
+        let preamble = Preamble::new(Endian::Little, vec![event(sample_type, &ids, Endian::Little)]);
+        let pipe = preamble.to_pipe(PipeFeatures::Readable, |_, _| ()).unwrap();
+        let counts: Vec<_> = ids_in_pipe(&pipe, Endian::Little).iter().map(Vec::len).collect();
+        assert_eq!(counts, expected);
+    }
+}
+
+#[test]
+fn each_part_of_an_events_ids_has_its_name() {
+    let endian = Endian::Little;
+    let ids: Vec<u64> = (1..=8400).collect();
+    let named = |events: [EventAttr; 2]| {
+        let mut preamble = Preamble::new(endian, events.to_vec());
+        let desc = event_desc(&[(&events[0], "one", &[1]), (&events[1], "two", &[10_000])], endian);
+        preamble.features.insert(Feature::EVENT_DESC, desc);
+        let names = names_in_pipe(&preamble).into_iter();
+        names.map(|(id, name)| format!("{id} {name}")).collect::<Vec<_>>()
+    };
+    let other = event(SampleType::TIME, &[10_000], endian);
+    let events = [event(SampleType::IP, &ids, endian), other];
+    assert_eq!(named(events), ["1 one", "10000 two", "8175 one"]);
+    // One that goes on stands before another with its attr; nothing is said of a record that only ends it.
+    let same = event(SampleType::IP, &[10_000], endian);
+    assert_eq!(
+        named([event(SampleType::IP, &ids, endian), same.clone()]),
+        ["1 one", "8175 one", "10000 two"]
+    );
+    assert_eq!(named([event(SampleType::IP, &ids[..8174], endian), same]), ["1 one", "10000 two"]);
+}
+
+#[test]
+fn an_attr_that_no_record_holds_is_an_error_that_says_whose_it_is() {
+    let mut large = attr(SampleType::IP);
+    large.fields.size = 65_536;
+    large.tail = vec![0; 65_536 - 128];
+    let attr = bytes_of(&large, Endian::Little);
+    let small = event(SampleType::IP, &[1], Endian::Little);
+    let preamble = Preamble::new(Endian::Little, vec![small, EventAttr { attr, ids: vec![] }]);
+    let error = preamble.to_pipe(PipeFeatures::All, |_, _| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "event 2 (no name) has an attr of 65536 bytes, which does not fit in a record's 65535"
+    );
 }

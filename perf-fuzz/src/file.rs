@@ -88,7 +88,9 @@ fn passes_a_pipe(preamble: &Preamble, features: PipeFeatures) {
     let again = Preamble::read_from_pipe(&mut reader).expect("what is written can be read");
     let attrs = |preamble: &Preamble| -> Vec<(Option<Attr>, Vec<u64>)> {
         let attr = |bytes: &[u8]| Decoder::new(bytes, 0, preamble.endian, Misc::default()).get().ok();
-        preamble.events.iter().map(|event| (attr(&event.attr), event.ids.clone())).collect()
+        // Of the only event a pipe has no more ids than one record holds.
+        let ids = |ids: &[u64]| ids.iter().copied().take(8000).collect();
+        preamble.events.iter().map(|event| (attr(&event.attr), ids(&event.ids))).collect()
     };
     assert_eq!(attrs(&again), attrs(preamble));
     for (feature, data) in &preamble.features {
