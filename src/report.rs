@@ -1,13 +1,13 @@
 //! Messages for a person: errors with their causes, warnings, and the messages of `-v`, all on standard error.
 
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use log::{Level, LevelFilter};
-use perf_format::Damage;
+use perf_format::{Damage, PerfData};
 use perf_inject::{Cause, NameSummary, RunReport};
 use perf_session::{Anomalies, Passed};
 use signal_hook::consts::SIGPIPE;
@@ -90,6 +90,17 @@ pub(crate) fn passed(report: &RunReport, len: Option<u64>) {
     let ids = report.ids.as_ref().map_or(0, |ids| ids.injected.values().sum::<u64>());
     let injected = if injected > 0 { format!(" ({injected} bytes of records)") } else { String::new() };
     log::debug!("{read}, {} injected{injected}, {bytes} bytes written", counted(ids, "build-id"));
+}
+
+/// Reports that a pipe's header is missing.
+pub(crate) fn headless<S: Read>(data: &PerfData<S>) {
+    if let PerfData::Pipe(stream) = data
+        && stream.is_headless()
+    {
+        log::warn!(
+            "the pipe's header is missing, as behind perf 6.1's inject -i FILE: what follows is read all the same"
+        );
+    }
 }
 
 /// Reports how many odd records there were of each type, where there were more than the first, which was reported when it

@@ -449,7 +449,7 @@ fn a_recording_that_was_never_closed_is_read_to_its_end() {
 }
 
 #[test]
-fn sections_that_cannot_be_are_an_error_with_their_offset() {
+fn sections_that_cannot_be_are_said_with_their_offset() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("bad.data");
     let whole = fs::read(common::data().join("plain.data")).expect("a recording");

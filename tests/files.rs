@@ -15,7 +15,7 @@ use insta::assert_snapshot;
 use perf_format::attr::{Attr, SampleType};
 use perf_format::record::CpuMode;
 use perf_format::testing::{At, StreamBuilder, attr, swapped};
-use perf_format::{Endian, Feature, PerfFile, Preamble, Section};
+use perf_format::{Endian, Feature, FileHeader, FileHeaderWords, PerfFile, PipeStream, Preamble, Section};
 
 fn inject(args: &[&str], input: &Path, output: &Path) -> Output {
     let mut command = perftool(&["inject"]);
@@ -653,4 +653,115 @@ fn of_recordings_behind_one_another_the_first_is_written_whole_and_the_second_sa
         let said = run(perftool(&["inject"]), &fs::read(&both).expect("written"));
         assert!(said.status.code() == Some(1) && stderr(&said).contains(&what), "{}", stderr(&said));
     }
+}
+
+/// What perf 6.12 and 7.3 make of a pipe with `inject -b -i PIPE -o FILE`: the records are all of the pipe's, and ids and
+/// attrs stand over the table of build-ids.
+fn with_the_attrs_over_its_table(stream: &[u8]) -> Vec<u8> {
+    let mut records = PipeStream::open(stream).expect("a pipe").records();
+    let preamble = Preamble::read_from_pipe(&mut records).expect("an event");
+    let [event] = &preamble.events[..] else { panic!("one event") };
+    let data = &stream[16..];
+    let table = 104 + data.len() as u64;
+    let ids = Section { offset: table + 16, size: 8 * event.ids.len() as u64 };
+    let attrs = Section { offset: ids.offset + ids.size, size: event.attr.len() as u64 + 16 };
+    let words = FileHeaderWords {
+        attr_size: attrs.size,
+        attrs,
+        data: Section { offset: 104, size: data.len() as u64 },
+        ..FileHeaderWords::default()
+    };
+    let mut file = FileHeader::new(words, Endian::Little, [Feature::BUILD_ID]).to_bytes();
+    file.extend_from_slice(data);
+    let table = [table + 16, 0x200, event.ids[0], event.ids[1]];
+    file.extend(table.iter().flat_map(|word| word.to_le_bytes()));
+    file.extend_from_slice(&event.attr);
+    file.extend([ids.offset, ids.size].iter().flat_map(|word| word.to_le_bytes()));
+    file.resize(file.len() + 0x200, 0x5a);
+    file
+}
+
+#[test]
+fn a_file_whose_table_of_ids_is_overwritten_is_read_and_gets_a_new_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [path, out, of_pipe] = ["damaged", "out", "of-pipe"].map(|name| dir.path().join(name));
+    let pipe = kept("build-id-mmap.pipe");
+    let stream = fs::read(&pipe).expect("it is kept");
+    let damaged = with_the_attrs_over_its_table(&stream);
+    fs::write(&path, &damaged).expect("written");
+    let said = format!("damaged, and left out: the BUILD_ID section at offset {:#x}", 104 + stream.len());
+    for args in [&["-b", "--allow-changed"][..], &["-b", "--allow-changed", "--recover"]] {
+        let done = inject(args, &path, &out);
+        assert!(done.status.success() && stderr(&done).contains(&said), "{}", stderr(&done));
+        injected(&["-b"], &pipe, &of_pipe);
+        let table = |path: &Path| {
+            let mut file = PerfFile::open(File::open(path).expect("written")).expect("a file");
+            file.feature_bytes(Feature::BUILD_ID).expect("whole").expect("a table").1
+        };
+        assert_eq!(table(&out), table(&of_pipe));
+    }
+    assert!(inject(&[], &path, Path::new("-")).status.success());
+    assert!(inject(&[], &path, &out).status.success());
+    let listed = |path: &Path| {
+        let done =
+            perftool(&["buildid-list", "-i"]).arg(path).stdin(Stdio::null()).output().expect("it runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+        (done.stdout.clone(), stderr(&done))
+    };
+    let (list, said) = listed(&path);
+    assert_eq!(list, listed(&pipe).0);
+    // Without a style the new table has what the records say.
+    let (of_out, nothing) = listed(&out);
+    assert_eq!(nothing, "");
+    let with_ids =
+        list.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b" ") && !line.is_empty());
+    let of_out: Vec<_> = of_out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    assert_eq!(of_out, with_ids.collect::<Vec<_>>());
+    assert!(
+        said.contains("the table of build-ids is damaged, and the records are read in its place"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pipe_whose_header_is_missing_is_read_and_has_one_then() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [path, out] = ["headless", "out"].map(|name| dir.path().join(name));
+    for path_of_whole in recordings(&["pipe"]) {
+        let stream = fs::read(&path_of_whole).expect("it is kept");
+        fs::write(&path, &stream[16..]).expect("written");
+        for args in [&[][..], &["--recover"]] {
+            let done = inject(args, &path, Path::new("-"));
+            assert!(done.status.success() && done.stdout == stream, "{}", stderr(&done));
+            assert!(stderr(&done).contains("the pipe's header is missing"), "{}", stderr(&done));
+            let done = run(perftool(&[&["inject"], args].concat()), &stream[16..]);
+            assert!(done.status.success() && done.stdout == stream, "{}", stderr(&done));
+            injected(args, &path, &out);
+            let made = fs::read(&out).expect("written");
+            injected(&[], &path_of_whole, &out);
+            assert!(made == fs::read(&out).expect("written"), "{}", path_of_whole.display());
+        }
+        let list = |input: &[u8]| run(perftool(&["buildid-list"]), input).stdout;
+        assert!(list(&stream[16..]) == list(&stream), "{}", path_of_whole.display());
+    }
+}
+
+#[test]
+fn of_a_file_whose_attrs_stand_over_its_first_records_the_others_are_recovered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [path, out] = ["damaged", "out"].map(|name| dir.path().join(name));
+    // perf 6.1 writes a file of a pipe so.
+    let stream = fs::read(kept("callchain.pipe")).expect("it is kept");
+    let mut file = with_the_attrs_over_its_table(&stream);
+    let attrs = PerfFile::open(Cursor::new(&file[..])).expect("a file").header.words.attrs;
+    let at = usize::try_from(attrs.offset).expect("small");
+    let attr = file[at..at + usize::try_from(attrs.size).expect("small")].to_vec();
+    file[104..104 + attr.len()].copy_from_slice(&attr);
+    file[24..32].copy_from_slice(&104_u64.to_le_bytes());
+    fs::write(&path, &file).expect("written");
+    let refused = inject(&[], &path, &out);
+    assert!(stderr(&refused).contains("overlaps the attrs"), "{}", stderr(&refused));
+    injected(&["--recover"], &path, &out);
+    assert!(inject(&[], &out, Path::new("-")).status.success());
+    assert!(fs::metadata(&out).expect("written").len() > stream.len() as u64 - 600);
 }

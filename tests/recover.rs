@@ -93,6 +93,36 @@ fn text_in_a_recording_is_said_and_shown_and_read_past_where_that_is_asked_for()
     }
 }
 
+#[test]
+fn buildid_list_reads_past_damage_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("damaged");
+    for name in ["callchain.pipe", "callchain.data"] {
+        let whole = fs::read(data().join(name)).expect("it is kept");
+        let list = |args: &[&str], bytes: &[u8]| {
+            fs::write(&path, bytes).expect("written");
+            let listed =
+                perftool(&["buildid-list", "-H", "-i"]).arg(&path).args(args).output().expect("it runs");
+            (listed.status.code(), listed.stdout.clone(), stderr(&listed))
+        };
+        let (_, all, _) = list(&[], &whole);
+        assert_eq!(list(&["--recover"], &whole), (Some(0), all.clone(), String::new()), "{name}");
+        // A FINISHED_ROUND record with a size of 0, which hides what is behind it.
+        let round = [&68_u32.to_le_bytes()[..], &[0, 0, 8, 0]].concat();
+        let at = whole.windows(8).position(|bytes| bytes == round).expect("a round");
+        let mut damaged = whole.clone();
+        damaged[at + 6] = 0;
+        let (code, _, said) = list(&[], &damaged);
+        assert_eq!(code, Some(1), "{name}: {said}");
+        let (code, listed, said) = list(&["--recover"], &damaged);
+        assert_eq!((code, listed), (Some(0), all), "{name}: {said}");
+        assert!(
+            said.contains(&format!("8 bytes are lost in 1 place, the first at offset {at:#x}")),
+            "{said}"
+        );
+    }
+}
+
 /// Recovers a file into another, and gives back what was said.
 fn recover_file(input: &Path, output: &Path) -> String {
     let mut command = perftool(&["inject", "--recover", "--allow-changed", "-b", "-i"]);

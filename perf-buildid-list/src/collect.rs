@@ -6,7 +6,8 @@ use bstr::{BStr, ByteSlice as _};
 use perf_format::record::{BuildIdRecord, MapFile, Mmap2, SizedBuildId};
 use perf_format::sample::AddressKind;
 use perf_format::{
-    BuildId, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, build_id_table,
+    BuildId, Damage, Endian, Feature, Misc, PerfFile, Preamble, RecordReader, RecordType, Recovering,
+    build_id_table,
 };
 use perf_session::dso::{Dso, MachinePid, PerDso, kernel_name};
 use perf_session::hits::{Hits, hits_of};
@@ -34,6 +35,10 @@ pub struct Collected {
     pub list: List,
     /// The first thing that is wrong with the recording.
     pub damage: Option<Error>,
+    /// What is wrong with a table of ids that is damaged: the list is made of the records, as if there were none.
+    pub damaged_table: Option<perf_format::Error>,
+    /// What was left out of the records of damaged files; `None` where nothing was to be.
+    pub lost: Option<Damage>,
 }
 
 /// Collects from a pipe's stream. It has no table, so that [`Scope::Table`] lists the DSOs that samples hit.
@@ -45,20 +50,30 @@ pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
 }
 
 /// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records have the
-/// layout of the first one's events. A damaged file is read as far as it can be.
+/// layout of the first one's events. A damaged file is read as far as it can be, or, to `recover`, past its damage.
 ///
 /// # Errors
 /// Where the first cannot be read as far as its header.
-pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) -> Result<Collected, Error> {
+pub fn from_files<S: Read + Seek>(
+    first: S,
+    mut others: Vec<S>,
+    scope: Scope,
+    recover: bool,
+) -> Result<Collected, Error> {
     let mut file = PerfFile::open(first)?;
     let mut collector = Collector::new(scope);
     let mut damage = file.check_complete().err();
+    let mut damaged_table = None;
     let table = match file.feature_bytes(Feature::BUILD_ID) {
         Ok(None) => false,
         Ok(Some((offset, table))) => {
             let entries = collector.take_table(&table, offset, file.header.endian);
             damage = damage.or(entries.err());
             true
+        }
+        Err(error) if is_damaged(&mut file) => {
+            damaged_table = Some(error);
+            false
         }
         Err(error) => {
             damage.get_or_insert(error);
@@ -73,18 +88,45 @@ pub fn from_files<S: Read + Seek>(first: S, mut others: Vec<S>, scope: Scope) ->
         scope => scope,
     };
     if scope == Scope::Table {
-        return Ok(collector.collected(scope, damage.or(another).map(Error::from)));
+        let collected = collector.collected(scope, damage.or(another).map(Error::from));
+        return Ok(Collected { damaged_table, ..collected });
     }
     let events = file.events().map(|events| Preamble::new(file.header.endian, events));
     if let Err(error) = events.and_then(|events| collector.session.load_preamble(&events)) {
         damage.get_or_insert(error);
     }
     let endian = file.header.endian;
-    let mut readers = vec![file.records()?];
-    readers.extend(others.iter_mut().map(|other| RecordReader::records(other.take(u64::MAX), endian, 0)));
+    let mut lost = Vec::new();
+    let mut reader = |source, offset| {
+        let source: Box<dyn Read + '_> = match recover {
+            true => {
+                let (source, damage) = Recovering::new(source, endian, offset);
+                lost.push(damage);
+                Box::new(source)
+            }
+            false => Box::new(source),
+        };
+        RecordReader::records(source, endian, offset)
+    };
+    let offset = file.header.words.data.offset;
+    let mut readers = vec![reader(file.record_bytes()?, offset)];
+    readers.extend(others.iter_mut().map(|other| reader(other.take(u64::MAX), 0)));
     // That reading failed at an offset says more than that the records end too soon.
     let read = collector.read(&mut readers).err();
-    Ok(collector.collected(scope, read.or(damage.or(another).map(Error::from))))
+    let lost = lost.iter().map(|damage| damage.get()).reduce(|all, damage| Damage {
+        bytes: all.bytes + damage.bytes,
+        places: all.places + damage.places,
+        first: all.first.or(damage.first),
+        mended: all.mended + damage.mended,
+    });
+    let collected = collector.collected(scope, read.or(damage.or(another).map(Error::from)));
+    Ok(Collected { damaged_table, lost, ..collected })
+}
+
+/// Whether a file's table of ids is damaged, and not cut off with the end of the file.
+fn is_damaged<S: Read + Seek>(file: &mut PerfFile<S>) -> bool {
+    let read = file.preamble_as_far();
+    read.is_ok_and(|read| read.damaged.iter().any(|(feature, _)| *feature == Feature::BUILD_ID))
 }
 
 impl Scope {
@@ -180,7 +222,7 @@ impl Collector {
         let mut dsos = if scope == Scope::Table { self.in_table() } else { self.hit(scope) };
         // The host's number is the lowest. Those of one name stay as they came up.
         dsos.sort_by(|a, b| (a.machine, &a.name).cmp(&(b.machine, &b.name)));
-        Collected { list: List { dsos }, damage }
+        Collected { list: List { dsos }, damage, damaged_table: None, lost: None }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::misc::Misc;
 use crate::preamble::{EventAttr, Preamble};
 use crate::read::read_full;
 use crate::reader::RecordReader;
-use crate::{Error, Feature, SectionProblem};
+use crate::{Error, Feature, SectionProblem, build_id_table};
 
 /// An open perf.data file whose header has been read.
 #[derive(Debug)]
@@ -23,6 +23,17 @@ pub struct PerfFile<S> {
     sections: u64,
     /// The header.
     pub header: FileHeader,
+}
+
+/// The preamble of a file as far as it can be read, and why no more of it.
+#[derive(Debug)]
+pub struct FilePreamble {
+    /// The events, and the features that are whole.
+    pub preamble: Preamble,
+    /// The features that are damaged, and what is wrong with each.
+    pub damaged: Vec<(Feature, Error)>,
+    /// The first part that the file ends before: it is cut.
+    pub cut: Option<Error>,
 }
 
 impl<S: Read + Seek> PerfFile<S> {
@@ -87,27 +98,79 @@ impl<S: Read + Seek> PerfFile<S> {
         Ok(events)
     }
 
-    /// The preamble of the records: the events and all features. Of a file that was never closed, it is the events
-    /// alone.
+    /// The preamble of the records: the events and all features that are whole. Of a file that was never closed, it is the
+    /// events alone.
     ///
     /// # Errors
-    /// Where a part of it lies outside the file.
+    /// Where the events lie outside the file, or the file is cut inside its features.
     pub fn preamble(&mut self) -> Result<Preamble, Error> {
-        let mut preamble = Preamble::new(self.header.endian, self.events()?);
+        let FilePreamble { preamble, cut, .. } = self.preamble_as_far()?;
+        cut.map_or(Ok(preamble), Err)
+    }
+
+    /// The same, and what is wrong with the features that are not in it.
+    ///
+    /// # Errors
+    /// Where the events lie outside the file, or it cannot be read.
+    pub fn preamble_as_far(&mut self) -> Result<FilePreamble, Error> {
+        let preamble = Preamble::new(self.header.endian, self.events()?);
+        let mut read = FilePreamble { preamble, damaged: Vec::new(), cut: None };
         if !self.is_closed() {
-            return Ok(preamble);
+            return Ok(read);
         }
-        let features: Vec<_> = self.header.features().collect();
+        let mut sections = Vec::new();
+        for feature in self.header.features().collect::<Vec<_>>() {
+            match self.feature(feature) {
+                Ok(section) => sections.extend(section.map(|section| (feature, section))),
+                Err(error @ Error::Io { .. }) => return Err(error),
+                // So it is with all behind it.
+                Err(error) => read.cut = read.cut.or(Some(error)),
+            }
+        }
         let table = self.header.feature_table().unwrap_or_default();
-        let table_end = table.saturating_add((features.len() * Section::SIZE) as u64);
+        let table_end = table.saturating_add((sections.len() * Section::SIZE) as u64);
+        // Writers put one section behind the other, so that a cut is told from sizes and offsets that are no more.
+        let in_order = sections.iter().try_fold(table_end, |end, (_, section)| {
+            section.offset.checked_add(section.size).filter(|_| section.offset >= end)
+        });
         let mut first = u64::MAX;
-        for feature in features {
-            let Some((offset, bytes)) = self.feature_bytes(feature)? else { continue };
-            first = first.min(offset);
-            preamble.features.insert(feature, bytes);
+        for (feature, section) in sections {
+            match self.feature_section(feature, section) {
+                Ok(bytes) => {
+                    first = first.min(section.offset);
+                    read.preamble.features.insert(feature, bytes);
+                }
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error @ Error::Section { problem: SectionProblem::Outside { .. }, .. })
+                    if in_order.is_some() =>
+                {
+                    read.cut = read.cut.or(Some(error));
+                }
+                Err(error) => read.damaged.push((feature, error)),
+            }
         }
-        preamble.slack = first.checked_sub(table_end).filter(|slack| *slack <= SLACK_AT_MOST).unwrap_or(0);
-        Ok(preamble)
+        let slack = first.checked_sub(table_end).filter(|slack| *slack <= SLACK_AT_MOST);
+        read.preamble.slack = slack.unwrap_or(0);
+        Ok(read)
+    }
+
+    /// The bytes of a feature, where they are in the file and no other part of it lies over them. A table of build-ids is
+    /// read to its end.
+    fn feature_section(&mut self, feature: Feature, section: Section) -> Result<Vec<u8>, Error> {
+        let name = feature.name().unwrap_or("feature");
+        let bytes = self.section(name, section)?;
+        let FileHeaderWords { size, attrs, data, .. } = self.header.words;
+        let others = [("header", Section { offset: 0, size }), ("attrs", attrs), ("data", data)];
+        if let Some((other, _)) = others.iter().find(|(_, other)| overlap(other, &section)) {
+            let Section { offset, size } = section;
+            let problem = SectionProblem::Overlaps(other);
+            return Err(Error::Section { section: name, offset, size, problem });
+        }
+        if feature == Feature::BUILD_ID {
+            build_id_table(&bytes, section.offset, self.header.endian)
+                .try_for_each(|entry| entry.map(drop))?;
+        }
+        Ok(bytes)
     }
 
     /// Whether the recording was closed: `perf record` writes the size of the data at its end.
@@ -137,11 +200,11 @@ impl<S: Read + Seek> PerfFile<S> {
     /// The bytes of a feature's section and where they stand; `None` where the file does not have it.
     ///
     /// # Errors
-    /// Where the section or the table that says where it is lies outside the file.
+    /// Where the section or the table that says where it is lies outside the file, another part of the file lies over it, or
+    /// it is a table of build-ids with entries that cannot be read.
     pub fn feature_bytes(&mut self, feature: Feature) -> Result<Option<(u64, Vec<u8>)>, Error> {
         let Some(section) = self.feature(feature)? else { return Ok(None) };
-        let name = feature.name().unwrap_or("feature");
-        self.section(name, section).map(|bytes| Some((section.offset, bytes)))
+        self.feature_section(feature, section).map(|bytes| Some((section.offset, bytes)))
     }
 
     /// A reader of the records, from the first. Where the header has a data size of 0, since the recorder ended before

@@ -2,9 +2,12 @@
 
 use std::io::Read;
 
+use crate::attr::Attr;
 use crate::codec::{Decoder, Encoder, Fixed as _, layout};
 use crate::misc::Misc;
+use crate::raw::RecordHeader;
 use crate::read::read_full;
+use crate::record_type::RecordType;
 use crate::{Endian, Error, Feature};
 
 /// `PERFILE2`, as a machine stores it in its own order: read as a little-endian word, this is the magic.
@@ -78,21 +81,72 @@ impl Format {
 pub struct Head {
     /// The format.
     pub format: Format,
-    /// The bytes: all of a pipe's header, the start of a file's.
+    /// The bytes: all of a pipe's header, the start of a file's, or, where the header is missing, the start of the first
+    /// record.
     pub bytes: [u8; PIPE_HEADER_SIZE],
+    /// Whether the header is missing: perf 6.1's `inject -i FILE` leaves that of a pipe out.
+    pub is_missing: bool,
 }
 
 impl Head {
-    /// Reads them from the start of a source.
+    /// Reads them from the start of a source. One that starts with the first record of a pipe's stream, an attr or a
+    /// feature, is such a stream without its header.
     ///
     /// # Errors
     /// The errors of [`Format::detect`], or [`Error::Io`].
     pub fn read(source: &mut impl Read) -> Result<Self, Error> {
         let mut bytes = [0; PIPE_HEADER_SIZE];
         let have = read_full(source, &mut bytes, 0)?;
-        let format = Format::detect(bytes.get(..have).unwrap_or_default())?;
-        Ok(Self { format, bytes })
+        match Format::detect(bytes.get(..have).unwrap_or_default()) {
+            Ok(format) => Ok(Self { format, bytes, is_missing: false }),
+            Err(error) => {
+                let endian =
+                    [Endian::Little, Endian::Big].into_iter().find(|endian| begins_a_pipe(&bytes, *endian));
+                endian
+                    .map(|endian| Self { format: Format::Pipe(endian), bytes, is_missing: true })
+                    .ok_or(error)
+            }
+        }
     }
+
+    /// Where the records of a pipe's stream start, in bytes from the start of the input.
+    #[must_use]
+    pub fn records_at(&self) -> u64 {
+        if self.is_missing { 0 } else { PIPE_HEADER_SIZE as u64 }
+    }
+
+    /// Those of the bytes that are of the first record.
+    #[must_use]
+    pub fn record_bytes(&self) -> &[u8] {
+        if self.is_missing { &self.bytes } else { &[] }
+    }
+
+    /// The header of a pipe, as it stood or should have stood.
+    #[must_use]
+    pub fn pipe_header(&self) -> [u8; PIPE_HEADER_SIZE] {
+        if self.is_missing { pipe_header(self.format.endian()) } else { self.bytes }
+    }
+}
+
+/// Whether bytes are the start of a record that the records of a pipe start with: of an attr, or of a feature.
+fn begins_a_pipe(bytes: &[u8; PIPE_HEADER_SIZE], endian: Endian) -> bool {
+    let Some(head) = bytes.first_chunk() else { return false };
+    let RecordHeader { record_type, misc, size } = RecordHeader::from_bytes(*head, endian);
+    let size = usize::from(size);
+    let body_fits = match record_type {
+        RecordType::HEADER_ATTR => {
+            let attr_size = endian.u32_at(bytes, 12).and_then(|size| usize::try_from(size).ok());
+            attr_size.is_some_and(|attr| {
+                attr >= Attr::MIN_SIZE && attr % 8 == 0 && RecordHeader::SIZE + attr <= size
+            })
+        }
+        RecordType::HEADER_FEATURE => {
+            size >= PIPE_HEADER_SIZE
+                && endian.u64_at(bytes, 8).is_some_and(|feature| feature < FileHeader::FEATURES)
+        }
+        _ => false,
+    };
+    misc == Misc::default() && body_fits
 }
 
 /// The bytes of a pipe's header in the given order.
@@ -242,6 +296,33 @@ mod tests {
         }
         assert_eq!(&pipe_header(Endian::Little)[..8], b"PERFILE2");
         assert_eq!(&pipe_header(Endian::Big)[..8], b"2ELIFREP");
+    }
+
+    #[test]
+    fn a_pipe_without_its_header_is_told_by_its_first_record() {
+        for endian in [Endian::Little, Endian::Big] {
+            let head = |record_type, size, at_eight: [u8; 8]| {
+                let header = RecordHeader { record_type, misc: Misc::default(), size };
+                let bytes = [header.to_bytes(endian), at_eight].concat();
+                Head::read(&mut &bytes[..]).map(|head| (head.format, head.is_missing))
+            };
+            let attr = |size| {
+                let [a, b, c, d] = endian.put_u32(size);
+                [1, 2, 3, 4, a, b, c, d]
+            };
+            let is_it = Some((Format::Pipe(endian), true));
+            assert_eq!(head(RecordType::HEADER_ATTR, 152, attr(128)).ok(), is_it);
+            assert_eq!(head(RecordType::HEADER_FEATURE, 84, endian.put_u64(3)).ok(), is_it);
+            for (record_type, size, at_eight) in [
+                (RecordType::HEADER_ATTR, 135, attr(128)),
+                (RecordType::HEADER_ATTR, 152, attr(63)),
+                (RecordType::HEADER_FEATURE, 84, endian.put_u64(256)),
+                (RecordType::HEADER_FEATURE, 15, endian.put_u64(3)),
+                (RecordType::SAMPLE, 152, attr(128)),
+            ] {
+                assert!(matches!(head(record_type, size, at_eight), Err(Error::NotPerfData { .. })));
+            }
+        }
     }
 
     #[test]

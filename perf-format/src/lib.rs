@@ -75,7 +75,7 @@ pub use compressed::Inflater;
 pub use endian::Endian;
 pub use error::{Error, SectionProblem};
 pub use feature::{EventName, Feature, PipeRefusal, build_id_table, event_names, push_build_id};
-pub use file::PerfFile;
+pub use file::{FilePreamble, PerfFile};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use open::{PerfData, PipeStream};
 pub use preamble::{DataPlacement, EventAttr, PipeFeatures, Preamble};

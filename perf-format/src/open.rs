@@ -31,7 +31,8 @@ impl<S: Read> PerfData<S> {
     }
 }
 
-/// A pipe's stream whose header has been read: `struct perf_pipe_file_header`, and behind it records.
+/// A pipe's stream whose header has been read: `struct perf_pipe_file_header`, and behind it records. Where the header is
+/// missing, the records start at once.
 #[derive(Debug)]
 pub struct PipeStream<R> {
     source: R,
@@ -56,13 +57,20 @@ impl<R: Read> PipeStream<R> {
         self.head.format.endian()
     }
 
+    /// Whether the header is missing.
+    #[must_use]
+    pub fn is_headless(&self) -> bool {
+        self.head.is_missing
+    }
+
     /// The reader of the records, which knows the header.
     #[must_use]
     pub fn records(self) -> RecordReader<R> {
         RecordReader::pipe(self.source, self.head)
     }
-    /// The source, positioned at the first record, and the header that was read of it: for a [`RecordReader::pipe`] out
-    /// of another source that goes on where this one is.
+
+    /// The source, and what was read of it: for a [`RecordReader::pipe`] out of another source that goes on where this one
+    /// is.
     #[must_use]
     pub fn into_parts(self) -> (R, Head) {
         (self.source, self.head)

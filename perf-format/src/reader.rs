@@ -55,9 +55,20 @@ impl<R: Read> RecordReader<R> {
     /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is behind us; what
     /// [`PipeStream::records`](crate::PipeStream::records) does.
     pub fn pipe(source: R, head: Head) -> Self {
-        let mut reader = Self::records(source, head.format.endian(), PIPE_HEADER_SIZE as u64);
-        reader.header = Some(head.bytes);
-        reader
+        let mut reader = Self::records(source, head.format.endian(), head.records_at());
+        let ahead = head.record_bytes();
+        if let Some(place) = reader.buffer.get_mut(..ahead.len()) {
+            place.copy_from_slice(ahead);
+        }
+        reader.cursor.end = ahead.len();
+        reader.with_header(head.pipe_header())
+    }
+
+    /// The same reader, with a pipe's header before the records.
+    #[must_use]
+    pub fn with_header(mut self, header: [u8; PIPE_HEADER_SIZE]) -> Self {
+        self.header = Some(header);
+        self
     }
 
     /// Reads records from the source's first byte on, which stands at `offset` in the input.
@@ -66,7 +77,7 @@ impl<R: Read> RecordReader<R> {
         Self { source, buffer: vec![0; BUFFER_SIZE].into(), cursor, header: None }
     }
 
-    /// The pipe header that stood before the records, if there was one.
+    /// The pipe header that stands before the records, if one does; where it was missing, the one that should have.
     #[must_use]
     pub fn header(&self) -> Option<[u8; PIPE_HEADER_SIZE]> {
         self.header

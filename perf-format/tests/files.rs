@@ -11,8 +11,8 @@ use perf_format::record::{BuildIdRecord, EventUpdate, SizedBuildId, Update};
 use perf_format::strategies::config;
 use perf_format::testing::{At, StreamBuilder, attr};
 use perf_format::{
-    Attr, BuildId, CpuMode, Endian, EventAttr, Feature, Misc, PerfFile, PipeFeatures, PipeRefusal, Preamble,
-    Record, RecordReader, RecordType, Section, event_names, push_build_id,
+    Attr, BuildId, CpuMode, Endian, EventAttr, Feature, FilePreamble, Misc, PerfFile, PipeFeatures,
+    PipeRefusal, Preamble, Record, RecordReader, RecordType, Section, event_names, push_build_id,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -52,7 +52,9 @@ impl Parts {
 
 fn parts() -> impl Strategy<Value = Parts> {
     let events = vec((any::<u64>(), vec(any::<u64>(), 0..5)), 0..4);
-    let features = btree_map(1u32..256, vec(any::<u8>(), 0..40), 0..6);
+    // The table of build-ids (2) has to be one.
+    let number = prop_oneof![Just(1_u32), 3..256_u32];
+    let features = btree_map(number, vec(any::<u8>(), 0..40), 0..6);
     (events, features, 0u64..4).prop_map(|(events, features, absent)| Parts { events, features, absent })
 }
 
@@ -372,6 +374,63 @@ fn of_a_recording_that_was_never_closed_the_events_and_all_records_are_read() {
         assert!(said.ends_with("was never completed: the recording was not closed"), "{said}");
         assert_eq!(file.preamble().unwrap(), events);
         assert_eq!(offsets(&mut file), (vec![offset, offset + 11, offset + 19], None));
+    }
+}
+
+/// The bytes of a file with these words written at an offset.
+fn with_words(file: &[u8], at: usize, words: &[u64], endian: Endian) -> Vec<u8> {
+    let words: Vec<u8> = words.iter().flat_map(|word| endian.put_u64(*word)).collect();
+    [&file[..at], &words, &file[at + words.len()..]].concat()
+}
+
+#[test]
+fn a_feature_that_is_damaged_is_absent_and_the_others_are_there() {
+    for endian in ORDERS {
+        let mut preamble = Preamble::new(endian, vec![event(SampleType::IP, &[5], endian)]);
+        let mut table = Vec::new();
+        let entry = BuildIdRecord { pid: -1, build_id: SizedBuildId(None), filename: "/bin/a".into() };
+        push_build_id(&mut table, Misc::of(CpuMode::User), entry, endian).unwrap();
+        preamble.features.insert(Feature::BUILD_ID, table);
+        preamble.features.insert(Feature::HOSTNAME, b"host".to_vec());
+        preamble.features.insert(Feature::ARCH, b"arch".to_vec());
+        let file = written(&preamble, &some_records(endian));
+        assert_eq!(opened(&file).preamble().unwrap(), preamble);
+        let at = usize::try_from(opened(&file).header.feature_table().unwrap()).unwrap();
+        let attrs = opened(&file).header.words.attrs;
+        let ids = opened(&file).feature(Feature::BUILD_ID).unwrap().unwrap();
+        let without = |damaged: &[u8], feature: Feature, expected: &str| {
+            let FilePreamble { preamble: read, damaged, cut } = opened(damaged).preamble_as_far().unwrap();
+            assert!(cut.is_none(), "{cut:?}");
+            let [(of, error)] = &damaged[..] else { panic!("{damaged:?}") };
+            assert_eq!(*of, feature);
+            assert!(error.to_string().contains(expected), "{error}");
+            let mut rest = preamble.clone();
+            rest.features.remove(&feature);
+            assert_eq!((read.events, read.features), (rest.events, rest.features));
+        };
+        // A table of which others wrote over the start: the size of its first entry is 0.
+        let start = usize::try_from(ids.offset).unwrap();
+        let at_it = format!("offset {:#x}", ids.offset);
+        without(&with_words(&file, start, &[0; 4], endian), Feature::BUILD_ID, &at_it);
+        let over = with_words(&file, at, &[attrs.offset, 8], endian);
+        without(&over, Feature::BUILD_ID, &format!("the BUILD_ID section at offset {:#x}", attrs.offset));
+        without(&over, Feature::BUILD_ID, "overlaps the attrs");
+        // What lies outside in the middle of what is in order is no cut.
+        without(
+            &with_words(&file, at + 16, &[1 << 40, 9], endian),
+            Feature::HOSTNAME,
+            "lies outside the file",
+        );
+        without(
+            &with_words(&file, at + 16, &[5, u64::MAX], endian),
+            Feature::HOSTNAME,
+            "lies outside the file",
+        );
+        // Of a file that is cut what was whole is there.
+        let FilePreamble { preamble: read, damaged, cut } =
+            opened(&file[..file.len() - 1]).preamble_as_far().unwrap();
+        assert!(damaged.is_empty() && read.features.len() == 2);
+        assert!(cut.unwrap().to_string().contains("the ARCH section"));
     }
 }
 

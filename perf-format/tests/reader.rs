@@ -205,6 +205,27 @@ fn a_record_smaller_than_its_header_ends_the_stream_where_it_stands() {
 }
 
 #[test]
+fn a_stream_whose_header_is_missing_is_read_from_its_first_record_and_has_one_then() {
+    for endian in [Endian::Little, Endian::Big] {
+        let good = sampler(endian);
+        let (whole, _) = drained(&good[..]);
+        let (items, end) = drained(&good[16..]);
+        assert!(end.is_none(), "{end:?}");
+        let here = |item: &Item| match item {
+            Item::Record(offset, bytes) => Item::Record(offset - 16, bytes.clone()),
+            Item::Payload(bytes) => Item::Payload(bytes.clone()),
+        };
+        assert_eq!(items, whole.iter().map(here).collect::<Vec<_>>());
+        assert_same_in_pieces(&good[16..], &[1]);
+        assert_same_in_pieces(&good[16..], &[7, 64]);
+        let stream = PipeStream::open(&good[16..]).unwrap();
+        assert!(stream.is_headless());
+        let reader = stream.records();
+        assert_eq!((reader.header().unwrap()[..].to_vec(), reader.offset()), (good[..16].to_vec(), 0));
+    }
+}
+
+#[test]
 fn another_recording_behind_one_is_an_error_at_its_header() {
     for endian in [Endian::Little, Endian::Big] {
         let good = sampler(endian);

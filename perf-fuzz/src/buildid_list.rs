@@ -24,13 +24,13 @@ pub fn buildid_list(data: &[u8]) {
             Ok(Format::File(_)) => {
                 let records = data.get(104..).unwrap_or_default();
                 for others in [vec![], vec![Cursor::new(records), Cursor::new(records)]] {
-                    if let Ok(collected) = from_files(Cursor::new(data), others, scope) {
+                    if let Ok(collected) = from_files(Cursor::new(data), others, scope, false) {
                         can_be_written(&collected);
                     }
                 }
             }
             Err(_) => {
-                assert!(from_files(Cursor::new(data), Vec::new(), scope).is_err());
+                assert!(from_files(Cursor::new(data), Vec::new(), scope, false).is_err());
             }
         }
     }

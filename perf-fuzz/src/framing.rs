@@ -11,6 +11,7 @@ use crate::{FuzzPieces, cut};
 /// A pipe's stream; other bytes are records at once, in the order that the first one's lowest bit tells.
 pub fn framing(data: &[u8]) {
     match PerfData::open(data) {
+        Ok(PerfData::Pipe(stream)) if stream.is_headless() => any_split(data, stream.endian(), 0),
         Ok(PerfData::Pipe(stream)) => {
             let (header, rest) = data.split_at(PIPE_HEADER_SIZE);
             let endian = stream.endian();

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Cursor, Read, Seek, Write};
 
 use perf_format::header::{Format, PIPE_HEADER_SIZE};
-use perf_format::{Endian, Feature, PerfFile, PipeStream, Preamble, RecordType};
+use perf_format::{Endian, Feature, Head, PerfFile, PipeStream, Preamble, RecordType};
 use perf_inject::{Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
 
@@ -143,12 +143,12 @@ fn has_its_place(ran: &FuzzRun, input: &[u8]) {
     }
 }
 
-/// Where the records of a pipe's stream start, and their byte order; `None` for what is no such stream.
-fn records(stream: &[u8]) -> Option<(&[u8], Endian)> {
-    match Format::detect(stream) {
-        Ok(Format::Pipe(endian)) => Some((stream.get(PIPE_HEADER_SIZE..)?, endian)),
-        _ => None,
-    }
+/// The records of a pipe's stream, and their byte order; `None` for what is no such stream.
+fn records(mut stream: &[u8]) -> Option<(&[u8], Endian)> {
+    let whole = stream;
+    let head = Head::read(&mut stream).ok()?;
+    let Format::Pipe(endian) = head.format else { return None };
+    Some((if head.is_missing { whole } else { stream }, endian))
 }
 
 /// Without tools the same bytes come out, up to where the stream cannot be read on.
@@ -159,7 +159,13 @@ pub fn passes_as_it_is(stream: &[u8]) -> FuzzRun {
         Some((records, endian)) => {
             let cut = cut(records, endian);
             assert_eq!(ran.out.len(), PIPE_HEADER_SIZE + cut.len());
-            assert!(stream.starts_with(&ran.out), "what comes out is the start of what went in");
+            // A header that was missing is there.
+            assert_eq!(Format::detect(&ran.out).ok(), Some(Format::Pipe(endian)));
+            assert!(
+                records.starts_with(&ran.out[PIPE_HEADER_SIZE..]),
+                "what comes out is the start of what went in"
+            );
+            assert!(stream.starts_with(&ran.out) || stream.len() == records.len());
             assert_eq!(ran.error.is_none(), cut.is_whole(), "{:?}", ran.error);
         }
         None => {
@@ -268,7 +274,7 @@ pub fn file_keeps_its_records(file: &[u8]) {
         assert!(data_of(&with_ids.out) == data_of(&copied.out), "ids stand in the table");
         let twice = file_to_file(sources::HIT, &with_ids.out, &[]);
         assert_eq!(twice.message(), None);
-        assert!(twice.out == with_ids.out, "twice is once");
+        assert!(!is_read_as_written(&with_ids.out) || twice.out == with_ids.out, "twice is once");
     }
     let plain = file_to_pipe(sources::PLAIN, file);
     has_its_place(&plain, file);
@@ -292,7 +298,14 @@ fn is_a_copy(file: &[u8], copy: &[u8]) {
         preamble.features.remove(&Feature::AUXTRACE);
         closed.then_some(preamble)
     };
-    if let (Some(before), Some(after)) = (preamble(file), preamble(copy)) {
+    // Without a host name, which may have been damaged, the others are not seen in the other byte order. A damaged table of
+    // ids is made anew.
+    if let (Some(before), Some(mut after)) = (preamble(file), preamble(copy))
+        && is_read_as_written(copy)
+    {
+        if !before.features.contains_key(&Feature::BUILD_ID) {
+            after.features.remove(&Feature::BUILD_ID);
+        }
         assert_eq!(after, before);
     }
     let from = PerfFile::open(Cursor::new(file)).expect("a file");

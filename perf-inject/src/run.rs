@@ -9,14 +9,14 @@ use std::sync::Mutex;
 use std::thread;
 
 use perf_format::{
-    Damage, DataPlacement, Endian, Feature, PerfFile, PipeFeatures, PipeRefusal, Preamble, RecordReader,
-    Recovering, Section,
+    Damage, DataPlacement, Endian, Feature, FilePreamble, PerfFile, PipeFeatures, PipeRefusal, Preamble,
+    RecordReader, Recovering, Section,
 };
-use perf_session::build_id::Chain;
+use perf_session::build_id::{Chain, Recorded};
 use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
-use crate::{IdSummary, IdsTo, NameSummary, Plan};
+use crate::{DsoSelection, IdSummary, IdsTo, NameSummary, Plan};
 
 /// A run of a plan over a recording.
 #[derive(Debug)]
@@ -132,8 +132,9 @@ impl Run {
         file: &mut PerfFile<S>,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        file.check_overlaps()?;
-        let (preamble, cut) = preamble_as_far(file)?;
+        self.check_overlaps(file)?;
+        let FilePreamble { preamble, damaged, cut } = file.preamble_as_far()?;
+        without_features(&damaged);
         let preamble = self.load(preamble)?;
         let features = if self.plan.keep_features { PipeFeatures::All } else { PipeFeatures::Readable };
         let front = preamble.to_pipe(features, |feature, refusal| match refusal {
@@ -149,7 +150,7 @@ impl Run {
             self.pass(&mut records, Repipe::To(out), TO_EVENTS, Table::InFront(&preamble))
         });
         self.tolerate_unclosed(closed, passed)?;
-        self.without_features(cut)?;
+        self.without_the_rest(cut)?;
         self.all_was_read(file)
     }
 
@@ -193,12 +194,18 @@ impl Run {
         out: &mut W,
         copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64> + Send,
     ) -> Result<(), Error> {
-        file.check_overlaps()?;
+        self.check_overlaps(file)?;
         if !self.plan.recover {
             file.check_complete_or_unclosed()?;
         }
-        let (preamble, cut) = preamble_as_far(file)?;
-        self.without_features(cut)?;
+        let FilePreamble { preamble, damaged, cut } = file.preamble_as_far()?;
+        self.without_the_rest(cut)?;
+        without_features(&damaged);
+        if self.plan.build_ids.is_none() && damaged.iter().any(|(feature, _)| *feature == Feature::BUILD_ID) {
+            // The table is made anew from what the records say.
+            self.plan.build_ids = Some(DsoSelection::Hit);
+            self.sources = Chain(vec![Box::new(Recorded)]);
+        }
         let mut preamble = self.load(preamble)?;
         let before = preamble.write_before(out).map_err(unwritten(0))?;
         let closed = file.is_closed();
@@ -354,11 +361,23 @@ impl Run {
         processed
     }
 
-    /// An error in a file's features ends the run, except with [`Plan::recover`].
-    fn without_features(&self, cut: Option<perf_format::Error>) -> Result<(), Error> {
+    /// Parts of a file that lie over one another are an error, except with [`Plan::recover`]: of the records what is
+    /// whole is taken. perf 6.1's `inject -o FILE` writes the attrs of a pipe over its first records.
+    fn check_overlaps<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
+        match file.check_overlaps() {
+            Err(error) if self.plan.recover => {
+                log::warn!("what can be read is taken: {error}");
+                Ok(())
+            }
+            checked => Ok(checked?),
+        }
+    }
+
+    /// A file that is cut inside its features ends the run, except with [`Plan::recover`].
+    fn without_the_rest(&self, cut: Option<perf_format::Error>) -> Result<(), Error> {
         match cut {
             Some(error) if self.plan.recover => {
-                log::warn!("the features are left out: {error}");
+                log::warn!("features are left out: {error}");
                 Ok(())
             }
             cut => cut.map_or(Ok(()), |error| Err(error.into())),
@@ -391,13 +410,10 @@ impl Run {
     }
 }
 
-/// A file's preamble, or, where the file is cut, its events alone and what is wrong: the features stand at its end.
-fn preamble_as_far<S: Read + Seek>(
-    file: &mut PerfFile<S>,
-) -> Result<(Preamble, Option<perf_format::Error>), Error> {
-    match file.preamble() {
-        Ok(preamble) => Ok((preamble, None)),
-        Err(error) => Ok((Preamble::new(file.header.endian, file.events()?), Some(error))),
+/// Warns of features that are damaged, and taken for absent.
+fn without_features(damaged: &[(Feature, perf_format::Error)]) {
+    for (feature, error) in damaged {
+        log::warn!("the {feature} feature is damaged, and left out: {error}");
     }
 }
 

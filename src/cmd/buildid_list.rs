@@ -2,14 +2,14 @@
 
 use std::env;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_buildid_list::{Collected, Scope, Sort, check, from_files, from_pipe, json, print};
-use perf_format::{PerfData, RecordReader};
+use perf_format::{PerfData, PipeStream, RecordReader, Recovering};
 use perf_session::build_id::{Chain, build_id_of, kernel_maps, running_kernel};
 use perf_session::evidence::EvidenceConfig;
 
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// Read a file even if another user owns it.
     #[arg(short, long)]
     force: bool,
+
+    /// Read on past damage: what is lost is counted, and is no error.
+    #[arg(long)]
+    recover: bool,
 
     /// Print the running kernel's build-id.
     #[arg(short, long)]
@@ -118,7 +122,10 @@ impl Args {
             _ if counts => Scope::Everything,
             _ => Scope::Table,
         };
-        let Collected { mut list, damage } = match PerfData::open(input).with_context(unreadable)? {
+        let data = PerfData::open(input).with_context(unreadable)?;
+        report::headless(&data);
+        let Collected { mut list, mut damage, damaged_table, lost } = match data {
+            PerfData::Pipe(stream) if self.recover => recovered(stream, scope),
             PerfData::Pipe(stream) => {
                 let (input, head) = stream.into_parts();
                 match input.into_rest() {
@@ -129,9 +136,18 @@ impl Args {
             PerfData::File(input) => {
                 let Files { first, others, .. } = input.into_files(&env::temp_dir())?;
                 let others = others.into_iter().map(|other| watch.file(other)).collect();
-                from_files(watch.file(first), others, scope).with_context(unreadable)?
+                from_files(watch.file(first), others, scope, self.recover).with_context(unreadable)?
             }
         };
+        if let Some(error) = damaged_table {
+            log::warn!("the table of build-ids is damaged, and the records are read in its place: {error}");
+        }
+        report::damage(lost);
+        let mut failure = packed_end.and_then(|end| end.failure());
+        if self.recover {
+            let errors = [damage.take().map(anyhow::Error::from), failure.take()];
+            errors.into_iter().flatten().for_each(|error| log::warn!("what is behind is lost: {error}"));
+        }
         if self.missing {
             list.retain_missing();
         }
@@ -148,7 +164,6 @@ impl Args {
             Some(Key::Time) => list.sort(Sort::Time),
             None => {}
         }
-        let failure = packed_end.and_then(|end| end.failure());
         let message = damage.as_ref().map(ToString::to_string).or(failure.as_ref().map(ToString::to_string));
         let mut text = Vec::new();
         let mut out = io::BufWriter::new(io::stdout().lock());
@@ -169,6 +184,15 @@ impl Args {
             (count, _) => bail!("{count} of {} DSOs are other builds on this machine", list.dsos.len()),
         }
     }
+}
+
+/// Collects from the whole records of a pipe's stream.
+fn recovered(stream: PipeStream<Input>, scope: Scope) -> Collected {
+    let (input, head) = stream.into_parts();
+    let (endian, offset) = (head.format.endian(), head.records_at());
+    let (records, lost) = Recovering::new(head.record_bytes().chain(input), endian, offset);
+    let collected = from_pipe(RecordReader::records(records, endian, offset), scope);
+    Collected { lost: Some(lost.get()), ..collected }
 }
 
 const CANNOT_WRITE: &str = "cannot write to standard output";

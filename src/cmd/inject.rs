@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
-use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{DsoSelection, IdsTo, Jit, Plan, Run};
@@ -254,6 +253,7 @@ impl Args {
         let packed_end = input.begin(&watch)?;
         let name = input.to_string();
         let data = PerfData::open(input).with_context(|| format!("cannot read {name}"))?;
+        report::headless(&data);
         let plan = Plan {
             build_ids: self.dso_selection(),
             drop_unused_maps: self.drops_unused_maps(),
@@ -433,6 +433,7 @@ fn pipe(
     let is_pipe = splice::enlarge(&input);
     if let Output::Stream(out) = output
         && is_pipe
+        && !head.is_missing
         && !recover
         && let Some(out_pipe) = out.file().filter(splice::enlarge)
         // Without a free file descriptor, records are written as to any other output.
@@ -453,18 +454,18 @@ fn recovering(
     recover: bool,
 ) -> anyhow::Result<()> {
     if recover {
-        let (endian, offset) = (head.format.endian(), PIPE_HEADER_SIZE as u64);
-        let input = run.recovering(input, endian, offset);
-        return write(run, input, head, output);
+        let (endian, offset) = (head.format.endian(), head.records_at());
+        let input = run.recovering(head.record_bytes().chain(input), endian, offset);
+        let records = RecordReader::records(input, endian, offset);
+        return write(run, &mut records.with_header(head.pipe_header()), output);
     }
-    write(run, input, head, output)
+    write(run, &mut RecordReader::pipe(input, head), output)
 }
 
-fn write(run: &mut Run, input: impl Read, head: Head, output: &mut Output) -> anyhow::Result<()> {
-    let mut records = RecordReader::pipe(input, head);
+fn write<R: Read>(run: &mut Run, records: &mut RecordReader<R>, output: &mut Output) -> anyhow::Result<()> {
     match output {
-        Output::Stream(out) => run.pipe_to_pipe(&mut records, Repipe::To(out))?,
-        Output::Replacement(out) => run.pipe_to_file(&mut records, &mut out.file)?,
+        Output::Stream(out) => run.pipe_to_pipe(records, Repipe::To(out))?,
+        Output::Replacement(out) => run.pipe_to_file(records, &mut out.file)?,
         // A directory whose data is in pipe format is none that perf writes.
         Output::Directory(..) => bail!("the recording in the directory is in pipe format"),
     }
