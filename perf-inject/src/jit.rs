@@ -10,6 +10,7 @@ use std::path::Path;
 
 use perf_format::record::{BuildIdRecord, Mmap2};
 use perf_format::{CpuMode, Misc, RecordType};
+use perf_session::machine::OUTSIDE;
 use perf_session::{Error, Event, Injection, RecordSet, Session, Tool, Verdict};
 
 mod announce;
@@ -90,10 +91,10 @@ impl Jit {
     ) -> Result<Verdict, Error> {
         let record = event.record;
         let map = Mmap2::of_record(record)?;
-        if record.misc().cpumode() != CpuMode::User {
+        let pid = map.pid.cast_signed();
+        if record.misc().cpumode() != CpuMode::User || pid == OUTSIDE {
             return Ok(Verdict::Repipe);
         }
-        let pid = map.pid.cast_signed();
         let marker = Marker::of(&map, session.evlist.time(record)).filter(|_| self.dumps);
         if let Some(marker) = marker {
             self.processes.mark(&marker, session)?;

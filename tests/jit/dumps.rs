@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use perf_format::RecordType;
 use perf_format::jitdump::{HeaderWords, Id};
 use perf_format::record::{CpuMode, Misc, Mmap, Record};
 use perf_format::testing::{At, JitDumpBuilder, jit_header};
@@ -244,4 +245,18 @@ fn dumps_from_elsewhere_are_looked_for_in_a_directory_first() {
         assert_eq!(lab.run(form, &args, &stream).well(form).at(200), BOTH);
         assert!(lab.images().contains(&image_name(PID)));
     }
+}
+
+#[test]
+fn processes_outside_of_a_containers_pid_namespace_have_no_names_of_each_other() {
+    // All of them are pid 0 there.
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(0, dump_of(endian, 100, &["a", "b"]));
+        let stream = lab.marked(with_arena(begun(endian), 0), 0);
+        let stream = hit(stream, 0, 200, function(1) + 1, &[function(0) + 2]).finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        let maps = |types: &[RecordType]| types.iter().filter(|is| **is == RecordType::MMAP2).count();
+        assert_eq!(maps(&done.types()), 2, "{form:?} {endian:?}: {:?}", done.types());
+    });
 }

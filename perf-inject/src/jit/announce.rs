@@ -8,7 +8,7 @@ use perf_format::record::{Inode, MapFile, Mmap2};
 use perf_format::sample::{Address, AddressKind, Tid};
 use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::machine::HOST;
+use perf_session::machine::{HOST, OUTSIDE};
 use perf_session::{AddressSpace, Error, Injection, RecordSet, Session};
 
 use super::images::output::ImageOutput;
@@ -132,6 +132,8 @@ impl FunctionAnnouncer {
         let Some(format) = session.evlist.evsel(record).map(|event| event.format) else { return Ok(()) };
         let is_sample = record.record_type() == RecordType::SAMPLE;
         let tid = if is_sample { format.tid(record) } else { format.trailer_tid(record) };
+        // Of the processes that are pid 0 to a recorder in a container nobody knows which one it is.
+        let tid = tid.filter(|tid| tid.pid != OUTSIDE.cast_unsigned());
         let Some(Tid { pid, .. }) = tid else { return Ok(()) };
         let time = session.evlist.time(record);
         let lookup = Lookup { pid: pid.cast_signed(), time, record, format: &format, session };
