@@ -5,9 +5,9 @@ mod common;
 use std::fs;
 
 use common::{perftool, run, stderr};
-use perf_format::Endian;
-use perf_format::record::CpuMode;
+use perf_format::record::{CpuMode, Inode, MapFile, Misc, Mmap2, Record};
 use perf_format::testing::{At, StreamBuilder};
+use perf_format::{Endian, RawRecord, RecordType};
 
 const KERNEL: u64 = 0xffff_ffff_8000_0000;
 
@@ -119,4 +119,57 @@ fn that_it_was_recorded_elsewhere_is_said_once() {
     let told = warning(&sampled(stream, 200, 7, CpuMode::User, 0x1100), &[]);
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.starts_with("perftool: warning: no build-ids of this machine: "), "{told}");
+}
+
+/// The maps of a stream, as (start, length, page offset, name).
+fn maps(stream: &[u8]) -> Vec<(u64, u64, u64, String)> {
+    let records = perf_format::testing::records(stream).into_iter();
+    let maps = records.filter(|record| record.record_type == RecordType::MMAP2).map(|record| {
+        let record = RawRecord::first(&record.bytes, 0, Endian::Little).expect("whole");
+        let map = Mmap2::of_record(&record).expect("a map");
+        (map.start, map.len, map.pgoff, map.filename.to_string())
+    });
+    maps.collect()
+}
+
+#[test]
+fn text_that_was_moved_is_its_files_again() {
+    let known = format!("--known-build-ids={} /p", "ab".repeat(20));
+    let map = |stream: StreamBuilder, time, start, len, pgoff, name: &str| {
+        let file = MapFile::Inode(Inode::default());
+        let filename = name.into();
+        let map = Mmap2 { pid: 7, tid: 7, start, len, pgoff, file, prot: 5, flags: 2, filename };
+        stream.traced(Misc::of(CpuMode::User), &Record::Mmap2(map), At::new(7, time))
+    };
+    // Moved while it was recorded: the file's map stays.
+    let stream = map(map(stream(), 1, 0x1000, 0x4000, 0, "/p"), 2, 0x2000, 0x1000, 0, "//anon");
+    let stream = sampled(stream, 200, 7, CpuMode::User, 0x2100).bytes();
+    let remapped = run(perftool(&["inject", "-b", "--remap-text", &known]), &stream);
+    assert_eq!(stderr(&remapped), "");
+    assert_eq!(maps(&remapped.stdout), [(0x1000, 0x4000, 0, "/p".to_owned())]);
+    // Moved before, as /proc/PID/maps shows it: between two parts of the file.
+    let stream = [
+        (0x1000, 0x1000, 0x1000, "/p"),
+        (0x2000, 0x1000, 0, "//anon"),
+        (0x3000, 0x2000, 0, "//anon"),
+        (0x5000, 0x1000, 0x5000, "/p"),
+        (0x8000, 0x1000, 0, "//anon"),
+        (0x9000, 0x1000, 0x7000, "/p"),
+    ]
+    .into_iter()
+    .fold(self::stream(), |stream, (start, len, pgoff, name)| map(stream, 1, start, len, pgoff, name));
+    let stream = sampled(stream, 200, 7, CpuMode::User, 0x3100).bytes();
+    let remapped = run(perftool(&["inject", "-b", "--remap-text", &known]), &stream);
+    assert_eq!(stderr(&remapped), "");
+    let moved = (0x2000, 0x3000, 0x2000, "/p".to_owned());
+    let mut expected = maps(&stream);
+    expected.insert(3, moved);
+    assert_eq!(maps(&remapped.stdout), expected);
+    // Twice is once.
+    let again = run(perftool(&["inject", "-b", "--remap-text", &known]), &remapped.stdout);
+    assert_eq!(again.stdout, remapped.stdout);
+    // Without the option nothing moves, and it is said.
+    let left = run(perftool(&["inject", "-b", &known]), &stream);
+    assert_eq!(maps(&left.stdout), maps(&stream));
+    assert!(stderr(&left).contains("in an anonymous copy of a file's text (for huge pages?), most in /p"));
 }

@@ -97,7 +97,7 @@ impl Cause {
                 "let the runtime write a jitdump (--jit) or a perf map (--perf-map), as with node --perf-prof, java \
                  -agentpath:libperf-jvmti.so, python -X perf"
             }
-            Self::HugePages => "record with its text left in the file's own pages",
+            Self::HugePages => "--remap-text takes it for the text of its file",
             Self::Unmapped => {
                 "record without --synth=no, from before the processes begin, and as a user who may read their maps"
             }

@@ -7,7 +7,7 @@ use perf_session::{Session, Tool};
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
 use crate::jit::JitSummary;
 use crate::names::NameSummary;
-use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit};
+use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit, RemapText};
 
 /// A plan: what is injected, and how the records are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,8 @@ pub struct Plan {
     pub recover: bool,
     /// Whether a pipe gets features of a file that make perf refuse it.
     pub keep_features: bool,
+    /// Whether text that programs moved to anonymous memory is its file's: [`RemapText`].
+    pub remap_text: bool,
     /// Whether jitted code gets names: [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
 }
@@ -41,18 +43,23 @@ pub struct Tools {
     pub ids_in_maps: Option<IdsInMaps>,
     ids: SharedIds,
     drop_feature: Option<DropFeature>,
+    remap_text: Option<RemapText>,
 }
 
 impl Plan {
     /// Whether records are changed or put between others, so that they cannot be copied as they are.
     pub(crate) fn changes_records(self) -> bool {
-        self.decompress || self.recover || self.jit || self.ids_to.is_some_and(|to| to.events || to.mmap2)
+        self.decompress
+            || self.recover
+            || self.jit
+            || self.remap_text
+            || self.ids_to.is_some_and(|to| to.events || to.mmap2)
     }
 
     /// Whether compressed records are replaced by the records inside them: by request, or because maps inside them
     /// change.
     pub(crate) fn writes_plain(self) -> bool {
-        self.decompress || self.jit || self.ids_to.is_some_and(|to| to.mmap2)
+        self.decompress || self.jit || self.remap_text || self.ids_to.is_some_and(|to| to.mmap2)
     }
 
     /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`.
@@ -70,6 +77,7 @@ impl Plan {
                 IdsInMaps::new(which, ids.clone()).eager(self.live).drop_unused(self.drop_unused_maps)
             }),
             ids,
+            remap_text: self.remap_text.then_some(RemapText),
             drop_feature: self.writes_plain().then_some(DropFeature(Feature::COMPRESSED)),
         }
     }
@@ -82,7 +90,8 @@ impl Tools {
         let by_name = self.ids_by_name.iter_mut().map(|tool| tool as &mut dyn Tool);
         let in_maps = self.ids_in_maps.iter_mut().map(|tool| tool as &mut dyn Tool);
         let drop_feature = self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool);
-        jit.chain(by_name).chain(in_maps).chain(drop_feature).collect()
+        let remap_text = self.remap_text.iter_mut().map(|tool| tool as &mut dyn Tool);
+        remap_text.chain(jit).chain(by_name).chain(in_maps).chain(drop_feature).collect()
     }
 
     /// Reports how many DSOs there were beyond those that warnings have named.

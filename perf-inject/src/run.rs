@@ -66,7 +66,9 @@ impl Run {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
-        Self { plan, sources, report: RunReport::default(), damage: None, jit: None }
+        let mut report = RunReport::default();
+        report.session.remap_text = plan.remap_text;
+        Self { plan, sources, report, damage: None, jit: None }
     }
 
     /// The same, with a tool that names jitted code.

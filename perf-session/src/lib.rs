@@ -28,6 +28,7 @@ mod in_order;
 mod limits;
 pub mod machine;
 pub mod map;
+mod moved_text;
 mod pipeline;
 mod preamble;
 pub mod process;

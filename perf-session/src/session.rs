@@ -19,6 +19,7 @@ use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, OUTSIDE, TaskIds, UpdateContext, kernel_of};
 use crate::map::{Map, end_of_kernel};
+use crate::moved_text::{is_over_text, moved_before};
 use crate::record_set::RecordSet;
 use crate::recording::Recording;
 use crate::round::Round;
@@ -41,6 +42,9 @@ pub struct Session {
     /// Whether executable anonymous memory is a DSO of its process, under the name of the file in which its runtime may
     /// leave symbols (`/tmp/perf-PID.map`), as perf names it. Memory that has a name of its own keeps that.
     pub jit_names: bool,
+    /// Whether text that a program has moved to anonymous memory, in its own place, counts as its file's, as far as the
+    /// recording shows that.
+    pub remap_text: bool,
     /// Whether it is told (`log::debug!`) which ids it takes in.
     pub tells_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
@@ -63,6 +67,7 @@ impl Default for Session {
             anomalies: Anomalies::default(),
             recording: Recording::default(),
             jit_names: false,
+            remap_text: false,
             tells_ids: true,
             roots: HashSet::new(),
             round: Round::default(),
@@ -240,13 +245,27 @@ impl Session {
         let Mmap2 { start, pgoff, prot, flags, .. } = *mmap;
         let end = if kind == DsoKind::Kernel { end_of_kernel(start, end) } else { end };
         let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
-        let (machines, mut update) = self.updating(changes);
+        let remap_text = self.remap_text;
+        self.work.earn(STEPS_A_RECORD);
+        let Self { machines, dsos, round, work, .. } = self;
+        let mut update = UpdateContext { now: *round, work, changes };
         let machine = machines.find_or_create(machine);
         if cpumode.is_kernel() {
             machine.map_kernel(map, &mut update);
-        } else {
-            machine.map_process(pid, map, &mut update);
+            return;
         }
+        if remap_text && machine.pid == HOST && is_exec {
+            match kind {
+                DsoKind::Anonymous if is_over_text(&map, pid, machine, dsos, time) => return,
+                DsoKind::File => {
+                    if let Some(moved) = moved_before(&map, pid, machine, dsos) {
+                        machine.map_process(pid, moved, &mut update);
+                    }
+                }
+                _ => {}
+            }
+        }
+        machine.map_process(pid, map, &mut update);
     }
 
     /// Notes where the host's kernel and its modules are: they differ from boot to boot.

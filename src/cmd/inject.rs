@@ -66,6 +66,11 @@ pub(crate) struct Args {
     #[arg(long)]
     decompress: bool,
 
+    /// Take text that a program moved to anonymous memory, in its own place (for huge pages), for its file's, as far as the
+    /// recording shows that.
+    #[arg(long)]
+    remap_text: bool,
+
     /// From a file to a pipe, keep the features that make perf refuse a pipe; otherwise they are left out.
     #[arg(long)]
     keep_features: bool,
@@ -263,6 +268,7 @@ impl Args {
             decompress: self.decompress,
             recover: self.recover,
             keep_features: self.keep_features,
+            remap_text: self.remap_text,
             jit: self.jit.is_some() || self.perf_map,
         };
         let sources = Chain::of_recording(self.source_config(known, evidence)?);
