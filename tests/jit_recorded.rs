@@ -140,9 +140,9 @@ fn perf_names_each_frame_as_it_does_in_its_own_output() {
     for perf in oracle::perfs(test) {
         let perfs = recorded.names(perf, &by_perf);
         let ours = |options: &[&str]| recorded.names(perf, &recorded.by_perftool(options));
-        assert_same(perf, &ours(&["--jit"]), &perfs);
+        assert_same(perf, &ours(&["--jit=per-process"]), &perfs);
         assert_eq!(recorded.images().len(), 1);
-        assert_same(perf, &ours(&["--jit=per-function"]), &perfs);
+        assert_same(perf, &ours(&["--jit"]), &perfs);
         assert_same(perf, &ours(&["--jit", "-b"]), &perfs);
         recorded.images().iter().for_each(|image| fs::remove_file(image).expect("removed"));
     }
@@ -190,6 +190,7 @@ fn readelf_finds_no_fault_and_addr2line_finds_file_and_line() {
     for stacks in [&["-g"][..], &["--call-graph", "dwarf,1024"]] {
         let Some(recorded) = record(test, stacks, WITH_FRAME_POINTERS) else { return };
         recorded.by_perftool(&["--jit"]);
+        recorded.by_perftool(&["--jit=per-process"]);
         let images = recorded.images();
         let said: String = images.iter().map(|image| readelf(image)).collect();
         assert!(said.contains("made-1.jit") && said.contains("FDE"), "it has decoded both: {stacks:?}");
@@ -252,8 +253,7 @@ fn user_stacks_are_unwound_at_least_as_often_as_in_perfs_own_output() {
         whole.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let (by_perf, by_perftool) = (recorded.by_perf(&recorded.file), recorded.by_perftool(&["--jit"]));
-    // From 7 on perf unwinds with libdw, which in `jit-PID.so` goes on from fewer functions than in perf's own images.
-    for perf in oracle::perfs(test).iter().filter(|perf| perf.major() < 7) {
+    for perf in oracle::perfs(test) {
         let (perfs, ours) = (whole(perf, &by_perf).len(), whole(perf, &by_perftool).len());
         assert!(ours >= perfs && perfs > 0, "{ours} stacks reach main; in the output of {perf} {perfs}");
     }

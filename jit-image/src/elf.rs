@@ -1,4 +1,5 @@
-//! The ELF structure round the code: sections behind it, and headers, segments and the build-id's note before it.
+//! The ELF structure round the code: sections behind it, and headers, segments and the build-id's note before it; in an
+//! image of one function, the file's header alone stands before it.
 
 use std::io::{Seek, Write};
 use std::ops::Range;
@@ -10,7 +11,7 @@ use perf_format::BuildId;
 
 use crate::error::ImageError;
 use crate::frames;
-use crate::layout::{TEXT_ALIGN, TEXT_OFFSET};
+use crate::layout::{FUNCTION_OFFSET, TEXT_ALIGN, TEXT_OFFSET};
 use crate::output::SparseWriter;
 use crate::symbols::Symbols;
 use crate::target::Target;
@@ -32,6 +33,8 @@ pub(crate) struct Parts {
     target: Target,
     encoder: Encoder<Endianness>,
     sections: Vec<Section>,
+    /// Whether it is of one function.
+    of_function: bool,
     /// Where the executable segment ends.
     segment_end: u64,
     /// How far the file is spoken for.
@@ -50,7 +53,9 @@ impl Parts {
     /// The parts that every image has before its symbols: the build-id's note, as yet without the id, and the code.
     pub(crate) fn new(target: Target, text: &Range<u64>) -> Self {
         let encoder = Encoder::new(target.object_endian(), target.is_64(), target.machine());
-        let note = SectionHeader { sh_flags: elf::SHF_ALLOC, sh_addralign: 4, ..header(elf::SHT_NOTE) };
+        let of_function = text.start == FUNCTION_OFFSET;
+        let note_flags = if of_function { elf::SectionFlags(0) } else { elf::SHF_ALLOC };
+        let note = SectionHeader { sh_flags: note_flags, sh_addralign: 4, ..header(elf::SHT_NOTE) };
         let code = SectionHeader {
             sh_flags: elf::SHF_ALLOC | elf::SHF_EXECINSTR,
             sh_addr: text.start,
@@ -63,7 +68,7 @@ impl Parts {
             Section { name: ".note.gnu.build-id", header: note, data: Vec::new() },
             Section { name: ".text", header: code, data: Vec::new() },
         ];
-        Self { target, encoder, sections, segment_end: text.end, end: text.end }
+        Self { target, encoder, sections, of_function, segment_end: text.end, end: text.end }
     }
 
     /// Puts a section behind those that are there.
@@ -150,14 +155,22 @@ impl Parts {
         let names_header = SectionHeader { sh_name: own_name, ..self.encoder.strtab_section_header() };
         self.add(NAMES, names_header, names)?;
 
-        let segment_num = 3 + u32::from(self.header_of(EH_FRAME_HDR).is_some());
-        let e_phoff = self.encoder.file_header_size();
-        let note_offset = e_phoff + u64::from(segment_num) * self.encoder.program_header_size();
+        let segment_num = if self.of_function { 2 } else { 3 };
+        let segment_num = segment_num + u32::from(self.header_of(EH_FRAME_HDR).is_some());
+        let segments_size = u64::from(segment_num) * self.encoder.program_header_size();
         let note = self.note(build_id);
+        let e_phoff = match self.of_function {
+            true => aligned(self.end, self.encoder.address_size())?,
+            false => self.encoder.file_header_size(),
+        };
+        let note_offset = e_phoff.checked_add(segments_size).ok_or(ImageError::TooLarge)?;
         if let Some(section) = self.sections.first_mut() {
-            section.header.sh_addr = note_offset;
+            section.header.sh_addr = if self.of_function { 0 } else { note_offset };
             section.header.sh_offset = note_offset;
             section.header.sh_size = note.len() as u64;
+        }
+        if self.of_function {
+            self.end = note_offset.checked_add(note.len() as u64).ok_or(ImageError::TooLarge)?;
         }
 
         let e_shoff = aligned(self.end, self.encoder.address_size())?;
@@ -174,13 +187,17 @@ impl Parts {
         for section in &self.sections {
             out.write_at(section.header.sh_offset, &section.data)?;
         }
-        out.write_at(e_shoff, &table)?;
-
         let mut head = self.file_header(&layout)?;
+        let mut segments = Vec::new();
         for segment in self.segments() {
-            self.encoder.program_header(&mut head, &segment);
+            self.encoder.program_header(&mut segments, &segment);
         }
-        head.extend(note);
+        segments.extend(note);
+        match self.of_function {
+            true => out.write_at(e_phoff, &segments)?,
+            false => head.extend(segments),
+        }
+        out.write_at(e_shoff, &table)?;
         out.write_head(&head)?;
         Ok(())
     }
@@ -224,11 +241,13 @@ impl Parts {
         let table = self.header_of(EH_FRAME_HDR);
         let table = table.map(|header| (elf::PT_GNU_EH_FRAME, header.sh_offset..section_end(header)));
         let read = elf::PF_R;
-        let mut segments = vec![
-            segment(elf::PT_LOAD, read, 0..note.end, PAGE),
-            segment(elf::PT_LOAD, read | elf::PF_X, TEXT_OFFSET..self.segment_end, PAGE),
-            segment(elf::PT_NOTE, read, note, 4),
-        ];
+        let code = |start| segment(elf::PT_LOAD, read | elf::PF_X, start..self.segment_end, PAGE);
+        let mut segments = match self.of_function {
+            // Readers take it to be loaded where its first segment begins: at 0.
+            true => vec![code(0)],
+            false => vec![segment(elf::PT_LOAD, read, 0..note.end, PAGE), code(TEXT_OFFSET)],
+        };
+        segments.push(segment(elf::PT_NOTE, read, note, 4));
         segments.extend(table.map(|(kind, place)| segment(kind, read, place, frames::TABLE_ALIGN)));
         segments
     }

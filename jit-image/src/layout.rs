@@ -5,6 +5,12 @@
 /// page's start.
 pub const TEXT_OFFSET: u64 = 0x1000;
 
+/// The offset of the only function of an image of one, in bytes: behind the file's header, which has 64 at the most. What
+/// else stands before a function in other images stands behind it here. perf with libdw takes an image to begin that
+/// much before the map, and images that reach into each other hide each other: before a function a runtime has
+/// mostly that much of its own.
+pub const FUNCTION_OFFSET: u64 = 0x40;
+
 /// What functions are aligned to, in bytes.
 pub(crate) const TEXT_ALIGN: u64 = 16;
 

@@ -49,6 +49,6 @@ mod writer;
 
 pub use error::ImageError;
 pub use function::{Function, LineRow, UnwindInfo};
-pub use layout::{PackedLayout, TEXT_OFFSET};
+pub use layout::{FUNCTION_OFFSET, PackedLayout, TEXT_OFFSET};
 pub use target::{Target, machine_of_arch};
 pub use writer::{ImageWriter, Written};

@@ -9,7 +9,7 @@ use crate::elf::{self, Parts};
 use crate::error::ImageError;
 use crate::frames::{self, Frames};
 use crate::function::Function;
-use crate::layout::TEXT_OFFSET;
+use crate::layout::{FUNCTION_OFFSET, TEXT_OFFSET};
 use crate::lines::Lines;
 use crate::output::SparseWriter;
 use crate::symbols::Symbols;
@@ -21,6 +21,8 @@ use crate::target::Target;
 pub struct ImageWriter<W> {
     out: SparseWriter<W>,
     target: Target,
+    /// Where functions begin, and end so far.
+    text_start: u64,
     text_end: u64,
     frames_at: Option<u64>,
     symbols: Symbols,
@@ -33,13 +35,24 @@ impl<W: Write + Seek> ImageWriter<W> {
     /// An image of code for a machine, in an empty file. Writes may be small: a buffer is of use.
     #[must_use]
     pub fn new(out: W, target: Target) -> Self {
+        Self::beginning_at(TEXT_OFFSET, out, target)
+    }
+
+    /// An image of one function, which stands at [`FUNCTION_OFFSET`].
+    #[must_use]
+    pub fn of_function(out: W, target: Target) -> Self {
+        Self::beginning_at(FUNCTION_OFFSET, out, target)
+    }
+
+    fn beginning_at(text_start: u64, out: W, target: Target) -> Self {
         let mut id = Sha1::new();
         id.update(target.endian.put_u32(1));
         id.update(target.machine.to_le_bytes());
         Self {
             out: SparseWriter::new(out),
             target,
-            text_end: TEXT_OFFSET,
+            text_start,
+            text_end: text_start,
             frames_at: None,
             symbols: Symbols::new(target),
             lines: Lines::new(target),
@@ -82,8 +95,8 @@ impl<W: Write + Seek> ImageWriter<W> {
     /// # Errors
     /// Where they are beyond the limits of the format, or the file cannot be written.
     pub fn finish(self) -> Result<Written, ImageError> {
-        let Self { mut out, target, text_end, frames_at, symbols, lines, frames, mut id } = self;
-        let text = TEXT_OFFSET..text_end;
+        let Self { mut out, target, text_start, text_end, frames_at, symbols, lines, frames, mut id } = self;
+        let text = text_start..text_end;
         let lines_left_out = lines.left_out();
         let at = elf::aligned(text_end.max(frames_at.unwrap_or(0)), frames::ALIGN)?;
         let (frames, without_unwinding) = frames.write(at, frames_at.is_some())?;
@@ -111,7 +124,7 @@ impl<W: Write + Seek> ImageWriter<W> {
 pub struct Written {
     /// SHA-1 of the contents: the same functions in the same places have the same id.
     pub build_id: BuildId,
-    /// Where the executable segment ends that begins at [`TEXT_OFFSET`]: functions, then the unwinding information unless
+    /// Where the executable segment ends: functions, then the unwinding information unless
     /// that stands apart.
     pub segment_end: u64,
     /// Functions without unwinding information in the image, since theirs could not be read or rewritten.

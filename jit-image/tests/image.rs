@@ -14,6 +14,8 @@ use proptest::prelude::*;
 
 #[path = "image/made.rs"]
 mod made;
+#[path = "image/of_function.rs"]
+mod of_function;
 #[path = "image/read.rs"]
 mod read;
 

@@ -3,7 +3,7 @@
 //! accept.
 
 use bstr::BStr;
-use perf_format::record::{MapFile, Mmap2};
+use perf_format::record::{Inode, MapFile, Mmap2};
 use perf_format::{CpuMode, Misc, RawRecord, Record, SampleFormat};
 use perf_session::{AddressSpace, Error, Injection, Session};
 
@@ -31,8 +31,25 @@ pub(crate) struct Announcer<'a, 'r> {
     trailer: Vec<u8>,
     space: AddressSpace,
     hit_at: Option<u64>,
+    /// When the address space began, in ns.
+    began: u64,
     /// The earliest time that a map may have, in ns.
     earliest: u64,
+}
+
+impl<'m> Announcement<'m> {
+    /// A map of a file of code, as yet without a place.
+    pub(crate) fn of_code(filename: &'m BStr) -> Self {
+        Self {
+            start: 0,
+            len: 0,
+            pgoff: 0,
+            file: MapFile::Inode(Inode::default()),
+            prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
+            flags: Mmap2::MAP_PRIVATE,
+            filename,
+        }
+    }
 }
 
 impl<'a, 'r> Announcer<'a, 'r> {
@@ -51,7 +68,8 @@ impl<'a, 'r> Announcer<'a, 'r> {
         // What a tool wrote has no `sample_id`; with zeros for an id the event is the first.
         let trailer = if is_traced { format.sample_id(record)? } else { vec![0; format.trailer_len()] };
         let began = hit_at.map_or(0, |time| session.machines.host().began_with(space, addr, time));
-        Some(Self { record, format, trailer, space, hit_at, earliest: began.max(watermark.earliest()) })
+        let earliest = began.max(watermark.earliest());
+        Some(Self { record, format, trailer, space, hit_at, began, earliest })
     }
 
     /// The same, of maps that the address space has had since a time in ns at the earliest.
@@ -62,6 +80,16 @@ impl<'a, 'r> Announcer<'a, 'r> {
     /// The time that a map which holds since then is announced with, in ns. It is never later than the hit.
     pub(crate) fn time(&self, since: u64) -> u64 {
         self.hit_at.map_or(since, |hit_at| since.max(self.earliest).min(hit_at))
+    }
+
+    /// The same, of what holds since after the hit.
+    pub(crate) fn late_time(&self, since: u64) -> u64 {
+        since.max(self.earliest)
+    }
+
+    /// Whether the address space is as old as what holds since a time in ns.
+    pub(crate) fn has_begun_by(&self, since: u64) -> bool {
+        self.began <= since
     }
 
     /// Writes the record of a map with this time, or without one with the time of the record that it stands in front

@@ -111,8 +111,11 @@ impl Jit {
         // A reader would take what stands there later for what is there.
         let time = session.evlist.time(record).unwrap_or(u64::MAX);
         let end = map.start.saturating_add(map.len);
-        let covers = process.is_between(map.start, end, time);
-        Ok(if covers { Verdict::Drop } else { Verdict::Repipe })
+        if !process.is_between(map.start, end, time) {
+            return Ok(Verdict::Repipe);
+        }
+        self.announcer.dropped(pid, map.start, time);
+        Ok(Verdict::Drop)
     }
 
     /// The announcer, and what it works on.

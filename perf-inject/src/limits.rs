@@ -38,6 +38,9 @@ pub(crate) const EARLY_AT_MOST: usize = 1 << 18;
 /// address. Where code is made over and over at one place, later functions go without tables.
 pub(crate) const UNWINDING_IMAGES_AT_MOST: usize = 8;
 
+/// How many maps of memory of a process are remembered that were left out, or made ready for functions.
+pub(crate) const DROPPED_AT_MOST: usize = 1 << 14;
+
 /// How many addresses of a process are noted at the most that no source describes when a sample hits them: for the
 /// warning, at the end, that a source described them too late.
 pub(crate) const MISSED_AT_MOST: usize = 1 << 12;

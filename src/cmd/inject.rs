@@ -79,9 +79,9 @@ pub(crate) struct Args {
     #[arg(long)]
     recover: bool,
 
-    /// Name jitted code from the jitdumps that runtimes write: the functions that samples hit go into one ELF image per
-    /// process, or per function.
-    #[arg(short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true, default_missing_value = "per-process")]
+    /// Name jitted code from the jitdumps that runtimes write: each function that samples hit goes into an ELF image of its
+    /// own, which all readers of recordings take, or all of a process into one, which perf reads.
+    #[arg(short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true, default_missing_value = "per-function")]
     jit: Option<JitImages>,
 
     /// Name jitted code from perf maps, the text files /tmp/perf-PID.map.
@@ -168,8 +168,8 @@ pub(crate) struct Args {
 /// What an image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum JitImages {
-    PerProcess,
     PerFunction,
+    PerProcess,
 }
 
 /// What to do if a recording has another clock than a jitdump.
@@ -336,7 +336,7 @@ impl Args {
         let options = JitOptions {
             dumps: self.jit.is_some(),
             perf_maps: self.perf_map,
-            per_function: self.jit == Some(JitImages::PerFunction),
+            per_process: self.jit == Some(JitImages::PerProcess),
             strict: self.strict,
             guess_clock: self.jit_clock == JitClock::Auto,
             finder,

@@ -62,15 +62,23 @@ impl Replacement {
             .map_err(|(error, left)| unnamed(&target, error, keep(&file, left, folder(&target))))
     }
 
-    /// Gives the file its name, which must be free.
+    /// Gives the file this name in its directory, which must be free.
     ///
     /// # Errors
-    /// Where something has it.
-    pub(crate) fn finish_new(self) -> io::Result<()> {
-        match self.name {
-            Some(name) => Ok(name.persist_noclobber(&self.target)?),
-            None => link(&self.file, &self.target),
-        }
+    /// Where something has it; the file may be given another then.
+    pub(crate) fn finish_new(self, target: &Path) -> Result<(), (io::Error, Self)> {
+        let Self { file, name, target: wanted } = self;
+        let (error, name) = match name {
+            Some(name) => match name.persist_noclobber(target) {
+                Ok(()) => return Ok(()),
+                Err(PathPersistError { error, path }) => (error, Some(path)),
+            },
+            None => match link(&file, target) {
+                Ok(()) => return Ok(()),
+                Err(error) => (error, None),
+            },
+        };
+        Err((error, Self { file, name, target: wanted }))
     }
 }
 

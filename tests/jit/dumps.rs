@@ -8,7 +8,7 @@ use perf_format::record::{CpuMode, Misc, Mmap, Record};
 use perf_format::testing::{At, JitDumpBuilder, jit_header};
 
 use crate::made::{
-    ARENA, ARENA_SIZE, FORMS, Lab, PID, begun, code, dump_of, each, function, hit, image_name, no_inode,
+    ARENA, ARENA_SIZE, FORMS, Lab, PID, begun, code, dump_of, each, function, function_image, hit, no_inode,
     with_arena,
 };
 
@@ -199,7 +199,7 @@ fn in_a_namespace_of_pids_the_dump_has_the_number_that_its_process_knows() {
         let stream = hit(stream, PID, 200, function(1) + 1, &[function(0) + 2]).finished_round().bytes();
         let done = lab.run(form, &["--jit"], &stream).well((form, endian));
         assert_eq!(done.at(200), BOTH, "{form:?} {endian:?}");
-        assert!(lab.images().contains(&image_name(PID)), "{:?}", lab.images());
+        assert!(lab.images().contains(&function_image(PID, 1)), "{:?}", lab.images());
     });
 }
 
@@ -243,7 +243,7 @@ fn dumps_from_elsewhere_are_looked_for_in_a_directory_first() {
         fs::remove_file(lab.dump_path(PID)).expect("removed");
         lab.clear();
         assert_eq!(lab.run(form, &args, &stream).well(form).at(200), BOTH);
-        assert!(lab.images().contains(&image_name(PID)));
+        assert!(lab.images().contains(&function_image(PID, 1)));
     }
 }
 

@@ -18,7 +18,7 @@ fn with_arena_at(stream: StreamBuilder, time: u64) -> StreamBuilder {
 #[test]
 fn a_number_that_two_functions_have_is_each_ones_own() {
     each(|form, endian| {
-        for args in [&["--jit"][..], &["--jit=per-function"]] {
+        for args in [&["--jit"][..], &["--jit=per-process"]] {
             let lab = Lab::new();
             let dump = JitDumpBuilder::new(endian)
                 .load(At::new(PID, 100), function(0), 1, b"a", &code("a"))
@@ -111,7 +111,7 @@ fn memory_that_is_told_late_does_not_cover_unwinding_tables() {
         let stream = stream.record(Misc::of(CpuMode::User), &Record::Sample(&body));
         // Out of the buffer of the CPU on which the process was before.
         let stream = stream.mmap2(At::new(PID, 50), ARENA, ARENA_SIZE, "//anon").finished_round().bytes();
-        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        let done = lab.run(form, &["--jit=per-process"], &stream).well((form, endian));
         assert_eq!(done.at(200), ["own+0x0"], "{form:?} {endian:?}");
         let maps: Vec<_> = records(&done.stream)
             .iter()

@@ -8,9 +8,9 @@ use std::process::Stdio;
 use object::{Object as _, ObjectSymbol as _};
 use perf_format::attr::{Attr, AttrFlags};
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::record::{Inode, MapFile, Record};
+use perf_format::record::{Inode, MapFile, Mmap2, Record};
 use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, callchain_attr, records};
-use perf_format::{CpuMode, Endian, Misc, RecordType};
+use perf_format::{CpuMode, Endian, Misc, RawRecord, RecordType};
 use tempfile::TempDir;
 use zstd_safe::{CCtx, InBuffer, OutBuffer};
 
@@ -111,6 +111,18 @@ impl Done {
         let at: Vec<_> = self.seen().into_iter().filter(|(at, _)| *at == time).collect();
         assert_eq!(at.len(), 1, "one sample is of {time}");
         at.into_iter().flat_map(|(_, frames)| frames).collect()
+    }
+
+    /// The maps of images: their starts, lengths, offsets and names.
+    pub(crate) fn maps(&self) -> Vec<(u64, u64, u64, String)> {
+        let endian = if self.stream.starts_with(b"PERFILE2") { Endian::Little } else { Endian::Big };
+        let records = records(&self.stream);
+        let maps = records.iter().filter(|record| record.record_type == RecordType::MMAP2).map(|record| {
+            let raw = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
+            let map = Mmap2::of_record(&raw).expect("a map");
+            (map.start, map.len, map.pgoff, map.filename.to_string())
+        });
+        maps.filter(|(.., name)| name.ends_with(".so")).collect()
     }
 
     pub(crate) fn types(&self) -> Vec<RecordType> {
@@ -233,6 +245,11 @@ impl Lab {
             fs::remove_file(entry.expect("an entry").path()).expect("removed");
         }
     }
+}
+
+/// The name of the image of a function, by its number.
+pub(crate) fn function_image(pid: u32, index: u64) -> String {
+    format!("jitted-{pid}-{index}.so")
 }
 
 /// The name of the first image of a process.

@@ -4,7 +4,7 @@ use std::fs;
 
 use perf_format::Endian;
 
-use crate::made::{ARENA, Form, Lab, PID, begun, each, function, hit, image_name, symbols, with_arena};
+use crate::made::{ARENA, Form, Lab, PID, begun, each, function, function_image, hit, symbols, with_arena};
 
 /// Runs `--perf-map` on samples at these addresses, with a map of this text.
 fn named(form: Form, endian: Endian, text: &[u8], addresses: &[u64]) -> (Lab, Vec<String>) {
@@ -31,7 +31,7 @@ fn functions_of_a_perf_map_have_names() {
         let (lab, seen) = named(form, endian, text.as_bytes(), &[function(0) + 1, function(1) + 2]);
         assert_eq!(seen, ["LazyCompile:~add /srv/a file.js:3:1+0x1", "py::f:/a b.py+0x2"]);
         assert_eq!(lab.functions().len(), 2, "{form:?} {endian:?}");
-        let symbols = symbols(&lab.image(&image_name(PID)));
+        let symbols = symbols(&lab.image(&function_image(PID, 1)));
         assert!(symbols.iter().all(|(_, _, size)| *size == 0x40), "{symbols:?}");
     });
 }
@@ -86,10 +86,10 @@ fn a_function_of_absurd_size_does_no_harm() {
         let text = format!("0 ffffffffffffffff all\n{ARENA:x} ffffffffffff most\n") + &line(0, "a");
         let (lab, seen) = named(form, endian, text.as_bytes(), &[function(0)]);
         assert_eq!(seen, ["a+0x0"], "{form:?} {endian:?}");
-        assert!(lab.image(&image_name(PID)).len() < 1 << 20);
+        assert!(lab.image(&function_image(PID, 3)).len() < 1 << 20);
         let text = format!("{ARENA:x} ffffffffffff most\n");
         let (lab, _) = named(form, endian, text.as_bytes(), &[function(0)]);
-        let size = fs::metadata(lab.path("images").join(image_name(PID))).map_or(0, |meta| meta.len());
+        let size = fs::metadata(lab.path("images").join(function_image(PID, 1))).map_or(0, |meta| meta.len());
         assert!(size < 1 << 28, "{size}");
     });
 }

@@ -63,6 +63,27 @@ pub(crate) fn seen(stream: &[u8]) -> Seen {
     reader.seen
 }
 
+/// The maps of a process in the order of their times: each with its time, start and length.
+pub(crate) fn maps(stream: &[u8], pid: u32) -> Vec<(u64, u64, u64)> {
+    let endian = if stream.starts_with(b"PERFILE2") { Endian::Little } else { Endian::Big };
+    let mut format = None;
+    let mut maps = Vec::new();
+    for record in records(stream) {
+        let record = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
+        if let Ok(Record::HeaderAttr(event)) = record.parse() {
+            format = Some(SampleFormat::new(&event.attr));
+        } else if record.record_type() == RecordType::MMAP2 {
+            let time = SampleId::parse(format.as_ref().expect("an event"), &record).expect("a trailer").time;
+            let map = Mmap2::of_record(&record).expect("a map");
+            if map.pid == pid {
+                maps.push((time.expect("a time"), map.start, map.len));
+            }
+        }
+    }
+    maps.sort_by_key(|(time, ..)| *time);
+    maps
+}
+
 impl Reader {
     fn take(&mut self, record: &RawRecord<'_>) {
         if record.record_type() == RecordType::FINISHED_ROUND {

@@ -53,16 +53,17 @@ impl Images for Memory {
 
     fn write(
         &mut self,
-        name: &str,
+        names: &mut dyn Iterator<Item = String>,
         fill: &mut dyn FnMut(&mut File) -> Result<Written, ImageError>,
-    ) -> Result<Written, ImageError> {
+    ) -> Result<(String, Written), ImageError> {
         let file = rustix::fs::memfd_create("image", MemfdFlags::CLOEXEC).expect("a file in memory");
         let mut file = File::from(file);
         let written = fill(&mut file)?;
-        assert!(self.is_free(name), "{name} is there already");
-        let path = self.path(name);
+        let mut names = names;
+        let name = Iterator::find(&mut names, |name| self.is_free(name)).expect("a name");
+        let path = self.path(&name);
         self.files().push((path, Image::of(file, &written)));
-        Ok(written)
+        Ok((name, written))
     }
 }
 
@@ -80,9 +81,12 @@ impl Image {
         Self { id: BuildId::new(id).expect("an id's length"), functions, tables }
     }
 
-    /// Whether a function stands at the offset, with so many bytes; or the unwinding tables, with no more.
+    /// Whether a function stands at the offset, with so many bytes, or with the unwinding tables behind it; or these
+    /// tables, with no more.
     pub(super) fn has(&self, offset: u64, len: u64) -> bool {
-        let is_function = |place: &Range<u64>| place.start == offset && place.end - offset >= len;
+        let end =
+            |place: &Range<u64>| self.tables.as_ref().map_or(place.end, |tables| tables.end.max(place.end));
+        let is_function = |place: &Range<u64>| place.start == offset && end(place) - offset >= len;
         let is_tables = |place: &Range<u64>| place.start == offset && place.end - offset <= len;
         self.functions.iter().any(is_function) || self.tables.as_ref().is_some_and(is_tables)
     }

@@ -3,14 +3,16 @@
 
 use bstr::ByteSlice as _;
 use hashbrown::HashMap;
+use jit_image::FUNCTION_OFFSET;
 use perf_format::attr::SampleType;
-use perf_format::record::{Inode, MapFile, Mmap2};
 use perf_format::sample::{Address, AddressKind, Tid};
 use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
 use perf_session::dso::{Dso, DsoKind};
 use perf_session::machine::{HOST, OUTSIDE};
+use perf_session::map::Map;
 use perf_session::{AddressSpace, Error, Injection, RecordSet, Session};
 
+use super::images::of_function::FunctionImage;
 use super::images::output::ImageOutput;
 use super::images::{Placed, Placement, Tables};
 use super::options::JitOptions;
@@ -21,9 +23,11 @@ use crate::watermark::ReorderWatermark;
 
 mod early;
 mod ledger;
+mod memory;
 
 use early::Early;
 use ledger::{Ledger, Naming, SampleCounts};
+use memory::Way;
 
 /// The start of the names of memfds: files that have no path.
 const MEMFD: &[u8] = b"/memfd:";
@@ -69,11 +73,11 @@ impl FunctionAnnouncer {
         ReorderWatermark::WANTS.union(RecordSet::of(&[RecordType::CALLCHAIN_DEFERRED]));
 
     pub(super) fn new(options: &JitOptions) -> Self {
-        let &JitOptions { dumps, perf_maps, per_function, .. } = options;
+        let &JitOptions { dumps, perf_maps, per_process, .. } = options;
         Self {
             dumps,
             perf_maps,
-            per_function,
+            per_function: !per_process,
             watermark: ReorderWatermark::default(),
             early: Early::default(),
             ledgers: HashMap::new(),
@@ -84,6 +88,11 @@ impl FunctionAnnouncer {
     /// Notes the time of a record, when all that is put in front of it has been.
     pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
         self.watermark.pass(record, session);
+    }
+
+    /// Notes that a map of memory was left out of the output.
+    pub(super) fn dropped(&mut self, pid: i32, start: u64, since: u64) {
+        self.ledgers.entry(pid).or_default().dropped(start, since);
     }
 
     /// A round ends.
@@ -220,71 +229,75 @@ impl FunctionAnnouncer {
         }
         let Some(found) = found else { return Ok(naming) };
         let mapped = map.map_or(0, |map| map.since);
+        let memory = map.copied().filter(|_| !in_file);
         // Of a file and a function the later one stands there: a function of before was announced to whoever wrote the map.
         if in_file && context.processes.live_range(found).is_none_or(|range| range.since <= mapped) {
             return Ok(naming);
         }
-        let after = self.announce(found, mapped, lookup, context)?;
+        let after = self.announce(found, memory, in_file, lookup, context)?;
         self.ledgers.entry(found.owner).or_default().note_file(found.range, in_file);
         Ok(Naming { before: in_file, after: in_file || after })
     }
 
-    /// Announces a function, in memory that was mapped at a time in ns, as of the time at which it was made, as far as
-    /// readers still accept that. Returns whether it could be placed in an image.
+    /// Announces a function as of the time at which it was made, as far as readers still accept that; it is in this
+    /// memory, or in a file. Returns whether there is an image of it.
     fn announce(
         &mut self,
         found: Resolved,
-        mapped: u64,
+        memory: Option<Map>,
+        in_file: bool,
         lookup: &Lookup<'_, '_>,
         context: &mut AnnounceContext<'_, '_>,
     ) -> Result<bool, Error> {
         let Lookup { pid, time, record, format, session } = *lookup;
         let Resolved { owner, range, inherited } = found;
-        let Some(process) = context.processes.get_mut(owner) else { return Ok(false) };
+        let AnnounceContext { processes, images: output, inject } = context;
+        let Some(process) = processes.get_mut(owner) else { return Ok(false) };
         let JitProcess { timeline, sources, images } = process;
-        let Some(&LiveRange { start, end, since, .. }) = timeline.live_range(range) else { return Ok(false) };
+        let Some(live) = timeline.live_range(range) else { return Ok(false) };
+        let &LiveRange { start, end, since, .. } = live;
         let place = (AddressSpace::Process(pid), start);
         let announcer = Announcer::new(record, session, &self.watermark, place, time);
         let Some(announcer) = announcer else { return Ok(false) };
-        let mut announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
+        let announcer = announcer.not_before(if owner == pid { 0 } else { inherited });
+        let space = AddressSpace::Process(pid);
         let host = session.machines.host();
         let how = Placement {
             pid: owner,
             machine: jit_image::machine_of_arch(session.recording.arch.as_deref().map_or(&[], Vec::as_slice)),
-            per_function: self.per_function,
-            as_in_memory: !self.per_function && format.sample_type.contains(SampleType::STACK_USER),
+            unwinds: format.sample_type.contains(SampleType::STACK_USER),
             is_free: &|range| host.is_empty_between(AddressSpace::Process(owner), range.start, range.end - 1),
-            images: context.images.images(),
         };
-        let Some(placed) = images.place(range, timeline, sources, &how) else { return Ok(false) };
-        let Placed { image, offset, tables } = placed;
-        let mut announce = |since: u64, start, len, pgoff| {
-            let map = Announcement {
-                start,
-                len,
-                pgoff,
-                file: MapFile::Inode(Inode::default()),
-                prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
-                flags: Mmap2::MAP_PRIVATE,
-                filename: image.as_bstr(),
+        let (image, offset, len, tables) = if self.per_function {
+            let image = output.of_function(range, images, timeline, sources, &how, inject)?;
+            let Some(FunctionImage { name, len }) = image else { return Ok(false) };
+            // Behind the code, where perf maps tables as well, so that runtimes leave room for them.
+            let tables = end..start.saturating_add(len);
+            let is_room = match memory {
+                Some(memory) => tables.end <= memory.end,
+                None => !in_file && host.is_empty_between(space, tables.start, tables.end),
             };
-            let time = announcer.time(since);
-            announcer.announce(&map, Some(time), context.inject).map(|()| time)
+            let has_tables = how.unwinds && is_room && !timeline.is_taken(&tables, live);
+            (name, FUNCTION_OFFSET, if has_tables { len } else { end - start }, None)
+        } else {
+            let placed = images.place(range, timeline, sources, &how, output.images());
+            let Some(Placed { image, offset, tables }) = placed else { return Ok(false) };
+            (image.clone(), offset, end - start, tables)
         };
+        let marked_at = sources.marked_at();
+        let mut way = Way { announcer, session, pid, ledger: self.ledgers.entry(pid).or_default() };
+        let map = Announcement { start, len, pgoff: offset, ..Announcement::of_code(image.as_bstr()) };
         if let Some(Tables { start, len, offset }) = tables {
             // Of functions that are older, and are announced later, as well.
-            announce(sources.marked_at(), start, len, offset)?;
+            let map = Announcement { start, len, pgoff: offset, ..map.clone() };
+            way.announcer.announce(&map, Some(way.announcer.time(marked_at)), inject)?;
         }
-        let announced_at = announce(since.max(mapped), start, end - start, offset)?;
-        if self.per_function {
-            process.close_images(owner, context.images, context.inject)?;
-        }
-        let ledger = self.ledgers.entry(pid).or_default();
+        let announced_at = way.announce(&map, since, inject)?;
         if owner == pid {
-            ledger.announced(range, announced_at);
+            way.ledger.announced(range, announced_at);
         } else {
-            context.processes.add(pid);
-            ledger.announced_inherited(owner, range);
+            way.ledger.announced_inherited(owner, range);
+            processes.add(pid);
         }
         Ok(true)
     }

@@ -1,5 +1,6 @@
 //! The images that functions of a process go into: where each function is placed, and how an image is opened and
-//! closed. Functions are noted when they are placed; an image is written when it is closed.
+//! closed. An image of one function is written when that is hit (`of_function.rs`). In an image of a process, functions
+//! are noted when they are placed; it is written when it is closed.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -15,9 +16,11 @@ use super::timeline::{FunctionId, JitFunction, LiveRange, LiveRangeId, Timeline}
 use crate::limits::UNWINDING_IMAGES_AT_MOST;
 
 mod arrange;
+pub(super) mod of_function;
 pub(super) mod output;
 
 use arrange::{Arrangement, AsInMemory};
+use of_function::FunctionImage;
 
 /// The place that images are written to.
 pub trait Images: std::fmt::Debug + Send {
@@ -27,15 +30,16 @@ pub trait Images: std::fmt::Debug + Send {
     /// Whether nothing has that name. A file that is there may belong to another recording, and stays.
     fn is_free(&self, name: &str) -> bool;
 
-    /// Makes a new file, which gets that name when it is whole.
+    /// Makes a file, which gets the first of these names that is free when it is whole. One that has the same contents
+    /// is that file: then nothing is made. Returns the name.
     ///
     /// # Errors
     /// Where that cannot be done.
     fn write(
         &mut self,
-        name: &str,
+        names: &mut dyn Iterator<Item = String>,
         fill: &mut dyn FnMut(&mut File) -> Result<Written, ImageError>,
-    ) -> Result<Written, ImageError>;
+    ) -> Result<(String, Written), ImageError>;
 }
 
 /// An image of a process.
@@ -55,13 +59,11 @@ pub(super) struct Placement<'p> {
     pub(super) pid: i32,
     /// The machine of functions whose source does not say.
     pub(super) machine: u16,
-    /// An image for each.
-    pub(super) per_function: bool,
-    /// Those with unwinding tables as far from each other as in memory.
-    pub(super) as_in_memory: bool,
+    /// Whether stacks will be unwound with their tables: functions that have some are then as far from each other as in
+    /// memory.
+    pub(super) unwinds: bool,
     /// Whether nothing is known to be mapped there.
     pub(super) is_free: &'p dyn Fn(&Range<u64>) -> bool,
-    pub(super) images: &'p dyn Images,
 }
 
 /// The place at which readers find a function.
@@ -104,6 +106,10 @@ pub(super) struct ProcessImages {
     first_slots: HashMap<FunctionId, Slot>,
     /// The addresses that unwinding tables have got.
     tables: Vec<Range<u64>>,
+    /// The images of single functions; `None` of those that cannot be read.
+    of_functions: HashMap<LiveRangeId, Option<FunctionImage>>,
+    /// How often functions with a number had images: those that were moved, or made once more, have several.
+    next_numbers: HashMap<u64, usize>,
 }
 
 impl ProcessImages {
@@ -114,7 +120,7 @@ impl ProcessImages {
 
     /// How many functions are in images.
     pub(super) fn function_count(&self) -> usize {
-        self.first_slots.len()
+        self.first_slots.len() + self.of_functions.values().flatten().count()
     }
 
     /// Whether there is an image to be closed.
@@ -134,6 +140,7 @@ impl ProcessImages {
         timeline: &Timeline,
         sources: &Sources,
         how: &Placement<'_>,
+        images: &dyn Images,
     ) -> Option<Placed<'_>> {
         let mut tables = None;
         let slot = match self.slots.get(&id) {
@@ -142,15 +149,15 @@ impl ProcessImages {
                 let range = timeline.live_range(id)?;
                 let function = timeline.function(range.function)?;
                 let target = target(function, sources, how)?;
-                let in_memory = how.as_in_memory;
-                let placed =
-                    in_memory.then(|| self.place_as_in_memory(range, function, target, timeline, how));
+                let placed = how
+                    .unwinds
+                    .then(|| self.place_as_in_memory(range, function, target, timeline, how, images));
                 let slot = match placed.flatten() {
                     Some((slot, new)) => {
                         tables = new;
                         slot
                     }
-                    None => self.place_packed(range.function, function, target, how)?,
+                    None => self.place_packed(range.function, function, target, how, images)?,
                 };
                 self.slots.insert(id, slot);
                 self.first_slots.entry(range.function).or_insert(slot);
@@ -166,13 +173,14 @@ impl ProcessImages {
         function: &JitFunction,
         target: Target,
         how: &Placement<'_>,
+        images: &dyn Images,
     ) -> Option<Slot> {
         // An image for stacks has one distance between addresses and offsets: a function that was moved does not stand
         // in it any more.
-        if let Some(slot) = self.first_slots.get(&id).filter(|_| !how.as_in_memory) {
+        if let Some(slot) = self.first_slots.get(&id).filter(|_| !how.unwinds) {
             return Some(*slot);
         }
-        for open in self.open.iter_mut().filter(|open| open.target == target && !how.per_function) {
+        for open in self.open.iter_mut().filter(|open| open.target == target) {
             if let Arrangement::Packed(layout) = &mut open.arrangement
                 && let Some(offset) = layout.place(function.size)
             {
@@ -182,8 +190,7 @@ impl ProcessImages {
         }
         let mut layout = PackedLayout::default();
         let offset = layout.place(function.size)?;
-        let of_function = how.per_function.then_some(function.index);
-        let open = self.open(target, Arrangement::Packed(layout), of_function, how);
+        let open = self.open(target, Arrangement::Packed(layout), how, images);
         open.functions.push((offset, id));
         Some(Slot { image: open.id, offset })
     }
@@ -197,6 +204,7 @@ impl ProcessImages {
         target: Target,
         timeline: &Timeline,
         how: &Placement<'_>,
+        images: &dyn Images,
     ) -> Option<(Slot, Option<Tables>)> {
         let &LiveRange { start, end, function: id, .. } = range;
         let its_tables = Some(function.max_tables_size()).filter(|tables| *tables > 0)?;
@@ -224,7 +232,7 @@ impl ProcessImages {
         let at = image.tables();
         let tables = Tables { start: at.start, len: at.end - at.start, offset: image.tables_at() };
         self.tables.push(at);
-        let open = self.open(target, Arrangement::AsInMemory(image), None, how);
+        let open = self.open(target, Arrangement::AsInMemory(image), how, images);
         open.functions.push((offset, id));
         Some((Slot { image: open.id, offset }, Some(tables)))
     }
@@ -234,18 +242,17 @@ impl ProcessImages {
         &mut self,
         target: Target,
         arrangement: Arrangement,
-        of_function: Option<u64>,
         how: &Placement<'_>,
+        images: &dyn Images,
     ) -> &mut OpenImage {
         let id = ImageId(self.names.len());
-        let numbers = if of_function.is_some() { 0 } else { id.0 }..;
-        let names = numbers.map(|number| image_name(how.pid, number, of_function));
+        let names = (id.0..).map(|number| format!("jit-{}{}.so", how.pid, numbered(number)));
         // Those that are open take theirs later.
         let is_taken = |path: &BString| self.open.iter().any(|open| self.names.get(open.id.0) == Some(path));
-        let mut paths = names.filter(|name| how.images.is_free(name)).map(|name| how.images.path(&name));
+        let mut paths = names.filter(|name| images.is_free(name)).map(|name| images.path(&name));
         let path = paths.find(|path| !is_taken(path)).unwrap_or_default();
         self.names.push(path);
-        let image = OpenImage { id, target, arrangement, unwinds: how.as_in_memory, functions: Vec::new() };
+        let image = OpenImage { id, target, arrangement, unwinds: how.unwinds, functions: Vec::new() };
         self.open.push_mut(image)
     }
 
@@ -261,7 +268,7 @@ impl ProcessImages {
         functions.sort_unstable();
         let path = self.names.get(id.0)?;
         let name = path.rsplit(|byte| *byte == b'/').next()?.to_str_lossy().into_owned();
-        let written = images.write(&name, &mut |file| {
+        let written = images.write(&mut std::iter::once(name), &mut |file| {
             let mut image = ImageWriter::new(BufWriter::new(file), target);
             let tables_at = match &arrangement {
                 Arrangement::AsInMemory(arrangement) => Some(arrangement.tables_at()),
@@ -281,7 +288,7 @@ impl ProcessImages {
             }
             image.finish()
         });
-        Some((path, written))
+        Some((path, written.map(|(_, written)| written)))
     }
 }
 
@@ -319,12 +326,7 @@ fn add<W: io::Write + io::Seek>(
     })
 }
 
-/// The name of a process's image: of the first, of a later one, or of a function's own, as perf names it. perf with libdw
-/// takes what begins with `/tmp/jitted-` for its own images, which begin where the map does.
-fn image_name(pid: i32, number: usize, of_function: Option<u64>) -> String {
-    let number = if number == 0 { String::new() } else { format!(".{number}") };
-    match of_function {
-        Some(index) => format!("jitted-{pid}-{index}{number}.so"),
-        None => format!("jit-{pid}{number}.so"),
-    }
+/// What tells images of one name from each other.
+fn numbered(number: usize) -> String {
+    if number == 0 { String::new() } else { format!(".{number}") }
 }

@@ -9,8 +9,8 @@ pub struct JitOptions {
     pub dumps: bool,
     /// Whether names come from perf maps.
     pub perf_maps: bool,
-    /// Whether there is an image for each function, and not for each process.
-    pub per_function: bool,
+    /// Whether there is an image for each process, and not for each function.
+    pub per_process: bool,
     /// Whether a dump that is missing or damaged ends the run.
     pub strict: bool,
     /// Whether the difference of clocks is estimated, where the recording has another clock than a dump.

@@ -242,6 +242,26 @@ impl Timeline {
         start < end && (self.pages.range(pages).any(|(_, ranges)| stands(ranges)) || stands(&self.large))
     }
 
+    /// Whether something else stands between two addresses, the second not included, when a live range begins. What that
+    /// range lies over is gone.
+    pub(super) fn is_taken(&self, place: &Range<u64>, when: &LiveRange) -> bool {
+        let began = self.began(when.since);
+        let stands = |ids: &Vec<LiveRangeId>| {
+            let mut ranges = ids.iter().filter_map(|id| self.live_range(*id));
+            ranges.any(|range| {
+                let is_over = range.start < when.end && when.start < range.end;
+                range.is_of(began)
+                    && (range.since..range.until).contains(&when.since)
+                    && range.start < place.end
+                    && place.start < range.end
+                    && !is_over
+            })
+        };
+        let pages = place.start >> PAGE_SHIFT..=place.end.saturating_sub(1) >> PAGE_SHIFT;
+        place.start < place.end
+            && (self.pages.range(pages).any(|(_, ranges)| stands(ranges)) || stands(&self.large))
+    }
+
     /// From where to where there are functions, at any time, in a part of memory round an address of one, up to gaps of
     /// so many bytes.
     pub(super) fn span(&self, addr: u64, part: &Range<u64>, gap: u64) -> Option<Range<u64>> {

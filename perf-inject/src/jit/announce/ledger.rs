@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use crate::jit::timeline::{LiveRangeId, Timeline};
-use crate::limits::MISSED_AT_MOST;
+use crate::limits::{DROPPED_AT_MOST, MISSED_AT_MOST};
 
 /// Whether an address has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +40,10 @@ pub(crate) struct Ledger {
     of: Vec<Announced>,
     /// What was announced of the code that the process was born with: whose, and which live range.
     inherited: HashSet<(i32, LiveRangeId)>,
+    /// Maps of memory that were left out, by where they start and since when, and those that a function may lie in
+    /// wherever it does.
+    dropped: HashSet<(u64, u64)>,
+    cleared: HashSet<(u64, u64)>,
     /// Addresses that samples hit when no source described them yet, and the times.
     missed: Vec<(u64, u64)>,
     pub(crate) samples: SampleCounts,
@@ -79,6 +83,24 @@ impl Ledger {
     /// Notes that another process's live range was announced to this one.
     pub(crate) fn announced_inherited(&mut self, owner: i32, range: LiveRangeId) {
         self.inherited.insert((owner, range));
+    }
+
+    /// Notes that a map of memory was left out.
+    pub(crate) fn dropped(&mut self, start: u64, since: u64) {
+        if self.dropped.len() < DROPPED_AT_MOST {
+            self.dropped.insert((start, since));
+        }
+    }
+
+    /// Whether a map of memory was left out.
+    pub(crate) fn is_dropped(&self, start: u64, since: u64) -> bool {
+        self.dropped.contains(&(start, since))
+    }
+
+    /// Whether a map of memory is to be made ready for functions, and is from now on.
+    pub(crate) fn is_to_clear(&mut self, start: u64, since: u64) -> bool {
+        let is_known = self.dropped.len() < DROPPED_AT_MOST && !self.is_dropped(start, since);
+        is_known && self.cleared.len() < DROPPED_AT_MOST && self.cleared.insert((start, since))
     }
 
     /// Notes an address that no source describes yet, at a time in ns.
