@@ -114,6 +114,21 @@ impl<S: Read + Seek> JitDump<S> {
         record
     }
 
+    /// The bytes of a record that is not whole, at the present end: where it starts, how many bytes there are, and how many
+    /// it has, if that much is there. `None` where the dump ends with a record.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn cut(&mut self) -> Result<Option<(u64, u64, Option<u32>)>, Error> {
+        let (offset, endian) = (self.next, self.header.endian);
+        let Some(there) = self.window.len()?.checked_sub(offset).filter(|there| *there > 0) else {
+            return Ok(None);
+        };
+        let head = self.window.get(offset, Prefix::SIZE)?;
+        let prefix = head.map(|head| Decoder::new(head, 0, endian, Misc::default()).get::<Prefix>());
+        Ok(Some((offset, there, prefix.and_then(Result::ok).map(|prefix| prefix.total_size))))
+    }
+
     /// Reads an extent that a record refers to: a function's code, its lines, its unwinding tables.
     ///
     /// # Errors

@@ -58,6 +58,12 @@ impl<S: Read + Seek> Window<S> {
         read.map(|_| ())
     }
 
+    /// How long the source is now.
+    pub(super) fn len(&mut self) -> Result<u64, Error> {
+        self.len = seek(&mut self.source, SeekFrom::End(0), self.len)?;
+        Ok(self.len)
+    }
+
     /// Whether the source has all bytes up to `end`. None of them is read for that, and to seek behind the end of a
     /// file is no error: so its length is asked for, again if need be.
     pub(super) fn reaches(&mut self, end: u64) -> Result<bool, Error> {

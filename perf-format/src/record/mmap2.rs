@@ -50,6 +50,8 @@ impl<'a> Mmap2<'a> {
     pub const PROT_READ: u32 = 1;
     /// `PROT_EXEC` of mmap(2).
     pub const PROT_EXEC: u32 = 4;
+    /// `MAP_SHARED` of mmap(2): what is written to it is in every process that has it.
+    pub const MAP_SHARED: u32 = 1;
     /// `MAP_PRIVATE` of mmap(2): what is written to it stays with the process.
     pub const MAP_PRIVATE: u32 = 2;
     /// `MAP_HUGETLB` of mmap(2): memory of huge pages, which is of no file.

@@ -31,9 +31,21 @@ impl InRoot {
     /// # Errors
     /// Where there is none, or something else is there: that is not opened.
     pub(crate) fn open_regular(&self, path: &Path) -> Result<File, NoBuildId> {
+        self.opened(path, OFlags::PATH)
+    }
+
+    /// The same, of a file that is no link itself.
+    ///
+    /// # Errors
+    /// Where there is none, or something else is there: that is not opened.
+    pub fn open_itself(&self, path: &Path) -> Result<File, NoBuildId> {
+        self.opened(path, OFlags::PATH | OFlags::NOFOLLOW)
+    }
+
+    fn opened(&self, path: &Path, flags: OFlags) -> Result<File, NoBuildId> {
         let io = |error: rustix::io::Errno| NoBuildId::Io(error.into());
         // A path alone: nothing is opened yet, and it stays what it is while it is looked at.
-        let found = self.find(path, OFlags::PATH).map_err(io)?;
+        let found = self.find(path, flags).map_err(io)?;
         if !FileType::from_raw_mode(fstat(&found).map_err(io)?.st_mode).is_file() {
             return Err(NoBuildId::NotAFile);
         }
@@ -55,5 +67,31 @@ impl InRoot {
     fn find(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         openat2(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_an_absolute_path_stays_below_the_root_and_what_is_a_link_itself_is_no_file() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let elsewhere = outside.path().strip_prefix("/").unwrap();
+        fs::create_dir_all(root.path().join(elsewhere)).unwrap();
+        fs::write(outside.path().join("a"), "outside").unwrap();
+        fs::write(root.path().join(elsewhere).join("a"), "inside").unwrap();
+        symlink(outside.path(), root.path().join("tmp")).unwrap();
+        symlink("a", root.path().join(elsewhere).join("link")).unwrap();
+        let in_root = InRoot::open(root.path()).unwrap();
+        let mut read = String::new();
+        in_root.open_itself(Path::new("/tmp/a")).unwrap().read_to_string(&mut read).unwrap();
+        assert_eq!(read, "inside");
+        assert!(matches!(in_root.open_itself(Path::new("/tmp/link")), Err(NoBuildId::NotAFile)));
+        assert!(in_root.open_regular(Path::new("/tmp/link")).is_ok());
     }
 }
