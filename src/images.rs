@@ -33,6 +33,7 @@ impl ImageDir {
         let cannot = || format!("cannot put the code of jitted functions into {}", dir.display());
         if !dir.is_dir() {
             fs::create_dir(dir).with_context(cannot)?;
+            log::warn!("the directory {} was not there, and is made", dir.display());
         }
         Ok(Self { dir: fs::canonicalize(dir).with_context(cannot)? })
     }

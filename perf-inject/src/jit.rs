@@ -28,6 +28,7 @@ pub use jit_image::{ImageError, Written};
 pub use options::JitOptions;
 use process::{JitProcess, JitProcesses};
 use source::find::Marker;
+pub(crate) use source::find::is_jitdump;
 pub use source::find::{Finder, NoNames};
 pub use summary::JitSummary;
 
@@ -106,12 +107,14 @@ impl Jit {
         if !mapped.is_some_and(is_anonymous) {
             return Ok(Verdict::Repipe);
         }
+        if !self.processes.may_have_code(pid) {
+            return Ok(Verdict::Repipe);
+        }
         self.processes.read_on(pid, session, true)?;
-        let Some(process) = self.processes.get(pid) else { return Ok(Verdict::Repipe) };
         // A reader would take what stands there later for what is there.
         let time = session.evlist.time(record).unwrap_or(u64::MAX);
         let end = map.start.saturating_add(map.len);
-        if !process.is_between(map.start, end, time) {
+        if !self.processes.is_between(pid, map.start, end, time) {
             return Ok(Verdict::Repipe);
         }
         self.announcer.dropped(pid, map.start, time);
@@ -191,8 +194,10 @@ impl Tool for Jit {
                  not those that only the trace hits"
             );
         }
+        self.processes.report_nothing_found()?;
         for pid in self.processes.pids(|_| true) {
             self.processes.read_on(pid, session, false)?;
+            self.processes.note_cut(pid);
             let Some(process) = self.processes.get(pid) else { continue };
             let late = self.announcer.take_late(pid, &process.timeline);
             if late > 0 {

@@ -155,3 +155,24 @@ fn a_perf_map_may_grow_too() {
     let done = live.end().well(endian);
     assert_eq!((done.at(200), done.at(300)), (vec!["one+0x0".into()], vec!["two+0x0".into()]));
 }
+
+#[test]
+fn of_two_lines_for_one_address_the_later_one_holds_from_when_it_was_read() {
+    let endian = Endian::NATIVE;
+    let lab = Lab::new();
+    let map = lab.path("dumps").join(format!("perf-{PID}.map"));
+    let dumps = lab.path("dumps");
+    let mut live = Live::start(&lab, &["--perf-map", "--jitdump-dir", dumps.to_str().expect("text")]);
+    let line = |number, name: &str| format!("{:x} 40 {name}\n", function(number));
+    fs::write(&map, line(1, "one")).expect("written");
+    live.give(&with_arena(begun(endian), PID).bytes());
+    live.give(&sample(endian, 200, 1));
+    let text = line(1, "one") + &line(1, "anew") + &line(2, "two");
+    fs::write(&map, text).expect("written");
+    // By this the map is read on.
+    live.give(&sample(endian, 300, 2));
+    live.give(&sample(endian, 400, 1));
+    let done = live.end().well(endian);
+    assert_eq!(done.at(200), ["one+0x0"]);
+    assert_eq!((done.at(300), done.at(400)), (vec!["two+0x0".into()], vec!["anew+0x0".into()]));
+}

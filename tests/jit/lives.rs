@@ -4,12 +4,12 @@ use std::fs;
 
 use perf_format::attr::SampleType;
 use perf_format::codec::Array;
-use perf_format::record::{CpuMode, Misc, Mmap2, Record};
+use perf_format::record::{Mmap2, Record};
 use perf_format::sample::{StackDump, Tid};
 use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, records};
-use perf_format::{RawRecord, RecordType, Sample, SampleFormat, SampleId};
+use perf_format::{CpuMode, Misc, RawRecord, RecordType, Sample, SampleFormat, SampleId};
 
-use crate::made::{ARENA, ARENA_SIZE, Lab, PID, code, dump_of, each, function, hit, monotonic};
+use crate::made::{ARENA, ARENA_SIZE, Lab, PID, begun, code, dump_of, each, function, hit, monotonic};
 
 fn with_arena_at(stream: StreamBuilder, time: u64) -> StreamBuilder {
     stream.mmap2(At::new(PID, time), ARENA, ARENA_SIZE, "//anon")
@@ -41,6 +41,82 @@ fn a_child_has_the_names_of_the_code_that_it_was_born_with() {
         let stream = hit(stream, 8, 400, function(0) + 1, &[function(1) + 2]).finished_round().bytes();
         let done = lab.run(form, &["--jit"], &stream).well((form, endian));
         assert_eq!(done.at(400), ["hit by both+0x1", "hit by the child alone+0x2"], "{form:?} {endian:?}");
+    });
+}
+
+/// Two workers that are born after their parent has begun a dump, and write on in it.
+fn written_by_workers(endian: perf_format::Endian) -> JitDumpBuilder {
+    JitDumpBuilder::new(endian)
+        .load(At::new(PID, 100), function(0), 1, b"of all", &code("a"))
+        .load(At::new(8, 400), function(1), 10, b"of 8", &code("b"))
+        .load(At::new(9, 450), function(1), 10, b"of 9", &code("c"))
+}
+
+#[test]
+fn a_function_is_that_of_the_process_that_its_record_names() {
+    each(|form, endian| {
+        for args in [&["--jit"][..], &["--jit=per-process"]] {
+            let lab = Lab::new();
+            lab.write_dump(PID, written_by_workers(endian));
+            let stream = lab.recording(endian).fork(At::new(8, 300), PID).fork(At::new(9, 310), PID);
+            let stream = hit(stream, 8, 500, function(1), &[function(0)]);
+            let stream = hit(stream, 9, 510, function(1), &[function(0)]);
+            let stream = hit(stream, PID, 520, function(1), &[function(0)]).finished_round().bytes();
+            let done = lab.run(form, args, &stream).well((form, endian));
+            let names = [500, 510, 520].map(|time| done.at(time).join(" "));
+            assert_eq!(
+                names,
+                ["of 8+0x0 of all+0x0", "of 9+0x0 of all+0x0", "//anon of all+0x0"],
+                "{form:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn in_shared_memory_a_function_is_that_of_all_that_have_the_memory() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        let dump = written_by_workers(endian).load(At::new(PID, 460), function(2), 2, b"later", &code("d"));
+        lab.write_dump(PID, dump);
+        let map = Record::Mmap2(Mmap2 {
+            pid: PID,
+            tid: PID,
+            start: ARENA,
+            len: ARENA_SIZE,
+            pgoff: 0,
+            file: crate::made::no_inode(),
+            prot: Mmap2::PROT_READ | Mmap2::PROT_EXEC,
+            flags: Mmap2::MAP_SHARED,
+            filename: "/dev/zero (deleted)".into(),
+        });
+        let stream = begun(endian).traced(Misc::of(CpuMode::User), &map, At::new(PID, 10));
+        let stream = lab.marked(stream, PID).fork(At::new(8, 300), PID).fork(At::new(9, 310), PID);
+        let stream = hit(stream, 8, 420, function(1), &[function(0)]);
+        let stream = hit(stream, 8, 500, function(2), &[function(1)]);
+        let stream = hit(stream, 9, 510, function(1), &[function(0)]);
+        let stream = hit(stream, PID, 520, function(1), &[function(2)]).finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        let names = [420, 500, 510, 520].map(|time| done.at(time).join(" "));
+        let last = ["of 8+0x0 of all+0x0", "later+0x0 of 9+0x0", "of 9+0x0 of all+0x0", "of 9+0x0 later+0x0"];
+        assert_eq!(names, last, "{form:?} {endian:?}");
+    });
+}
+
+#[test]
+fn memory_that_comes_late_covers_no_function_that_is_older() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(PID, dump_of(endian, 100, &["one"]));
+        // Out of the buffers of three CPUs: the memory grew at 300.
+        let stream = hit(with_arena_at(lab.recording(endian), 300), PID, 400, function(0), &[]);
+        let stream = hit(stream, PID, 200, function(0), &[]);
+        let done = lab.run(form, &["--jit"], &stream.finished_round().bytes()).well((form, endian));
+        assert_eq!(
+            (done.at(200), done.at(400)),
+            (vec!["one+0x0".into()], vec!["one+0x0".into()]),
+            "{form:?}"
+        );
     });
 }
 

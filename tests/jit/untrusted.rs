@@ -10,6 +10,7 @@ use perf_format::Endian;
 use perf_format::jitdump::{HeaderWords, MAGIC};
 use perf_format::record::{Inode, MapFile};
 use perf_format::testing::{At, JitDumpBuilder, jit_header};
+use perf_session::evidence::FileFacts;
 use rustix::fs::{CWD, Mode, major, minor, mkfifoat};
 
 use crate::made::{ARENA, FORMS, Form, Lab, PID, begun, dump_of, function, hit, sparse, with_arena};
@@ -98,6 +99,38 @@ fn a_dump_of_somebody_else_is_not_read_unless_that_is_wanted() {
     for form in FORMS {
         let done = lab.run(form, &["--jit", "-f"], &recording(&lab)).well(form);
         assert_eq!(done.at(200), ["a+0x0"], "{form:?}");
+    }
+}
+
+#[test]
+fn the_file_that_was_mapped_is_read_whoever_owns_it_and_no_other_with_its_number() {
+    let lab = Lab::new();
+    lab.write_dump(PID, dump_of(NATIVE, 100, &["a"]));
+    if chown(lab.dump_path(PID), Some(54_321), None).is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI has to run as root: files are given away");
+        return eprintln!("left out, since only root gives files away: a dump of another user");
+    }
+    let file = fs::File::open(lab.dump_path(PID)).expect("there");
+    let facts = FileFacts::of(&file).expect("it answers");
+    let Some(generation) = facts.generation else {
+        return eprintln!("left out, since the file system has no generations: a dump of another user");
+    };
+    let of = |ino_generation| {
+        let (maj, min) = facts.device;
+        let file = MapFile::Inode(Inode { maj, min, ino: facts.ino, ino_generation });
+        let stream = with_arena(begun(NATIVE), PID);
+        let stream = stream.mapped(At::new(PID, 20), 0x7e00_0000_0000, 0x1000, &lab.marker(PID), file);
+        hit(stream, PID, 200, function(0), &[]).finished_round().bytes()
+    };
+    for form in FORMS {
+        let done = lab.run(form, &["--jit"], &of(generation.into())).well(form);
+        assert_eq!(done.at(200), ["a+0x0"], "{form:?}");
+        lab.clear();
+        let other = u64::from(generation ^ 1);
+        lab.run(form, &["--jit"], &of(other)).warned("with the recorded file's inode number");
+        // Of maps from before the recording perf knows no generation.
+        lab.run(form, &["--jit"], &of(0)).warned("it belongs to user 54321");
+        assert_eq!(lab.images().len(), 0);
     }
 }
 
@@ -215,7 +248,9 @@ fn names_that_only_look_like_a_dumps_are_passed_over() {
         let stream = with_arena(begun(NATIVE), PID);
         let stream = stream.mmap2(At::new(PID, 20), 0x7e00_0000_0000, 0x1000, path.to_str().expect("text"));
         let stream = hit(stream, PID, 200, ARENA, &[]).finished_round().bytes();
-        let done = lab.run(Form::Pipe, &["--jit"], &stream).well(name);
+        let done = lab
+            .run(Form::Pipe, &["--jit"], &stream)
+            .warned("no process of the recording has mapped a jitdump");
         assert!(done.stream == stream, "{name}");
     }
 }

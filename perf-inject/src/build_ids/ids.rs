@@ -6,6 +6,7 @@ use perf_session::build_id::{BuildIdSource as _, Chain, FoundId, NoBuildId};
 use perf_session::dso::{DsoId, PerDso};
 use perf_session::evidence::{Mismatch, Place};
 
+use crate::jit::is_jitdump;
 use crate::limits::WARNINGS_AT_MOST;
 
 /// The sources, and a cache of what they answered.
@@ -78,7 +79,8 @@ impl Ids {
                 log::warn!("no build-ids of this machine: {place}; {}", cure(place));
                 self.is_place_told = true;
             }
-            Err(reason @ (NoBuildId::Changed(_) | NoBuildId::Shared(_))) => {
+            // A process maps its dump so that it is found: there is no code in it, and it is written on.
+            Err(reason @ (NoBuildId::Changed(_) | NoBuildId::Shared(_))) if !is_jitdump(name.as_ref()) => {
                 if warned < WARNINGS_AT_MOST {
                     log::warn!("no build-id for {name}: {reason}");
                 }

@@ -5,6 +5,7 @@ use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 use jit_image::FUNCTION_OFFSET;
 use perf_format::attr::SampleType;
+use perf_format::record::Mmap2;
 use perf_format::sample::{Address, AddressKind, Tid};
 use perf_format::{CpuMode, RawRecord, RecordType, Sample, SampleFormat};
 use perf_session::dso::{Dso, DsoKind};
@@ -204,26 +205,29 @@ impl FunctionAnnouncer {
     ) -> Result<Naming, Error> {
         let Lookup { pid, time, session, .. } = *lookup;
         let at = time.unwrap_or(u64::MAX - 1);
-        let mut found = context.processes.resolve(pid, addr, at);
+        let map_of = || session.map_at(HOST, AddressSpace::Process(pid), addr, time);
+        let is_shared = context.processes.may_share(pid)
+            && map_of().is_some_and(|map| map.flags & Mmap2::MAP_SHARED != 0);
+        let mut found = context.processes.resolve(pid, addr, at, is_shared);
         if let Some(before) = found.and_then(|found| self.announced_in_file(pid, found)) {
             return Ok(Naming { before, after: true });
         }
         if found.is_none() && !is_address {
             return Ok(Naming::default());
         }
-        let map = session.map_at(HOST, AddressSpace::Process(pid), addr, time);
+        let map = map_of();
         let in_file = map.and_then(|map| session.dso(map.dso)).is_some_and(|dso| !is_anonymous(dso));
         let naming = Naming { before: in_file, after: in_file };
         if found.is_none() && !in_file {
             if self.perf_maps {
-                context.processes.seek_perf_map(pid);
+                context.processes.seek_perf_map(pid, session);
             }
-            if context.processes.get(pid).is_none() {
+            if !context.processes.may_have_code(pid) {
                 return Ok(naming);
             }
             context.processes.read_on(pid, session, true)?;
-            found = context.processes.resolve(pid, addr, at);
-            if found.is_none() {
+            found = context.processes.resolve(pid, addr, at, is_shared);
+            if found.is_none() && context.processes.get(pid).is_some() {
                 self.ledgers.entry(pid).or_default().miss(addr, at);
             }
         }

@@ -12,7 +12,7 @@ use jit_image::{ImageError, ImageWriter, LineRow, PackedLayout, Target, UnwindIn
 
 use super::source::Body;
 use super::source::opened::Sources;
-use super::timeline::{FunctionId, JitFunction, LiveRange, LiveRangeId, Timeline};
+use super::timeline::{FunctionId, JitFunction, LiveRange, LiveRangeId, Timeline, View};
 use crate::limits::UNWINDING_IMAGES_AT_MOST;
 
 mod arrange;
@@ -109,7 +109,7 @@ pub(super) struct ProcessImages {
     /// The images of single functions; `None` of those that cannot be read.
     of_functions: HashMap<LiveRangeId, Option<FunctionImage>>,
     /// How often functions with a number had images: those that were moved, or made once more, have several.
-    next_numbers: HashMap<u64, usize>,
+    next_numbers: HashMap<(i32, u64), usize>,
 }
 
 impl ProcessImages {
@@ -220,9 +220,10 @@ impl ProcessImages {
         if self.open.iter().filter(of_memory).count() >= UNWINDING_IMAGES_AT_MOST {
             return None;
         }
+        let everything = View { shared: Some(u64::MAX), ..View::own(u64::MAX) };
         let is_free = |range: &Range<u64>| {
             (how.is_free)(range)
-                && !timeline.is_between(range.start, range.end, u64::MAX)
+                && !timeline.is_between(range.start, range.end, &everything)
                 && !self.has_tables_between(range.start, range.end)
         };
         let functions = timeline.span(start, &arrange::window(start), arrange::GAP)?;

@@ -10,11 +10,11 @@ use super::images::ProcessImages;
 use super::images::output::ImageOutput;
 use super::options::JitOptions;
 use super::source::FunctionSource;
-use super::source::find::{Marker, NoNames};
+use super::source::find::{Marker, NoNames, inner_pid};
 use super::source::jitdump::Dump;
 use super::source::opened::Sources;
 use super::source::perf_map::PerfMap;
-use super::timeline::{LiveRange, LiveRangeId, Timeline};
+use super::timeline::{LiveRange, LiveRangeId, Timeline, View};
 use crate::limits::CHILDREN_AT_MOST;
 
 /// How many generations of processes may share code that none of them made.
@@ -29,19 +29,14 @@ pub(super) struct JitProcess {
 }
 
 impl JitProcess {
-    fn add_source(&mut self, source: Box<dyn FunctionSource>) {
+    fn add_source(&mut self, source: Box<dyn FunctionSource>, now: u64) {
         self.sources.add(source);
-        self.read_on();
+        self.read_on(now);
     }
 
-    fn read_on(&mut self) {
-        self.sources.read_on(&mut self.timeline);
-    }
-
-    /// Whether a function made by a time in ns, or unwinding tables, have an address between two, the second not
-    /// included.
-    pub(super) fn is_between(&self, start: u64, end: u64, time: u64) -> bool {
-        self.timeline.is_between(start, end, time) || self.images.has_tables_between(start, end)
+    /// Reads on in the sources; `now` is up to when the recording was read, in ns.
+    fn read_on(&mut self, now: u64) {
+        self.sources.read_on(&mut self.timeline, now);
     }
 
     /// Writes the images that are open.
@@ -71,13 +66,21 @@ pub(super) struct JitProcesses {
     by_pid: HashMap<i32, JitProcess>,
     /// Whose code processes were born with, and when, in ns.
     born: HashMap<i32, (i32, u64)>,
+    /// By which pids children know themselves, where that is known and another one.
+    inner: HashMap<i32, i32>,
     /// How the recording converts the processor's times.
     pub(super) conversion: Option<TimeConv>,
 }
 
 impl JitProcesses {
     pub(super) fn new(options: JitOptions) -> Self {
-        Self { options, by_pid: HashMap::new(), born: HashMap::new(), conversion: None }
+        Self {
+            options,
+            by_pid: HashMap::new(),
+            born: HashMap::new(),
+            inner: HashMap::new(),
+            conversion: None,
+        }
     }
 
     pub(super) fn get(&self, pid: i32) -> Option<&JitProcess> {
@@ -111,18 +114,68 @@ impl JitProcesses {
         self.by_pid.contains_key(&pid) || self.born.contains_key(&pid)
     }
 
-    /// The live range at an address of a process at a time in ns, in its own code or in that which it was born with.
-    pub(super) fn resolve(&self, pid: i32, addr: u64, mut time: u64) -> Option<Resolved> {
-        let (mut owner, mut inherited) = (pid, u64::MAX);
+    /// Whether it matters for the code of a process if memory is shared.
+    pub(super) fn may_share(&self, pid: i32) -> bool {
+        self.born.contains_key(&pid) || self.by_pid.get(&pid).is_some_and(|own| own.timeline.has_others())
+    }
+
+    /// The live range at an address of a process at a time in ns, in its own code, in that which it was born with, or, in
+    /// memory that it shares, in all that those make which it was born with.
+    pub(super) fn resolve(&self, pid: i32, addr: u64, time: u64, is_shared: bool) -> Option<Resolved> {
+        let mut found = None;
+        let born = self.born.get(&pid).map_or(0, |(_, born)| *born);
+        self.each_view(pid, time, is_shared, |owner, view| {
+            let timeline = &self.by_pid.get(&owner)?.timeline;
+            let range = timeline.find(addr, view)?;
+            let is_inherited = timeline.live_range(range).is_some_and(|range| range.since <= born);
+            let inherited = if owner == pid {
+                u64::MAX
+            } else if is_inherited {
+                view.own
+            } else {
+                0
+            };
+            found = Some(Resolved { owner, range, inherited });
+            found.map(|_| ())
+        });
+        found
+    }
+
+    /// Whether a function that a process sees at a time in ns, or unwinding tables, have an address between two, the
+    /// second not included.
+    pub(super) fn is_between(&self, pid: i32, start: u64, end: u64, time: u64) -> bool {
+        let mut is_between = false;
+        self.each_view(pid, time, false, |owner, view| {
+            let process = self.by_pid.get(&owner)?;
+            let has_tables = owner == pid && process.images.has_tables_between(start, end);
+            is_between = has_tables || process.timeline.is_between(start, end, view);
+            is_between.then_some(())
+        });
+        is_between
+    }
+
+    /// What a process sees at a time in ns of its own timeline, and of those of the processes that it descends from, until
+    /// something is found.
+    fn each_view(
+        &self,
+        pid: i32,
+        time: u64,
+        is_shared: bool,
+        mut find: impl FnMut(i32, &View) -> Option<()>,
+    ) {
+        let mut view = View { shared: is_shared.then_some(time), ..View::own(time) };
+        let mut owner = pid;
         for _ in 0..GENERATIONS {
-            let found = self.by_pid.get(&owner).and_then(|process| process.timeline.find(addr, time));
-            if let Some(range) = found {
-                return Some(Resolved { owner, range, inherited });
+            if find(owner, &view).is_some() {
+                return;
             }
-            let &(parent, born) = self.born.get(&owner).filter(|(_, born)| *born <= time)?;
-            (owner, inherited, time) = (parent, born, born);
+            let Some(&(parent, born)) = self.born.get(&owner).filter(|(_, born)| *born <= view.own) else {
+                return;
+            };
+            let inner = self.inner.get(&owner).copied().unwrap_or(owner);
+            view.by.extend([(owner, view.own), (inner, view.own)]);
+            (owner, view.own) = (parent, born);
         }
-        None
     }
 
     /// The live range that an address was resolved to.
@@ -143,6 +196,11 @@ impl JitProcesses {
         let inherits = self.may_have_code(ppid) && !record.misc().has(Misc::FORK_EXEC);
         if inherits && self.born.len() < CHILDREN_AT_MOST {
             self.born.insert(pid, (ppid, time));
+            // In a namespace of pids, which a child of now tells while it runs.
+            let is_inner = self.by_pid.get(&ppid).is_some_and(|parent| parent.sources.is_inner());
+            if let Some(inner) = is_inner.then(|| inner_pid(pid.cast_unsigned())).flatten() {
+                self.inner.insert(pid, inner.cast_signed());
+            }
         } else {
             self.born.remove(&pid);
         }
@@ -182,7 +240,7 @@ impl JitProcesses {
         match opened {
             Ok(dump) => {
                 log::debug!("jitdump found for process {pid}: {}", dump.path().display());
-                process.add_source(Box::new(dump));
+                process.add_source(Box::new(dump), now(session));
                 self.report_damage(pid)
             }
             Err(why) if it_may_begin && why.is_yet_to_begin() => {
@@ -197,15 +255,15 @@ impl JitProcesses {
     }
 
     /// Looks for the perf map of a process that a sample hit outside all files.
-    pub(super) fn seek_perf_map(&mut self, pid: i32) {
+    pub(super) fn seek_perf_map(&mut self, pid: i32, session: &Session) {
         let process = self.by_pid.entry(pid).or_default();
         if std::mem::replace(&mut process.sources.has_sought_perf_map, true) {
             return;
         }
-        match PerfMap::open(pid, &self.options.finder) {
+        match PerfMap::open(pid, process.sources.inner(), &self.options.finder) {
             Ok(map) => {
                 log::debug!("perf map found for process {pid}: {}", map.path().display());
-                process.add_source(Box::new(map));
+                process.add_source(Box::new(map), now(session));
             }
             // Most processes have none.
             Err(why) if why.is_missing() => {}
@@ -216,14 +274,55 @@ impl JitProcesses {
         }
     }
 
-    /// Reads on in the sources of a process.
+    /// Reads on in the sources of a process, and of those that it descends from.
     pub(super) fn read_on(&mut self, pid: i32, session: &Session, it_may_begin: bool) -> Result<(), Error> {
-        let Some(process) = self.by_pid.get_mut(&pid) else { return Ok(()) };
-        if let Some(marker) = process.sources.yet_to_begin.take() {
-            return self.open_dump(&marker, session, it_may_begin);
+        let mut of = pid;
+        for _ in 0..GENERATIONS {
+            if let Some(process) = self.by_pid.get_mut(&of) {
+                match process.sources.yet_to_begin.take() {
+                    Some(marker) => self.open_dump(&marker, session, it_may_begin)?,
+                    None => process.read_on(now(session)),
+                }
+            }
+            // A dump may be one of several processes.
+            let Some((parent, _)) = self.born.get(&of) else { break };
+            of = *parent;
         }
-        process.read_on();
         Ok(())
+    }
+
+    /// Notes where the dumps of a process end inside a record, at the end of a run.
+    pub(super) fn note_cut(&mut self, pid: i32) {
+        if let Some(process) = self.by_pid.get_mut(&pid) {
+            process.sources.note_cut();
+        }
+    }
+
+    /// Reports, with a warning, or with `strict` an error, that no process had a source of the kind that was asked for.
+    pub(super) fn report_nothing_found(&self) -> Result<(), Error> {
+        let has_dump = self.iter().any(|(_, process)| process.sources.is_marked());
+        let has_any = self.iter().any(|(_, process)| !process.sources.is_empty());
+        let JitOptions { dumps, perf_maps, .. } = self.options;
+        if has_dump || has_any && perf_maps {
+            return Ok(());
+        }
+        let what = match (dumps, perf_maps) {
+            (true, true) => {
+                "no process of the recording has mapped a jitdump (jit-PID.dump), and there is no perf map \
+                             (perf-PID.map) of one whose samples lie in no file"
+            }
+            (true, false) => {
+                "no process of the recording has mapped a jitdump (jit-PID.dump): its runtime has to write \
+                              one while it is recorded (node --perf-prof, python -X perf_jit, java with \
+                              libperf-jvmti.so), and --perf-map reads perf maps"
+            }
+            (false, _) => {
+                "there is no perf map (/tmp/perf-PID.map) of a process whose samples lie in no file: its \
+                           runtime has to write one (node --perf-basic-prof, python -X perf, DOTNET_PerfMapEnabled=1), \
+                           and it is looked for here and in --jitdump-dir"
+            }
+        };
+        self.report(format!("no names for jitted code: {what}"))
     }
 
     /// Reports a dump that cannot be read, with a warning, or with `strict` an error.
@@ -245,4 +344,9 @@ impl JitProcesses {
         log::warn!("{what}");
         Ok(())
     }
+}
+
+/// Up to when a recording was read, in ns.
+fn now(session: &Session) -> u64 {
+    session.recording.times.last.unwrap_or(0)
 }

@@ -29,11 +29,15 @@ pub(super) trait FunctionSource: fmt::Debug + Send {
     /// The byte order of that machine.
     fn endian(&self) -> Endian;
 
-    /// Reads on to the present end of the file. The functions in the timeline are of the source with this id.
+    /// Reads on to the present end of the file. The functions in the timeline are of the source with this id; `now` is up
+    /// to when the recording was read, in ns.
     ///
     /// # Errors
     /// Where the file cannot be read. What was read before that counts.
-    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline) -> io::Result<()>;
+    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline, now: u64) -> io::Result<()>;
+
+    /// Notes where the file ends inside a record, when nothing more will be read.
+    fn note_cut(&mut self) {}
 
     /// Why not all of its functions have names, as far as that is known by now.
     fn damage(&self) -> Option<String>;

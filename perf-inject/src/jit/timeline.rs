@@ -40,6 +40,8 @@ pub(super) struct JitFunction {
     pub(super) source: SourceId,
     /// The number that its source gives it.
     pub(super) index: u64,
+    /// The process that made it, by the pid that its source has, where that is another one than the source's own.
+    pub(super) by: Option<i32>,
     /// Where it was made.
     pub(super) address: u64,
     /// Bytes of code.
@@ -80,12 +82,54 @@ pub(super) struct LiveRange {
     pub(super) since: u64,
     /// When it was moved away, in ns.
     until: u64,
+    /// The process that made it, as in the function.
+    pub(super) by: Option<i32>,
     pub(super) function: FunctionId,
 }
 
+/// A number that a source gives a function, and the process that made it.
+type Number = (SourceId, Option<i32>, u64);
+
+/// What one process sees of a timeline, its own or an ancestor's: code that was made by a time in ns, which depends on who
+/// made it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct View {
+    /// By when the process of the timeline made it: before the other was born.
+    pub(super) own: u64,
+    /// The same of others that made code in it: the one that looks, and those that it descends from.
+    pub(super) by: Vec<(i32, u64)>,
+    /// In memory that all share, by when anybody made it.
+    pub(super) shared: Option<u64>,
+}
+
+impl View {
+    /// What the process of a timeline sees at a time in ns, in memory of its own.
+    pub(super) fn own(time: u64) -> Self {
+        Self { own: time, ..Self::default() }
+    }
+
+    /// The time as of which code of a process is seen; `None` where it is not.
+    fn time(&self, by: Option<i32>) -> Option<u64> {
+        self.shared.or_else(|| match by {
+            None => Some(self.own),
+            Some(by) => self.by.iter().find(|(pid, _)| *pid == by).map(|(_, time)| *time),
+        })
+    }
+
+    fn latest(&self) -> u64 {
+        let by = self.by.iter().map(|(_, time)| *time);
+        by.chain([self.own]).chain(self.shared).max().unwrap_or(0)
+    }
+
+    fn sees(&self, range: &LiveRange, began: u64) -> Option<u64> {
+        // Only the process of the timeline ends with its programs.
+        self.time(range.by).filter(|_| range.by.is_some() || range.is_of(began))
+    }
+}
+
 impl LiveRange {
-    fn new(start: u64, size: u64, since: u64, function: FunctionId) -> Self {
-        Self { start, end: start.saturating_add(size), since, until: u64::MAX, function }
+    fn new(start: u64, size: u64, since: u64, by: Option<i32>, function: FunctionId) -> Self {
+        Self { start, end: start.saturating_add(size), since, until: u64::MAX, by, function }
     }
 
     /// Whether it is of the program that began then. A perf map has no times, and is the last program's.
@@ -117,7 +161,9 @@ pub(super) struct Timeline {
     /// When all of it ended, with an exec or a new process of that pid, in ns; in order.
     ends: Vec<u64>,
     /// Where the function that a source has under a number stands now.
-    now: HashMap<(SourceId, u64), LiveRangeId>,
+    now: HashMap<Number, LiveRangeId>,
+    /// Whether other processes than its own made some.
+    has_others: bool,
 }
 
 impl Timeline {
@@ -143,23 +189,25 @@ impl Timeline {
         if self.functions.len() >= FUNCTIONS_AT_MOST {
             return false;
         }
-        let (number, id) = ((function.source, function.index), FunctionId(self.functions.len()));
+        let (by, id) = (function.by, FunctionId(self.functions.len()));
+        let number = (function.source, by, function.index);
+        self.has_others |= by.is_some();
         self.functions.push(function);
-        self.put(number, LiveRange::new(start, size, since, id))
+        self.put(number, LiveRange::new(start, size, since, by, id))
     }
 
     /// Moves a function at a time in ns. Returns whether the function is known, and there is room for it.
-    pub(super) fn relocate(&mut self, number: (SourceId, u64), start: u64, since: u64) -> bool {
+    pub(super) fn relocate(&mut self, number: Number, start: u64, since: u64) -> bool {
         let Some(range) = self.now.get(&number).and_then(|range| self.ranges.get_mut(range.0)) else {
             return false;
         };
         range.until = since;
-        let (function, size) = (range.function, range.end - range.start);
+        let (function, size, by) = (range.function, range.end - range.start, range.by);
         self.ranges.len() < 2 * FUNCTIONS_AT_MOST
-            && self.put(number, LiveRange::new(start, size, since, function))
+            && self.put(number, LiveRange::new(start, size, since, by, function))
     }
 
-    fn put(&mut self, number: (SourceId, u64), range: LiveRange) -> bool {
+    fn put(&mut self, number: Number, range: LiveRange) -> bool {
         let id = LiveRangeId(self.ranges.len());
         let tables = self.function(range.function).map_or(0, JitFunction::max_tables_size);
         if range.end - range.start >= LARGE_FROM {
@@ -215,10 +263,16 @@ impl Timeline {
         }
     }
 
-    /// The live range at an address at a time in ns: of several the one that came last.
-    pub(super) fn find(&self, addr: u64, time: u64) -> Option<LiveRangeId> {
-        let began = self.began(time);
-        let is_there = |range: &LiveRange| range.holds(addr, time) && range.is_of(began);
+    /// Whether other processes than its own made some.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others
+    }
+
+    /// The live range at an address that is seen: of several the one that came last.
+    pub(super) fn find(&self, addr: u64, view: &View) -> Option<LiveRangeId> {
+        let (began, time) = (self.began(view.own), view.latest());
+        let is_there =
+            |range: &LiveRange| view.sees(range, began).is_some_and(|time| range.holds(addr, time));
         let last = |ranges: &[LiveRangeId]| {
             let before = ranges.partition_point(|id| self.since(*id) <= time);
             let mut before = ranges.get(..before).unwrap_or_default().iter().rev().copied();
@@ -229,13 +283,14 @@ impl Timeline {
         [small, large].into_iter().flatten().max_by_key(|id| (self.since(*id), *id))
     }
 
-    /// Whether something that was made by a time in ns stands between two addresses, the second not included.
-    pub(super) fn is_between(&self, start: u64, end: u64, time: u64) -> bool {
-        let began = self.began(time);
+    /// Whether something that is seen stands between two addresses, the second not included.
+    pub(super) fn is_between(&self, start: u64, end: u64, view: &View) -> bool {
+        let began = self.began(view.own);
         let stands = |ranges: &Vec<LiveRangeId>| {
             let mut ranges = ranges.iter().filter_map(|id| self.live_range(*id));
             ranges.any(|range| {
-                range.is_of(began) && range.since <= time && range.start < end && start < range.end
+                let is_seen = view.sees(range, began).is_some_and(|time| range.since <= time);
+                is_seen && range.start < end && start < range.end
             })
         };
         let pages = start >> PAGE_SHIFT..=end.saturating_sub(1) >> PAGE_SHIFT;
@@ -304,8 +359,8 @@ mod tests {
 
     fn function(address: u64, size: u64, index: u64) -> JitFunction {
         let name = Name::Is("f".into());
-        let (source, code, lines, unwinding) = (SourceId(0), None, None, None);
-        JitFunction { name, source, index, address, size, code, lines, unwinding }
+        let (source, by, code, lines, unwinding) = (SourceId(0), None, None, None, None);
+        JitFunction { name, source, index, by, address, size, code, lines, unwinding }
     }
 
     #[test]
@@ -317,9 +372,9 @@ mod tests {
             (0..many + 3).filter(|index| timeline.load(function(0x1000, 16, *index), many + 9 - index));
         assert_eq!(taken.count(), IN_A_PAGE_AT_MOST);
         timeline.sort();
-        assert_eq!(timeline.find(0x1000, many + 9), Some(LiveRangeId(0)));
-        assert_eq!(timeline.find(0x1008, 10), Some(LiveRangeId(IN_A_PAGE_AT_MOST - 1)));
-        assert_eq!(timeline.find(0x1008, 9), None);
+        assert_eq!(timeline.find(0x1000, &View::own(many + 9)), Some(LiveRangeId(0)));
+        assert_eq!(timeline.find(0x1008, &View::own(10)), Some(LiveRangeId(IN_A_PAGE_AT_MOST - 1)));
+        assert_eq!(timeline.find(0x1008, &View::own(9)), None);
         assert!(!timeline.load(function(0xff0, 0x20, many), 0), "it would be in that page as well");
         assert!(timeline.load(function(0x2000, 16, many), 0));
     }

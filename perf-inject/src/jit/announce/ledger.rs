@@ -2,7 +2,7 @@
 
 use hashbrown::HashSet;
 
-use crate::jit::timeline::{LiveRangeId, Timeline};
+use crate::jit::timeline::{LiveRangeId, Timeline, View};
 use crate::limits::{DROPPED_AT_MOST, MISSED_AT_MOST};
 
 /// Whether an address has a name.
@@ -113,7 +113,7 @@ impl Ledger {
     /// How many functions were described when samples of them had passed, of those that were noted.
     pub(crate) fn take_late(&mut self, timeline: &Timeline) -> usize {
         let Self { of, missed, .. } = self;
-        let late = missed.drain(..).filter_map(|(addr, time)| timeline.find(addr, time));
+        let late = missed.drain(..).filter_map(|(addr, time)| timeline.find(addr, &View::own(time)));
         let is_announced =
             |id: &LiveRangeId| of.get(id.index()).is_some_and(|announced| announced.at.is_some());
         let mut late: Vec<_> = late.filter(|id| !is_announced(id)).collect();

@@ -48,9 +48,9 @@ impl ProcessImages {
         let function = timeline.function(timeline.live_range(id)?.function)?;
         let target = target(function, sources, how)?;
         let body = sources.body(function).filter(|body| !body.code.is_empty())?;
-        let (pid, index) = (how.pid, function.index);
+        let (pid, index) = (function.by.unwrap_or(how.pid), function.index);
         // At another address it has another image, though the contents are the same.
-        let next = self.next_numbers.entry(index).or_default();
+        let next = self.next_numbers.entry((pid, index)).or_default();
         let mut names = (*next..).map(|number| {
             *next = number + 1;
             format!("jitted-{pid}-{index}{}.so", numbered(number))

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 use perf_format::record::{Inode, MapFile, Mmap2};
-use rustix::fs::{FileType, Mode, OFlags, fstat, major, minor, open};
+use perf_session::build_id::{InRoot, NoBuildId};
+use perf_session::evidence::FileFacts;
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 
 /// Where dumps and perf maps are looked for, and whose are read.
@@ -55,6 +57,9 @@ pub enum NoNames {
         /// The inode of the file that was mapped.
         was: u64,
     },
+    /// The process had mapped another file, whose inode number this one has now.
+    #[error("{path}: another file is there now, with the recorded file's inode number", path = .0.display())]
+    OtherGeneration(PathBuf),
     /// Its contents cannot be read.
     #[error("{path}: {source}", path = .path.display())]
     Damaged {
@@ -115,11 +120,26 @@ impl Marker {
     }
 }
 
+/// Whether a file has the name of a dump.
+pub(crate) fn is_jitdump(name: &BStr) -> bool {
+    pid_of_marker(name).is_some()
+}
+
 /// The pid in the name that a process maps its dump by, `jit-PID.dump`: its own in its innermost namespace.
 fn pid_of_marker(name: &BStr) -> Option<u32> {
     let base = name.rsplit(|byte| *byte == b'/').next()?;
     let digits = base.strip_prefix(b"jit-")?.strip_suffix(b".dump")?;
     digits.to_str().ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// A place in which a file may be.
+#[derive(Debug)]
+struct Candidate {
+    path: PathBuf,
+    /// The process below whose root it is, if not below this one's.
+    root: Option<u32>,
+    /// The inode that it has if it is the recorded one.
+    inode: Option<Inode>,
 }
 
 impl Finder {
@@ -129,43 +149,44 @@ impl Finder {
             MapFile::Inode(inode) if inode.ino != 0 => Some(inode),
             MapFile::Inode(_) | MapFile::BuildId(_) => None,
         };
+        let pid = marker.pid.cast_unsigned();
         let name = Path::new(OsStr::from_bytes(&marker.name));
-        let mut places: Vec<PathBuf> = self.in_dir(name).into_iter().collect();
-        let copied = places.len();
-        if let (Some(_), Ok(below)) = (inode, name.strip_prefix("/")) {
-            // The inode shows whether the process that has the pid now is the recorded one.
-            places.push(Path::new("/proc").join(marker.pid.to_string()).join("root").join(below));
-        }
-        places.push(name.to_owned());
         // A copy is another file.
-        let inodes = (0..).map(|place| inode.filter(|_| place >= copied));
-        self.first(marker.pid.cast_unsigned(), places.into_iter().zip(inodes))
+        let mut places: Vec<_> = self.in_dir(name).into_iter().collect();
+        if inode.is_some() && name.is_absolute() {
+            // The inode shows whether the process that has the pid now is the recorded one.
+            places.push(Candidate { path: name.to_owned(), root: Some(pid), inode });
+        }
+        places.push(Candidate { path: name.to_owned(), root: None, inode });
+        self.first(pid, places)
     }
 
-    /// Opens the text file in which a process that runs, or ran, leaves the names of its code.
-    pub(crate) fn perf_map(&self, pid: u32) -> Result<(File, PathBuf), NoNames> {
-        let name = PathBuf::from(format!("/tmp/perf-{pid}.map"));
-        let root = Path::new("/proc").join(pid.to_string()).join("root/tmp");
-        let inner = inner_pid(pid).unwrap_or(pid);
-        let mut places: Vec<PathBuf> = self.in_dir(&name).into_iter().collect();
-        places.extend([root.join(format!("perf-{inner}.map")), name]);
-        self.first(pid, places.into_iter().map(|place| (place, None)))
+    /// Opens the text file in which a process that runs, or ran, leaves the names of its code. In a namespace of pids its
+    /// name has the pid by which the process knows itself, which it tells while it runs, or has told by its dump.
+    pub(crate) fn perf_map(&self, pid: u32, inner: Option<u32>) -> Result<(File, PathBuf), NoNames> {
+        let of = |pid: u32| PathBuf::from(format!("/tmp/perf-{pid}.map"));
+        let inner = inner_pid(pid).or(inner).unwrap_or(pid);
+        let mut places: Vec<_> = self.in_dir(&of(pid)).into_iter().collect();
+        if inner != pid {
+            places.extend(self.in_dir(&of(inner)));
+        }
+        places.push(Candidate { path: of(inner), root: Some(pid), inode: None });
+        places.push(Candidate { path: of(pid), root: None, inode: None });
+        self.first(pid, places)
     }
 
-    fn in_dir(&self, name: &Path) -> Option<PathBuf> {
-        Some(self.dir.as_deref()?.join(name.file_name()?))
+    fn in_dir(&self, name: &Path) -> Option<Candidate> {
+        let path = self.dir.as_deref()?.join(name.file_name()?);
+        Some(Candidate { path, root: None, inode: None })
     }
 
     /// The first file that can be read; otherwise the most telling error.
-    fn first(
-        &self,
-        pid: u32,
-        places: impl Iterator<Item = (PathBuf, Option<Inode>)>,
-    ) -> Result<(File, PathBuf), NoNames> {
+    fn first(&self, pid: u32, places: Vec<Candidate>) -> Result<(File, PathBuf), NoNames> {
         let mut why: Option<NoNames> = None;
-        for (place, inode) in places {
-            match self.open(pid, &place, inode) {
-                Ok(file) => return Ok((file, place)),
+        for place in places {
+            let path = place.shown();
+            match self.open(pid, &place, &path) {
+                Ok(file) => return Ok((file, path)),
                 Err(error) if error.is_missing() && why.as_ref().is_some_and(|why| !why.is_missing()) => {}
                 Err(error) => why = Some(error),
             }
@@ -174,38 +195,68 @@ impl Finder {
             .unwrap_or_else(|| NoNames::Io { path: PathBuf::new(), source: io::ErrorKind::NotFound.into() }))
     }
 
-    fn open(&self, pid: u32, path: &Path, inode: Option<Inode>) -> Result<File, NoNames> {
-        let io = |source: Errno| NoNames::Io { path: path.to_owned(), source: source.into() };
-        // Nothing is waited for, and no link is followed.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-        let file = match open(path, flags, Mode::empty()) {
-            Err(Errno::LOOP) => return Err(NoNames::NotRegular(path.to_owned())),
-            opened => opened.map_err(io)?,
-        };
-        let stat = fstat(&file).map_err(io)?;
+    fn open(&self, pid: u32, place: &Candidate, path: &Path) -> Result<File, NoNames> {
+        let io = |source: io::Error| NoNames::Io { path: path.to_owned(), source };
+        let file = place.open(path)?;
+        let stat = fstat(&file).map_err(|errno| io(errno.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(NoNames::NotRegular(path.to_owned()));
         }
-        let is_mapped = |inode: Inode| (major(stat.st_dev), minor(stat.st_dev)) == (inode.maj, inode.min);
-        if let Some(inode) = inode
-            && is_mapped(inode)
-            && inode.ino != stat.st_ino
-        {
-            return Err(NoNames::OtherFile { path: path.to_owned(), is: stat.st_ino, was: inode.ino });
+        let mut is_proven = false;
+        if let Some(inode) = place.inode {
+            let facts = FileFacts::of(&file).map_err(io)?;
+            let is_there = facts.device == (inode.maj, inode.min);
+            let generation = facts.generation.map(u64::from).filter(|_| inode.ino_generation != 0);
+            let is_same_generation = generation == Some(inode.ino_generation);
+            if is_there && facts.ino != inode.ino {
+                return Err(NoNames::OtherFile { path: path.to_owned(), is: facts.ino, was: inode.ino });
+            }
+            if is_there && generation.is_some() && !is_same_generation {
+                return Err(NoNames::OtherGeneration(path.to_owned()));
+            }
+            // File systems give the number of a deleted file to another one, with another generation.
+            is_proven = is_there && is_same_generation;
         }
         let mine = rustix::process::geteuid().as_raw();
         // The owner of a process that is gone is not known.
         let its = || std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid());
         let owner = stat.st_uid;
-        if !self.any_owner && owner != 0 && owner != mine && its() != Some(owner) {
+        if !is_proven && !self.any_owner && owner != 0 && owner != mine && its() != Some(owner) {
             return Err(NoNames::Owner { path: path.to_owned(), owner });
         }
-        Ok(file.into())
+        Ok(file)
+    }
+}
+
+impl Candidate {
+    /// The path by which it is told.
+    fn shown(&self) -> PathBuf {
+        match (self.root, self.path.strip_prefix("/")) {
+            (Some(pid), Ok(below)) => Path::new("/proc").join(pid.to_string()).join("root").join(below),
+            _ => self.path.clone(),
+        }
+    }
+
+    /// Opens it. Nothing is waited for, it is no link, and no link leads out of the root of its process.
+    fn open(&self, shown: &Path) -> Result<File, NoNames> {
+        let io = |source: io::Error| NoNames::Io { path: shown.to_owned(), source };
+        if let Some(pid) = self.root {
+            let root = InRoot::open(&Path::new("/proc").join(pid.to_string()).join("root")).map_err(io)?;
+            return root.open_itself(&self.path).map_err(|error| match error {
+                NoBuildId::Io(source) => io(source),
+                _ => NoNames::NotRegular(shown.to_owned()),
+            });
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        match open(&self.path, flags, Mode::empty()) {
+            Err(Errno::LOOP) => Err(NoNames::NotRegular(shown.to_owned())),
+            opened => opened.map(File::from).map_err(|errno| io(errno.into())),
+        }
     }
 }
 
 /// The pid by which a process that runs knows itself.
-fn inner_pid(pid: u32) -> Option<u32> {
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     pids.split_whitespace().next_back()?.parse().ok()

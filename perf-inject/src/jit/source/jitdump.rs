@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use perf_format::jitdump::{DebugInfo, Extent, JitDump, Kind, Unwinding};
@@ -26,6 +27,8 @@ const TABLES_LOOKED_AT: u32 = 64;
 pub(crate) struct Dump {
     path: PathBuf,
     dump: JitDump<File>,
+    /// The pids that its process has, on the host and as it knows itself.
+    own: [u32; 2],
     clock: Clock,
     /// The lines and unwinding tables of the next function.
     lines: Option<DebugInfo>,
@@ -36,6 +39,9 @@ pub(crate) struct Dump {
     /// The first error; it ended the dump if `ended`.
     damage: Option<Error>,
     ended: bool,
+    /// The record in which it ends, if it does: where, how many bytes are there, and of how many.
+    cut: Option<(u64, u64, Option<u32>)>,
+    ino: u64,
     /// Whether it has more functions than are remembered.
     is_full: bool,
 }
@@ -54,6 +60,7 @@ impl Dump {
         guess_clock: bool,
     ) -> Result<Self, NoNames> {
         let (file, path) = finder.dump(marker)?;
+        let ino = file.metadata().map_or(0, |meta| meta.ino());
         let mut dump = match JitDump::open(file) {
             Ok(dump) => dump,
             Err(source) => return Err(NoNames::Damaged { path, source }),
@@ -67,6 +74,7 @@ impl Dump {
             Ok(clock) => Ok(Self {
                 path,
                 dump,
+                own: [marker.pid.cast_unsigned(), header.pid],
                 clock,
                 lines: None,
                 unwinding: None,
@@ -74,6 +82,8 @@ impl Dump {
                 late: 0,
                 damage: None,
                 ended: false,
+                cut: None,
+                ino,
                 is_full: false,
             }),
             Err(why) => Err(NoNames::Clock { path, why }),
@@ -111,8 +121,11 @@ impl FunctionSource for Dump {
         self.dump.header().endian
     }
 
-    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline) -> io::Result<()> {
+    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline, _now: u64) -> io::Result<()> {
         while !self.ended {
+            let own = self.own;
+            // Some runtimes write no pid.
+            let by = |pid: u32| Some(pid).filter(|pid| *pid != 0 && !own.contains(pid)).map(u32::cast_signed);
             let record = match self.dump.next_record() {
                 Ok(Some(record)) => record,
                 Ok(None) => break,
@@ -130,6 +143,7 @@ impl FunctionSource for Dump {
                         name: Name::At(load.name_at),
                         source: id,
                         index: load.code_index,
+                        by: by(load.pid),
                         address: load.code_addr,
                         size: load.code.len as u64,
                         code: Some(load.code),
@@ -139,7 +153,7 @@ impl FunctionSource for Dump {
                     timeline.load(function, since)
                 }
                 Kind::Move(moved) => {
-                    timeline.relocate((id, moved.code_index), moved.new_code_addr, since);
+                    timeline.relocate((id, by(moved.pid), moved.code_index), moved.new_code_addr, since);
                     true
                 }
                 Kind::DebugInfo(lines) => {
@@ -158,12 +172,23 @@ impl FunctionSource for Dump {
         Ok(())
     }
 
+    fn note_cut(&mut self) {
+        // What a process still writes is no damage.
+        if !self.ended && !is_mapped_by(self.own[0], self.ino) {
+            self.cut = self.dump.cut().ok().flatten();
+        }
+    }
+
     fn damage(&self) -> Option<String> {
         let path = self.path.display();
-        match (&self.damage, self.is_full) {
-            (Some(error), _) => Some(format!("{path}: {error}")),
-            (None, true) => Some(format!("{path}: it has more functions than are remembered")),
-            (None, false) => None,
+        match (&self.damage, self.is_full, self.cut) {
+            (Some(error), ..) => Some(format!("{path}: {error}")),
+            (None, true, _) => Some(format!("{path}: it has more functions than are remembered")),
+            (None, false, Some((offset, there, size))) => {
+                let of = size.map(|size| format!(" of {size}")).unwrap_or_default();
+                Some(format!("{path}: it ends inside a record at {offset:#x}: {there}{of} bytes are there"))
+            }
+            (None, false, None) => None,
         }
     }
 
@@ -186,6 +211,13 @@ impl FunctionSource for Dump {
         }
         Ok(body)
     }
+}
+
+/// Whether a process that runs has a file with this inode number mapped.
+fn is_mapped_by(pid: u32, ino: u64) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let ino = ino.to_string();
+    maps.lines().any(|line| line.split_ascii_whitespace().nth(4) == Some(&*ino))
 }
 
 /// The time of a dump's first record, in its own clock.

@@ -38,6 +38,11 @@ impl Sources {
         !self.markers.is_empty()
     }
 
+    /// Whether the process knows itself by another pid than the recording.
+    pub(crate) fn is_inner(&self) -> bool {
+        self.markers.iter().any(|marker| marker.inner != marker.pid.cast_unsigned())
+    }
+
     /// When the process mapped its last dump, in ns; 0 where that is not known.
     pub(crate) fn marked_at(&self) -> u64 {
         self.markers.last().and_then(|marker| marker.time).unwrap_or(0)
@@ -64,13 +69,23 @@ impl Sources {
     }
 
     /// Reads on all sources that are open.
-    pub(crate) fn read_on(&mut self, timeline: &mut Timeline) {
+    pub(crate) fn read_on(&mut self, timeline: &mut Timeline, now: u64) {
         for (number, source) in self.open.iter_mut().enumerate() {
-            if let Err(error) = source.read_on(SourceId(number), timeline) {
+            if let Err(error) = source.read_on(SourceId(number), timeline, now) {
                 self.missing.get_or_insert_with(|| format!("{}: {error}", source.path().display()));
             }
         }
         timeline.sort();
+    }
+
+    /// Notes where the sources end inside a record.
+    pub(crate) fn note_cut(&mut self) {
+        self.open.iter_mut().for_each(|source| source.note_cut());
+    }
+
+    /// The pid by which the process knows itself, if a dump told it.
+    pub(crate) fn inner(&self) -> Option<u32> {
+        self.markers.last().map(|marker| marker.inner)
     }
 
     /// Why not all functions have names, if nothing was missing before.

@@ -9,12 +9,13 @@ use perf_format::{Endian, Error};
 
 use super::find::{Finder, NoNames};
 use super::{Body, FunctionSource};
-use crate::jit::timeline::{JitFunction, Name, SourceId, Timeline};
+use crate::jit::timeline::{JitFunction, Name, SourceId, Timeline, View};
 use crate::limits::{NO_CODE_AT_MOST, PERF_MAP_AT_MOST};
 
 /// A perf map that is being read.
 #[derive(Debug)]
 pub(crate) struct PerfMap {
+    pid: u32,
     path: PathBuf,
     file: File,
     /// A line that is not whole yet.
@@ -22,16 +23,42 @@ pub(crate) struct PerfMap {
     read: u64,
     /// Lines so far: of functions at one address the last counts.
     lines: u64,
+    /// Up to when the recording was read when the file was read before, in ns.
+    before: Option<u64>,
 }
 
 impl PerfMap {
-    /// Opens the perf map of a process.
+    /// Opens the perf map of a process, which may know itself by an `inner` pid.
     ///
     /// # Errors
     /// Where it is not found, or not to be trusted.
-    pub(crate) fn open(pid: i32, finder: &Finder) -> Result<Self, NoNames> {
-        let (file, path) = finder.perf_map(pid.cast_unsigned())?;
-        Ok(Self { path, file, rest: Vec::new(), read: 0, lines: 0 })
+    pub(crate) fn open(pid: i32, inner: Option<u32>, finder: &Finder) -> Result<Self, NoNames> {
+        let pid = pid.cast_unsigned();
+        let (file, path) = finder.perf_map(pid, inner)?;
+        Ok(Self { pid, path, file, rest: Vec::new(), read: 0, lines: 0, before: None })
+    }
+
+    fn load(&mut self, line: &[u8], id: SourceId, timeline: &mut Timeline) {
+        self.lines += 1;
+        let Some((address, size, name)) = parse(line) else { return };
+        let function = JitFunction {
+            name: Name::Is(name),
+            source: id,
+            index: self.lines,
+            by: None,
+            address,
+            size: size.min(NO_CODE_AT_MOST),
+            code: None,
+            lines: None,
+            unwinding: None,
+        };
+        // A map has no times. Of a line that was not there before, what stood at its address stood there until then.
+        let taken = View { shared: Some(u64::MAX), ..View::own(u64::MAX) };
+        let before = self.before.filter(|_| {
+            timeline.sort();
+            timeline.is_between(address, address.saturating_add(function.size), &taken)
+        });
+        timeline.load(function, before.unwrap_or(0));
     }
 }
 
@@ -48,28 +75,22 @@ impl FunctionSource for PerfMap {
         Endian::NATIVE
     }
 
-    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline) -> io::Result<()> {
-        let read = (&self.file).take(PERF_MAP_AT_MOST - self.read).read_to_end(&mut self.rest)?;
-        self.read += read as u64;
-        let whole = self.rest.rfind_byte(b'\n').map_or(0, |end| end + 1);
-        for line in self.rest.get(..whole).unwrap_or_default().lines() {
-            self.lines += 1;
-            if let Some((address, size, name)) = parse(line) {
-                let function = JitFunction {
-                    name: Name::Is(name),
-                    source: id,
-                    index: self.lines,
-                    address,
-                    size: size.min(NO_CODE_AT_MOST),
-                    code: None,
-                    lines: None,
-                    unwinding: None,
-                };
-                timeline.load(function, 0);
-            }
+    fn read_on(&mut self, id: SourceId, timeline: &mut Timeline, now: u64) -> io::Result<()> {
+        let mut rest = std::mem::take(&mut self.rest);
+        let read = (&self.file).take(PERF_MAP_AT_MOST - self.read).read_to_end(&mut rest);
+        self.read += read.as_ref().map_or(0, |read| *read as u64);
+        let whole = rest.rfind_byte(b'\n').map_or(0, |end| end + 1);
+        for line in rest.get(..whole).unwrap_or_default().lines() {
+            self.load(line, id, timeline);
         }
-        self.rest.drain(..whole);
-        Ok(())
+        rest.drain(..whole);
+        // A process that is gone writes no more; one that runs may have the rest of a line in a buffer.
+        if !rest.is_empty() && !is_running(self.pid) {
+            self.load(&std::mem::take(&mut rest), id, timeline);
+        }
+        self.rest = rest;
+        self.before = Some(now);
+        read.map(|_| ())
     }
 
     fn damage(&self) -> Option<String> {
@@ -87,15 +108,22 @@ impl FunctionSource for PerfMap {
     }
 }
 
-/// `START SIZE NAME`; a name may have spaces. Some writers put `0x` before the numbers.
+fn is_running(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+/// `START SIZE NAME`, with blanks or tabs before and between; a name may have them, too. Some writers put `0x` before
+/// the numbers.
 fn parse(line: &[u8]) -> Option<(u64, u64, BString)> {
-    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let mut rest = line.trim_ascii_start();
     let mut number = || {
-        let text = parts.next()?.to_str().ok().filter(|text| !text.starts_with('+'))?;
+        let (text, behind) = rest.split_at_checked(rest.find_byteset(b" \t")?)?;
+        rest = behind.trim_ascii_start();
+        let text = text.to_str().ok().filter(|text| !text.starts_with('+'))?;
         u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
     };
     let (start, size) = (number()?, number()?);
-    let name = parts.next()?.trim_ascii();
+    let name = rest.trim_ascii_end();
     (size > 0 && !name.is_empty()).then(|| (start, size, name.into()))
 }
 
@@ -107,6 +135,7 @@ mod tests {
     fn a_line_is_an_address_a_size_and_a_name() {
         let of = |line: &str| parse(line.as_bytes());
         assert_eq!(of("7f01 20 LazyCompile:~a b.js:1"), Some((0x7f01, 0x20, "LazyCompile:~a b.js:1".into())));
+        assert_eq!(of(" \t7f01\t20\t a  b\t"), Some((0x7f01, 0x20, "a  b".into())));
         assert_eq!(of("0x10 0x1 py::f:/a b.py"), Some((16, 1, "py::f:/a b.py".into())));
         for line in ["", "7f01", "7f01 20", "7f01 0 f", "x 1 f", "1 2 ", "10000000000000000 1 f", "+1 1 f"] {
             assert_eq!(of(line), None, "{line}");
