@@ -9,10 +9,11 @@
 use std::path::Path;
 
 use perf_format::record::{BuildIdRecord, Mmap2};
-use perf_format::{CpuMode, Misc, RecordType};
+use perf_format::{CpuMode, Misc, RawRecord, RecordType};
 use perf_session::machine::OUTSIDE;
 use perf_session::{Error, Event, Injection, RecordSet, Session, Tool, Verdict};
 
+mod ahead;
 mod announce;
 mod images;
 mod options;
@@ -21,6 +22,7 @@ mod source;
 mod summary;
 mod timeline;
 
+use ahead::Ahead;
 use announce::{AnnounceContext, FunctionAnnouncer, is_anonymous};
 pub use images::Images;
 use images::output::ImageOutput;
@@ -39,6 +41,17 @@ pub struct Jit {
     processes: JitProcesses,
     images: ImageOutput,
     announcer: FunctionAnnouncer,
+    pass: Pass,
+}
+
+/// How often the recording is read.
+#[derive(Debug)]
+enum Pass {
+    /// Once: what is injected stands in front of what hits it.
+    Only,
+    /// Twice, and this is the first time; `read_at_once` is kept for the second.
+    First(Ahead, bool),
+    Second(Ahead),
 }
 
 impl Jit {
@@ -51,6 +64,24 @@ impl Jit {
             announcer: FunctionAnnouncer::new(&options),
             processes: JitProcesses::new(options),
             images: ImageOutput::new(images, read_at_once),
+            pass: Pass::Only,
+        }
+    }
+
+    /// Begins the first of two passes over a recording, which injects nothing.
+    pub(crate) fn look_ahead(&mut self) {
+        let read_at_once = std::mem::take(&mut self.images.read_at_once);
+        self.announcer.look_ahead();
+        self.pass = Pass::First(Ahead::default(), read_at_once);
+    }
+
+    /// Ends the first of two passes, and begins the second.
+    pub(crate) fn look_again(&mut self) {
+        if let Pass::First(ahead, read_at_once) = &mut self.pass {
+            let mut ahead = std::mem::take(ahead);
+            let ids = self.images.ids().filter(|_| *read_at_once);
+            ahead.begin(ids);
+            self.pass = Pass::Second(ahead);
         }
     }
 
@@ -155,6 +186,48 @@ impl Tool for Jit {
         session: &mut Session,
         inject: &mut Injection<'_>,
     ) -> Result<Verdict, Error> {
+        match &mut self.pass {
+            Pass::Only => self.look(event, session, inject),
+            Pass::First(..) => {
+                let mut bytes = Vec::new();
+                let mut injected = Injection::new(inject.endian(), &mut bytes);
+                let verdict = self.look(event, session, &mut injected)?;
+                self.keep(Some((event.record, verdict)), &injected, session);
+                Ok(Verdict::Repipe)
+            }
+            Pass::Second(ahead) => ahead.inject(event.record, session, inject),
+        }
+    }
+
+    fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
+        match &mut self.pass {
+            Pass::Only => self.end(session, inject),
+            Pass::First(..) => {
+                let mut bytes = Vec::new();
+                let mut injected = Injection::new(inject.endian(), &mut bytes);
+                let ended = self.end(session, &mut injected);
+                self.keep(None, &injected, session);
+                ended
+            }
+            Pass::Second(ahead) => ahead.inject_until(u64::MAX, inject),
+        }
+    }
+}
+
+impl Jit {
+    fn keep(&mut self, at: Option<(&RawRecord<'_>, Verdict)>, injected: &Injection<'_>, session: &Session) {
+        if let Pass::First(ahead, _) = &mut self.pass {
+            ahead.keep(at, injected, session);
+        }
+    }
+
+    /// Looks at a record, and injects what it hits.
+    fn look(
+        &mut self,
+        event: &Event<'_>,
+        session: &mut Session,
+        inject: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
         let record = event.record;
         let mut verdict = Verdict::Repipe;
         match record.record_type() {
@@ -186,7 +259,8 @@ impl Tool for Jit {
         Ok(verdict)
     }
 
-    fn finish(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
+    /// Closes what is open, and reports what was missed.
+    fn end(&mut self, session: &mut Session, inject: &mut Injection<'_>) -> Result<(), Error> {
         self.close_images(inject)?;
         if session.recording.has_aux_data {
             log::warn!(

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::thread;
 
+use perf_format::attr::SampleType;
 use perf_format::{
     Damage, DataPlacement, Endian, Feature, FilePreamble, PerfFile, PipeFeatures, PipeRefusal, Preamble,
     RecordReader, Recovering, Section,
 };
 use perf_session::build_id::{Chain, Recorded};
-use perf_session::{Error, InOrder, Passed, Pipeline, Repipe, Session, Tool};
+use perf_session::{Error, InOrder, Injection, Passed, Pipeline, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
 use crate::{DsoSelection, IdSummary, IdsTo, NameSummary, Plan};
@@ -148,6 +149,7 @@ impl Run {
         out.write_all(&front).map_err(unwritten(0))?;
         self.report.passed.written = front.len() as u64;
         let closed = file.is_closed();
+        self.look_ahead(file, &preamble)?;
         let passed = self.records(file).and_then(|mut records| {
             self.pass(&mut records, Repipe::To(out), TO_EVENTS, Table::InFront(&preamble))
         });
@@ -215,6 +217,7 @@ impl Run {
             if preamble.features.remove(&Feature::AUXTRACE).is_some() {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
+            self.look_ahead(file, &preamble)?;
             let passed = self.records(file).and_then(|mut records| {
                 self.pass(&mut records, Repipe::To(out), TO_HEADER, Table::Behind(&mut preamble))
             });
@@ -297,6 +300,39 @@ impl Run {
             let pipeline = Pipeline::new(tools).decompress(decompress);
             pipeline.run(records, &mut report.session, repipe, &mut report.passed)
         })
+    }
+
+    /// Lets the tool that names jitted code see all records, before they pass: where they have times, it knows then where
+    /// each map belongs.
+    fn look_ahead<S: Read + Seek>(
+        &mut self,
+        file: &mut PerfFile<S>,
+        preamble: &Preamble,
+    ) -> Result<(), Error> {
+        let mut session = Session::default();
+        session.roots.clone_from(&self.report.session.roots);
+        session.remap_text = self.plan.remap_text;
+        session.tells_ids = false;
+        session.load_preamble(preamble)?;
+        let events = session.evlist.evsels();
+        let have_times = events.iter().all(|event| event.format.sample_type.contains(SampleType::TIME));
+        let Some(mut jit) = self.jit.take_if(|_| have_times && !events.is_empty()) else { return Ok(()) };
+        jit.look_ahead();
+        let mut tools: [&mut dyn Tool; 1] = [&mut jit];
+        let endian = preamble.endian;
+        let looked = self.records(file).and_then(|mut records| {
+            let mut passed = Passed::default();
+            Pipeline::new(&mut tools).run(&mut records, &mut session, Repipe::Off, &mut passed)
+        });
+        // Where the recording cannot be read on, that is reported when it passes.
+        let looked = match looked {
+            Err(error @ Error::Tool(_)) => Err(error),
+            Err(_) => jit.finish(&mut session, &mut Injection::new(endian, &mut Vec::new())),
+            Ok(()) => Ok(()),
+        };
+        jit.look_again();
+        self.jit = Some(jit);
+        looked
     }
 
     /// Shows the records to the tools, and does nothing else with them.

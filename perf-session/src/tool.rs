@@ -56,6 +56,17 @@ impl<'i> Injection<'i> {
         Ok(record.encode(misc, trailer, self.endian, self.bytes)?)
     }
 
+    /// Adds a record, or several, as they were injected elsewhere in the same stream.
+    pub fn inject_encoded(&mut self, records: &[u8]) {
+        self.bytes.extend_from_slice(records);
+    }
+
+    /// The byte order of the stream.
+    #[must_use]
+    pub fn endian(&self) -> Endian {
+        self.endian
+    }
+
     /// The bytes injected so far for this record.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -88,7 +88,7 @@ pub(crate) struct Args {
     #[arg(long)]
     perf_map: bool,
 
-    /// Write the images of jitted code to DIR, and not to the directory of the output.
+    /// Write the images of jitted code to DIR, which is made if it is not there, and not to the directory of the output.
     #[arg(long, value_name = "DIR")]
     jit_dir: Option<PathBuf>,
 
@@ -101,7 +101,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOW", default_value = "recorded")]
     jit_clock: JitClock,
 
-    /// End with an error if a jitdump is missing or damaged, or if more than a tenth of the samples have no name to come.
+    /// End with an error if a jitdump or perf map is missing, a dump is damaged or cut, or more than a tenth of the samples
+    /// have no name to come.
     #[arg(long)]
     strict: bool,
 

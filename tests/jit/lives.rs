@@ -9,7 +9,7 @@ use perf_format::sample::{StackDump, Tid};
 use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, records};
 use perf_format::{CpuMode, Misc, RawRecord, RecordType, Sample, SampleFormat, SampleId};
 
-use crate::made::{ARENA, ARENA_SIZE, Lab, PID, begun, code, dump_of, each, function, hit, monotonic};
+use crate::made::{ARENA, ARENA_SIZE, Form, Lab, PID, begun, code, dump_of, each, function, hit, monotonic};
 
 fn with_arena_at(stream: StreamBuilder, time: u64) -> StreamBuilder {
     stream.mmap2(At::new(PID, time), ARENA, ARENA_SIZE, "//anon")
@@ -41,6 +41,33 @@ fn a_child_has_the_names_of_the_code_that_it_was_born_with() {
         let stream = hit(stream, 8, 400, function(0) + 1, &[function(1) + 2]).finished_round().bytes();
         let done = lab.run(form, &["--jit"], &stream).well((form, endian));
         assert_eq!(done.at(400), ["hit by both+0x1", "hit by the child alone+0x2"], "{form:?} {endian:?}");
+    });
+}
+
+/// hotspot calls what comes later a violation of the order of time.
+#[test]
+fn out_of_a_file_a_map_stands_in_the_round_of_its_function_however_late_that_is_hit() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(PID, dump_of(endian, 205, &["one"]));
+        let mut stream = lab.recording(endian);
+        for time in [100, 200, 300, 400, 500] {
+            stream = hit(stream, PID, time, function(7), &[]);
+            stream = hit(stream, PID, time + 10, function(7), &[]).finished_round();
+        }
+        let stream = hit(stream, PID, 600, function(0), &[]).finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        assert_eq!(done.at(600), ["one+0x0"], "{form:?} {endian:?}");
+        let records = records(&done.stream);
+        let is_image = |record: &perf_format::testing::OwnedRecord| {
+            let raw = RawRecord::first(&record.bytes, 0, endian).expect("a whole record");
+            let map = (record.record_type == RecordType::MMAP2).then(|| Mmap2::of_record(&raw));
+            map.is_some_and(|map| map.expect("a map").filename.ends_with(b".so"))
+        };
+        let before = records.iter().take_while(|record| !is_image(record));
+        let rounds = before.filter(|record| record.record_type == RecordType::FINISHED_ROUND).count();
+        // Live, it is known when it is hit.
+        assert_eq!(rounds, if form == Form::File { 1 } else { 5 }, "{form:?} {endian:?}");
     });
 }
 

@@ -47,6 +47,8 @@ pub(super) struct FunctionAnnouncer {
     /// Whether each function has an image of its own.
     per_function: bool,
     watermark: ReorderWatermark,
+    /// Whether what is announced is put where it belongs later.
+    is_ahead: bool,
     early: Early,
     ledgers: HashMap<i32, Ledger>,
     addresses: Vec<u64>,
@@ -80,15 +82,23 @@ impl FunctionAnnouncer {
             perf_maps,
             per_function: !per_process,
             watermark: ReorderWatermark::default(),
+            is_ahead: false,
             early: Early::default(),
             ledgers: HashMap::new(),
             addresses: Vec::new(),
         }
     }
 
+    /// Readers will accept any time from here on, since each map is put where it belongs later.
+    pub(super) fn look_ahead(&mut self) {
+        self.is_ahead = true;
+    }
+
     /// Notes the time of a record, when all that is put in front of it has been.
     pub(super) fn pass(&mut self, record: &RawRecord<'_>, session: &Session) {
-        self.watermark.pass(record, session);
+        if !self.is_ahead {
+            self.watermark.pass(record, session);
+        }
     }
 
     /// Notes that a map of memory was left out of the output.

@@ -1,6 +1,6 @@
 //! Closes images, and keeps the build-ids of those that are written.
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 use jit_image::{ImageError, Written};
 use perf_format::record::{BuildIdRecord, SizedBuildId};
 use perf_format::{BuildId, CpuMode, Misc, Record};
@@ -39,6 +39,11 @@ impl ImageOutput {
     /// Which names are free.
     pub(crate) fn images(&self) -> &dyn Images {
         &*self.images
+    }
+
+    /// The names and ids of the images.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (&BStr, BuildId)> {
+        self.ids.iter().map(|(name, id)| (name.as_bstr(), *id))
     }
 
     /// The ids of the images, as entries of a table.
