@@ -296,7 +296,7 @@ fn no_map_splits_another_but_at_pages() {
             let done = lab.run(form, &["--jit"], &stream).well((form, endian));
             let mut maps: Vec<(u64, u64)> = Vec::new();
             for (time, start, len) in crate::reader::maps(&done.stream, PID) {
-                let (new, page) = (start..start + len, |at: u64| at % 0x1000 == 0);
+                let (new, page) = (start..start + len, |at: u64| at.is_multiple_of(0x1000));
                 let meets = |old: &(u64, u64)| old.0 < new.end && new.start < old.1;
                 let covers = |old: &(u64, u64)| old.0 <= new.start && new.end <= old.1 && old.1 - old.0 > len;
                 let around = maps.iter().copied().find(covers);
