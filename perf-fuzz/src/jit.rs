@@ -149,8 +149,8 @@ fn only_names_are_added(made: &Made, ran: &FuzzRun, images: &Memory) {
         }
         let memory = expected.clone().take_while(|next| *next != piece && is_of_memory(next, endian)).count();
         let is_next = expected.clone().nth(memory) == Some(piece);
-        // Memory is mapped once more so that functions can be mapped over it.
-        if !is_next && is_of_memory(piece, endian) {
+        // Memory, or a file, is mapped once more so that functions can be mapped over it.
+        if !is_next && (is_of_memory(piece, endian) || is_of_file(piece, endian)) {
             added += piece.len() as u64;
             continue;
         }
@@ -222,6 +222,12 @@ fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<Added
         }
         _ => None,
     }
+}
+
+fn is_of_file(piece: &[u8], endian: Endian) -> bool {
+    let raw = RawRecord::first(piece, 0, endian).expect("a whole record");
+    let map = (raw.record_type() == RecordType::MMAP2).then(|| Mmap2::of_record(&raw));
+    map.is_some_and(|map| map.is_ok_and(|map| map.filename == FILE))
 }
 
 fn is_of_memory(piece: &[u8], endian: Endian) -> bool {

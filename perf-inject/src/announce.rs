@@ -82,9 +82,9 @@ impl<'a, 'r> Announcer<'a, 'r> {
         self.hit_at.map_or(since, |hit_at| since.max(self.earliest).min(hit_at))
     }
 
-    /// The same, of what holds since after the hit.
-    pub(crate) fn late_time(&self, since: u64) -> u64 {
-        since.max(self.earliest)
+    /// The time of a map that lies over one which holds since then, in ns. It is later than the hit where that one is.
+    pub(crate) fn time_over(&self, since: u64) -> u64 {
+        since.saturating_add(1).max(self.earliest)
     }
 
     /// Whether the address space is as old as what holds since a time in ns.

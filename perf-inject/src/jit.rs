@@ -68,6 +68,11 @@ impl Jit {
         }
     }
 
+    /// Maps of files are left alone, since another tool writes ids into them.
+    pub(crate) fn leave_files(&mut self) {
+        self.announcer.leave_files();
+    }
+
     /// Begins the first of two passes over a recording, which injects nothing.
     pub(crate) fn look_ahead(&mut self) {
         let read_at_once = std::mem::take(&mut self.images.read_at_once);

@@ -74,7 +74,10 @@ impl Run {
 
     /// The same, with a tool that names jitted code.
     #[must_use]
-    pub fn with_jit(mut self, jit: Jit) -> Self {
+    pub fn with_jit(mut self, mut jit: Jit) -> Self {
+        if self.plan.ids_to.is_some_and(|to| to.mmap2) {
+            jit.leave_files();
+        }
         self.jit = Some(jit);
         self
     }

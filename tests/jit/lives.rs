@@ -4,7 +4,7 @@ use std::fs;
 
 use perf_format::attr::SampleType;
 use perf_format::codec::Array;
-use perf_format::record::{Mmap2, Record};
+use perf_format::record::{Inode, MapFile, Mmap2, Record};
 use perf_format::sample::{StackDump, Tid};
 use perf_format::testing::{At, JitDumpBuilder, StreamBuilder, attr, callchain_attr, records};
 use perf_format::{CpuMode, Misc, RawRecord, RecordType, Sample, SampleFormat, SampleId};
@@ -68,6 +68,34 @@ fn out_of_a_file_a_map_stands_in_the_round_of_its_function_however_late_that_is_
         let rounds = before.filter(|record| record.record_type == RecordType::FINISHED_ROUND).count();
         // Live, it is known when it is hit.
         assert_eq!(rounds, if form == Form::File { 1 } else { 5 }, "{form:?} {endian:?}");
+    });
+}
+
+#[test]
+fn code_in_a_file_has_its_name_and_the_file_has_its_own_before_and_behind() {
+    each(|form, endian| {
+        let lab = Lab::new();
+        lab.write_dump(PID, dump_of(endian, 100, &["a builtin"]));
+        let file = MapFile::Inode(Inode { maj: 8, min: 1, ino: 77, ino_generation: 0 });
+        let stream = begun(endian).mapped(At::new(PID, 10), ARENA - 0x4000, 0x10000, "/nowhere/node", file);
+        let stream = lab.marked(stream, PID);
+        let stream = hit(stream, PID, 200, function(0) + 1, &[ARENA - 0x3f00, ARENA + 0x2345]);
+        let stream = stream.finished_round().bytes();
+        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        assert_eq!(done.at(200), ["a builtin+0x1", "/nowhere/node", "/nowhere/node"], "{form:?} {endian:?}");
+        let mut file: Vec<(u64, u64)> = Vec::new();
+        for (_, start, len) in crate::reader::maps(&done.stream, PID) {
+            let end = start + len;
+            // What AutoFDO has of maps that lie across others.
+            let around =
+                file.iter().copied().find(|(low, high)| *low <= start && end <= *high && high - low > len);
+            file.retain(|(low, high)| *low >= end || *high <= start);
+            file.extend(around.into_iter().flat_map(|(low, high)| [(low, start), (end, high)]));
+            file.retain(|(low, high)| low < high);
+            file.push((start, end));
+        }
+        let has = |addr: u64| file.iter().any(|(low, high)| (*low..*high).contains(&addr));
+        assert!(has(ARENA - 0x3f00) && has(ARENA + 0x2345) && has(function(0)), "{file:x?}");
     });
 }
 

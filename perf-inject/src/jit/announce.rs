@@ -49,6 +49,8 @@ pub(super) struct FunctionAnnouncer {
     watermark: ReorderWatermark,
     /// Whether what is announced is put where it belongs later.
     is_ahead: bool,
+    /// Whether maps of files stay alone, since they carry ids.
+    leaves_files: bool,
     early: Early,
     ledgers: HashMap<i32, Ledger>,
     addresses: Vec<u64>,
@@ -83,6 +85,7 @@ impl FunctionAnnouncer {
             per_function: !per_process,
             watermark: ReorderWatermark::default(),
             is_ahead: false,
+            leaves_files: false,
             early: Early::default(),
             ledgers: HashMap::new(),
             addresses: Vec::new(),
@@ -92,6 +95,11 @@ impl FunctionAnnouncer {
     /// Readers will accept any time from here on, since each map is put where it belongs later.
     pub(super) fn look_ahead(&mut self) {
         self.is_ahead = true;
+    }
+
+    /// Maps of files are not announced once more.
+    pub(super) fn leave_files(&mut self) {
+        self.leaves_files = true;
     }
 
     /// Notes the time of a record, when all that is put in front of it has been.
@@ -243,22 +251,22 @@ impl FunctionAnnouncer {
         }
         let Some(found) = found else { return Ok(naming) };
         let mapped = map.map_or(0, |map| map.since);
-        let memory = map.copied().filter(|_| !in_file);
         // Of a file and a function the later one stands there: a function of before was announced to whoever wrote the map.
         if in_file && context.processes.live_range(found).is_none_or(|range| range.since <= mapped) {
             return Ok(naming);
         }
-        let after = self.announce(found, memory, in_file, lookup, context)?;
+        let map = map.copied();
+        let after = self.announce(found, map, in_file, lookup, context)?;
         self.ledgers.entry(found.owner).or_default().note_file(found.range, in_file);
         Ok(Naming { before: in_file, after: in_file || after })
     }
 
-    /// Announces a function as of the time at which it was made, as far as readers still accept that; it is in this
-    /// memory, or in a file. Returns whether there is an image of it.
+    /// Announces a function as of the time at which it was made, as far as readers still accept that; what is mapped where
+    /// it lies is memory, or a file. Returns whether there is an image of it.
     fn announce(
         &mut self,
         found: Resolved,
-        memory: Option<Map>,
+        mapped: Option<Map>,
         in_file: bool,
         lookup: &Lookup<'_, '_>,
         context: &mut AnnounceContext<'_, '_>,
@@ -287,9 +295,9 @@ impl FunctionAnnouncer {
             let Some(FunctionImage { name, len }) = image else { return Ok(false) };
             // Behind the code, where perf maps tables as well, so that runtimes leave room for them.
             let tables = end..start.saturating_add(len);
-            let is_room = match memory {
-                Some(memory) => tables.end <= memory.end,
-                None => !in_file && host.is_empty_between(space, tables.start, tables.end),
+            let is_room = match mapped {
+                Some(memory) => !in_file && tables.end <= memory.end,
+                None => host.is_empty_between(space, tables.start, tables.end),
             };
             let has_tables = how.unwinds && is_room && !timeline.is_taken(&tables, live);
             (name, FUNCTION_OFFSET, if has_tables { len } else { end - start }, None)
@@ -305,6 +313,11 @@ impl FunctionAnnouncer {
             // Of functions that are older, and are announced later, as well.
             let map = Announcement { start, len, pgoff: offset, ..map.clone() };
             way.announcer.announce(&map, Some(way.announcer.time(marked_at)), inject)?;
+        }
+        if let Some(file) = mapped.filter(|_| in_file && !self.leaves_files)
+            && let Some(code) = timeline.extent(&(file.start..file.end))
+        {
+            way.clear_file(&file, &code, inject)?;
         }
         let announced_at = way.announce(&map, since, inject)?;
         if owner == pid {

@@ -338,6 +338,15 @@ impl Timeline {
         Some(first << PAGE_SHIFT..(last + 1) << PAGE_SHIFT)
     }
 
+    /// The pages from the first to the last with a function, at any time, in a part of memory.
+    pub(super) fn extent(&self, part: &Range<u64>) -> Option<Range<u64>> {
+        let mut pages = self.pages.range(part.start >> PAGE_SHIFT..=part.end.saturating_sub(1) >> PAGE_SHIFT);
+        let (first, _) = pages.next()?;
+        let last = pages.next_back().map_or(first, |(last, _)| last);
+        let (start, end) = (first << PAGE_SHIFT, last.saturating_add(1) << PAGE_SHIFT);
+        Some(start.max(part.start)..end.min(part.end))
+    }
+
     /// The most bytes that the unwinding tables of all functions so far have in an image, wherever they stood.
     pub(super) fn max_tables_size(&self) -> u64 {
         self.tables
