@@ -227,7 +227,8 @@ fn added_by(piece: &[u8], endian: Endian, with_ids: bool) -> Option<Option<Added
 fn is_of_file(piece: &[u8], endian: Endian) -> bool {
     let raw = RawRecord::first(piece, 0, endian).expect("a whole record");
     let map = (raw.record_type() == RecordType::MMAP2).then(|| Mmap2::of_record(&raw));
-    map.is_some_and(|map| map.is_ok_and(|map| map.filename == FILE))
+    // A dump is a file like others where code lies in its map.
+    map.is_some_and(|map| map.is_ok_and(|map| map.filename == FILE || map.filename == MARKER))
 }
 
 fn is_of_memory(piece: &[u8], endian: Endian) -> bool {

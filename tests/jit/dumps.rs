@@ -258,7 +258,8 @@ fn processes_outside_of_a_containers_pid_namespace_have_no_names_of_each_other()
         lab.write_dump(0, dump_of(endian, 100, &["a", "b"]));
         let stream = lab.marked(with_arena(begun(endian), 0), 0);
         let stream = hit(stream, 0, 200, function(1) + 1, &[function(0) + 2]).finished_round().bytes();
-        let done = lab.run(form, &["--jit"], &stream).well((form, endian));
+        let done =
+            lab.run(form, &["--jit"], &stream).warned("no process of the recording has mapped a jitdump");
         let maps = |types: &[RecordType]| types.iter().filter(|is| **is == RecordType::MMAP2).count();
         assert_eq!(maps(&done.types()), 2, "{form:?} {endian:?}: {:?}", done.types());
     });

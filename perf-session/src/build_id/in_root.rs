@@ -85,13 +85,13 @@ mod tests {
         fs::create_dir_all(root.path().join(elsewhere)).unwrap();
         fs::write(outside.path().join("a"), "outside").unwrap();
         fs::write(root.path().join(elsewhere).join("a"), "inside").unwrap();
-        symlink(outside.path(), root.path().join("tmp")).unwrap();
+        symlink(outside.path(), root.path().join("by-link")).unwrap();
         symlink("a", root.path().join(elsewhere).join("link")).unwrap();
         let in_root = InRoot::open(root.path()).unwrap();
         let mut read = String::new();
-        in_root.open_itself(Path::new("/tmp/a")).unwrap().read_to_string(&mut read).unwrap();
+        in_root.open_itself(Path::new("/by-link/a")).unwrap().read_to_string(&mut read).unwrap();
         assert_eq!(read, "inside");
-        assert!(matches!(in_root.open_itself(Path::new("/tmp/link")), Err(NoBuildId::NotAFile)));
-        assert!(in_root.open_regular(Path::new("/tmp/link")).is_ok());
+        assert!(matches!(in_root.open_itself(Path::new("/by-link/link")), Err(NoBuildId::NotAFile)));
+        assert!(in_root.open_regular(Path::new("/by-link/link")).is_ok());
     }
 }
