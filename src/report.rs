@@ -71,9 +71,11 @@ fn is_obeyed(c: char) -> bool {
         )
 }
 
-/// Warns that many samples will have no name. Where that is since they were recorded elsewhere, it was said already.
+/// Warns that many samples will have no name. That they were recorded elsewhere, or that a dump was not taken, was said
+/// already.
 pub(crate) fn names(names: &NameSummary) {
-    if names.unnamed.first().is_none_or(|unnamed| unnamed.cause != Cause::Elsewhere) {
+    let is_said = |cause| matches!(cause, Cause::Elsewhere | Cause::RefusedDump);
+    if !names.unnamed.first().is_some_and(|unnamed| is_said(unnamed.cause)) {
         log::warn!("{names}");
     }
 }

@@ -53,6 +53,8 @@ pub enum Cause {
     NoNote,
     /// They are in anonymous memory of a process that left no account of its functions.
     Anonymous,
+    /// They are in jitted code whose dump was refused, or could not be read.
+    RefusedDump,
     /// They are in an anonymous copy of a file's text.
     HugePages,
     /// The recording has no maps of their process.
@@ -75,6 +77,7 @@ impl Cause {
             Self::Elsewhere => "elsewhere",
             Self::NoNote => "no-build-id",
             Self::Anonymous => "anonymous",
+            Self::RefusedDump => "no-dump",
             Self::HugePages => "huge-pages",
             Self::Unmapped => "no-maps",
             Self::NoMap => "no-map",
@@ -97,6 +100,7 @@ impl Cause {
                 "let the runtime write a jitdump (--jit) or a perf map (--perf-map), as with node --perf-prof, java \
                  -agentpath:libperf-jvmti.so, python -X perf"
             }
+            Self::RefusedDump => "see what is said of its dump",
             Self::HugePages => "--remap-text takes it for the text of its file",
             Self::Unmapped => {
                 "record without --synth=no, from before the processes begin, and as a user who may read their maps"
@@ -116,6 +120,7 @@ impl fmt::Display for Cause {
             Self::Elsewhere => "in files of another machine or boot, or of one that nothing tells",
             Self::NoNote => "in files without a build-id",
             Self::Anonymous => "in anonymous memory with code (of a JIT?)",
+            Self::RefusedDump => "in jitted code whose dump was not taken",
             Self::HugePages => "in an anonymous copy of a file's text (for huge pages?)",
             Self::Unmapped => "in processes of which the recording has no maps",
             Self::NoMap => "where the recording has no map",
@@ -139,6 +144,7 @@ impl NameSummary {
             let dumped = jit.iter().any(|jit| jit.pid == pid && jit.path.is_some() && jit.missing.is_none());
             dumped || Path::new(&format!("/tmp/perf-{pid}.map")).exists()
         };
+        let is_refused = |pid: i32| jit.iter().any(|jit| jit.pid == pid && jit.missing.is_some());
         let mut summary = Self::default();
         let mut unnamed: BTreeMap<Cause, (Counted, BTreeMap<BString, u64>)> = BTreeMap::new();
         for (lies_in, counted) in census {
@@ -154,6 +160,7 @@ impl NameSummary {
                 }
                 LiesIn::Anonymous { text_of: Some(dso), .. } => (Cause::HugePages, name(dso)),
                 LiesIn::Anonymous { pid, .. } if is_named_by_jit(pid) => continue,
+                LiesIn::Anonymous { pid, .. } if is_refused(pid) => (Cause::RefusedDump, process(pid)),
                 LiesIn::Anonymous { pid, .. } => (Cause::Anonymous, process(pid)),
                 LiesIn::Unmapped { pid } => (Cause::Unmapped, process(pid)),
                 LiesIn::NoMap { pid } => (Cause::NoMap, process(pid)),
