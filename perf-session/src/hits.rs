@@ -11,10 +11,8 @@
 
 use std::ops::ControlFlow;
 
-use perf_format::attr::SampleType;
-use perf_format::codec::Array;
 use perf_format::record::Mmap2;
-use perf_format::sample::{AddressKind, FieldOffsets, Tid, frames_of};
+use perf_format::sample::{AddressKind, FieldOffsets, frames_of};
 use perf_format::{Batch, CpuMode, Endian, RawRecord, RecordType, SampleFormat};
 
 use crate::address_space::AddressSpace;
@@ -28,6 +26,7 @@ use crate::session::Session;
 use crate::tool::Event;
 
 mod census;
+mod context;
 mod digest;
 mod log;
 mod pending;
@@ -36,7 +35,8 @@ mod spaces;
 mod stacks;
 
 use self::census::Census;
-use self::log::{HostSample, Log, words};
+use self::context::{QueryContext, field_offsets, host_sample, is_guest_marker};
+use self::log::{HostSample, Log};
 use self::query::{Query, Wanted};
 use self::spaces::Spaces;
 use self::stacks::Stacks;
@@ -539,91 +539,6 @@ const PIECES_AT_MOST: usize = 64;
 
 /// How many ranges of a space are kept however few maps it has.
 const RANGES_AT_LEAST: usize = 64;
-
-/// Who asks: what the addresses of one record have in common.
-#[derive(Debug, Clone, Copy)]
-struct QueryContext<'a, 'r> {
-    record: &'a RawRecord<'r>,
-    pid: u32,
-    /// In ns.
-    time: Option<u64>,
-}
-
-impl<'a, 'r> QueryContext<'a, 'r> {
-    /// `None` where it is not known whose the later part of a chain is.
-    fn of(record: &'a RawRecord<'r>, format: &SampleFormat) -> Option<Self> {
-        let (pid, time) = match record.record_type() {
-            RecordType::SAMPLE => (format.tid(record).map_or(0, |tid| tid.pid), format.time(record)),
-            // It is looked up as of its own, later time.
-            _ => (format.trailer_tid(record).map(|Tid { pid, .. }| pid)?, format.trailer_time(record)),
-        };
-        Some(Self { record, pid, time })
-    }
-
-    /// Whether it is a sample of the host with what a reader unwinds: registers, and mostly the stack.
-    fn has_stack(&self, format: &SampleFormat) -> bool {
-        let fields = format.sample_type;
-        (fields.contains(SampleType::REGS_USER) || fields.contains(SampleType::STACK_USER))
-            && self.record.record_type() == RecordType::SAMPLE
-            && is_of_host(self.record.misc().cpumode())
-    }
-
-    fn query(&self, addr: u64, cpumode: CpuMode, via: AddressKind, session: &Session) -> Option<Query> {
-        let (machine, space) = session.space(self.record, cpumode, self.pid)?;
-        Some(Query { machine, space, addr, time: self.time, via })
-    }
-
-    /// The sample, if it is one of the host that has a time: then it goes into the log as it is.
-    fn as_host_sample(&self, format: &SampleFormat) -> Result<Option<HostSample<'r>>, perf_format::Error> {
-        let Self { record, pid, time } = *self;
-        let cpumode = record.misc().cpumode();
-        let (RecordType::SAMPLE, Some(time), true) = (record.record_type(), time, is_of_host(cpumode)) else {
-            return Ok(None);
-        };
-        let endian = record.endian;
-        let chain = format.callchain(record)?.unwrap_or(Array::new(&[], endian));
-        Ok(Some(HostSample { pid, cpumode, time, ip: format.ip(record), chain: words(&chain), endian }))
-    }
-}
-
-/// Where the fields of a record stand, if they stand at one place in all samples of its event.
-#[inline]
-fn field_offsets(record: &RawRecord<'_>, session: &Session) -> Option<FieldOffsets> {
-    session.evlist.evsel(record)?.format.field_offsets()
-}
-
-/// The sample that stands in a record at the places where all of its event have it, if it is one of the host.
-#[inline]
-fn host_sample<'r>(record: &RawRecord<'r>, offsets: FieldOffsets) -> Option<HostSample<'r>> {
-    let RawRecord { bytes, endian, .. } = *record;
-    let cpumode = record.misc().cpumode();
-    if !is_of_host(cpumode) {
-        return None;
-    }
-    let pid = endian.u32_at(bytes, offsets.tid)?;
-    let time = endian.u64_at(bytes, offsets.time)?;
-    let ip = Some(endian.u64_at(bytes, offsets.ip)?);
-    let chain = match offsets.callchain {
-        None => &[][..],
-        Some(at) => {
-            let count = usize::try_from(endian.u64_at(bytes, at)?).ok()?;
-            bytes.get(at + 8..)?.as_chunks().0.get(..count)?
-        }
-    };
-    Some(HostSample { pid, cpumode, time, ip, chain, endian })
-}
-
-#[inline]
-fn is_of_host(cpumode: CpuMode) -> bool {
-    !matches!(cpumode, CpuMode::GuestKernel | CpuMode::GuestUser)
-}
-
-/// Whether a word of a chain is a marker that a guest's addresses follow: `PERF_CONTEXT_GUEST` to
-/// `PERF_CONTEXT_GUEST_USER`, and what lies between.
-#[inline(always)]
-fn is_guest_marker(word: u64) -> bool {
-    word.wrapping_sub(2560_u64.wrapping_neg()) <= 2560 - 2048
-}
 
 fn look_up(query: &Query, session: &Session) -> Option<DsoId> {
     session.dso_at(query.machine, query.space, query.addr, query.time)
