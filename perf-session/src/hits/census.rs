@@ -1,5 +1,5 @@
 //! The census: what samples, and the frames of their call chains, lie in. All samples are counted while they are few;
-//! then one of two, of four and so on, each of which stands for as many.
+//! then one of two, of four and so on, each of which stands for as many. Of these the chains are counted likewise.
 //!
 //! A sample is looked up when its round is over, and what is in no map then once more a round later: up to one in two
 //! hundred stands before the map that explains it.
@@ -16,7 +16,10 @@ use crate::map::Map;
 use crate::session::Session;
 
 /// How many samples are taken before only each second of those that have been taken till then is.
-const TAKEN_AT_EACH_RATE: u64 = 1 << 12;
+const SAMPLES_AT_EACH_RATE: u64 = 1 << 9;
+
+/// The same of the chains of those samples.
+const CHAINS_AT_EACH_RATE: u64 = 1 << 6;
 
 /// How many addresses wait at the most until their round is over.
 const WAITING_AT_MOST: usize = 1 << 17;
@@ -68,17 +71,49 @@ pub struct Counted {
 /// Counts what samples lie in.
 #[derive(Debug, Clone)]
 pub(super) struct Census {
-    /// How many samples each one stands for that is taken.
-    rate: u64,
-    /// How many go by before the next is taken.
-    until_next: u64,
-    taken_at_rate: u64,
+    samples: Rate,
+    chains: Rate,
     /// Addresses of the round that is not over, and those in no map of the one before.
     waiting: Vec<Address>,
     late: Vec<Address>,
     counts: HashMap<LiesIn, Counted>,
     /// The files whose text lies, or lay, where anonymous memory begins in a process.
     texts: HashMap<(i32, u64), Option<DsoId>>,
+}
+
+/// Which are taken of many.
+#[derive(Debug, Clone)]
+struct Rate {
+    /// How many each one stands for that is taken.
+    rate: u64,
+    /// How many go by before the next is taken.
+    until_next: u64,
+    left_at_rate: u64,
+    at_each_rate: u64,
+}
+
+impl Rate {
+    fn new(at_each_rate: u64) -> Self {
+        Self { rate: 1, until_next: 1, left_at_rate: at_each_rate, at_each_rate }
+    }
+
+    #[inline(always)]
+    fn is_next(&mut self) -> bool {
+        self.until_next -= 1;
+        self.until_next == 0
+    }
+
+    /// Takes the one that is next, and tells how many it stands for.
+    fn take(&mut self) -> u64 {
+        let weight = self.rate;
+        self.left_at_rate -= 1;
+        if self.left_at_rate == 0 {
+            self.left_at_rate = self.at_each_rate;
+            self.rate *= 2;
+        }
+        self.until_next = self.rate;
+        weight
+    }
 }
 
 /// An address that a sample asks for.
@@ -97,9 +132,8 @@ struct Address {
 impl Default for Census {
     fn default() -> Self {
         Self {
-            rate: 1,
-            until_next: 1,
-            taken_at_rate: 0,
+            samples: Rate::new(SAMPLES_AT_EACH_RATE),
+            chains: Rate::new(CHAINS_AT_EACH_RATE),
             waiting: Vec::new(),
             late: Vec::new(),
             counts: HashMap::new(),
@@ -112,20 +146,18 @@ impl Census {
     /// Whether this sample is to be taken.
     #[inline(always)]
     pub(super) fn is_next(&mut self) -> bool {
-        self.until_next -= 1;
-        self.until_next == 0
+        self.samples.is_next()
     }
 
     /// Takes a sample of the host.
     #[cold]
     pub(super) fn take(&mut self, sample: &HostSample<'_>, session: &Session) {
         let HostSample { pid, cpumode, time, ip, chain, endian } = *sample;
-        let weight = self.rate;
-        self.begin_next();
+        let weight = self.samples.take();
         if self.waiting.len() + chain.len() >= WAITING_AT_MOST {
             self.finish(session);
         }
-        let of = |addr, cpumode, is_frame| {
+        let of = |addr, cpumode, is_frame, weight| {
             let pid = pid.cast_signed();
             let space = match cpumode {
                 CpuMode::Kernel => AddressSpace::Kernel,
@@ -135,31 +167,25 @@ impl Census {
             Some(Address { pid, space, addr, time: Some(time), is_frame, weight })
         };
         let frames = frames_of(chain.iter().map(|word| endian.u64(*word)), cpumode);
-        self.waiting.extend(ip.and_then(|ip| of(ip, cpumode, false)));
-        self.waiting.extend(frames.filter_map(|frame| of(frame.ip, frame.cpumode, true)));
-    }
-
-    fn begin_next(&mut self) {
-        self.taken_at_rate += 1;
-        if self.taken_at_rate == TAKEN_AT_EACH_RATE {
-            self.taken_at_rate = 0;
-            self.rate *= 2;
+        self.waiting.extend(ip.and_then(|ip| of(ip, cpumode, false, weight)));
+        if self.chains.is_next() {
+            let weight = weight * self.chains.take();
+            self.waiting.extend(frames.filter_map(|frame| of(frame.ip, frame.cpumode, true, weight)));
         }
-        self.until_next = self.rate;
     }
 
     /// A round is over: its samples are looked up.
     pub(super) fn finish_round(&mut self, session: &Session) {
         for address in std::mem::take(&mut self.late) {
-            self.count(&address, session);
+            self.count(&address, find(&address, session), session);
         }
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|address| {
-            let is_mapped = find(address, session).is_some();
-            if is_mapped {
-                self.count(address, session);
+            let map = find(address, session);
+            if map.is_some() {
+                self.count(address, map, session);
             }
-            !is_mapped
+            map.is_none()
         });
         self.late = waiting;
     }
@@ -170,20 +196,20 @@ impl Census {
         self.finish_round(session);
     }
 
-    fn count(&mut self, address: &Address, session: &Session) {
-        let lies_in = self.lies_in(address, session);
+    fn count(&mut self, address: &Address, map: Option<&Map>, session: &Session) {
+        let lies_in = self.lies_in(address, map, session);
         let counted = self.counts.entry(lies_in).or_default();
         let count = if address.is_frame { &mut counted.frames } else { &mut counted.samples };
         *count += address.weight;
     }
 
-    fn lies_in(&mut self, address: &Address, session: &Session) -> LiesIn {
+    fn lies_in(&mut self, address: &Address, map: Option<&Map>, session: &Session) -> LiesIn {
         let Address { pid, space, time, .. } = *address;
         let is_kernels = space == AddressSpace::Kernel;
         if !is_kernels && pid == OUTSIDE {
             return LiesIn::Outside;
         }
-        let Some(map) = find(address, session) else {
+        let Some(map) = map else {
             let maps = session.machines.host().maps(space);
             let is_unmapped = maps.is_none_or(|maps| maps.len_with_past() == 0);
             return match (is_kernels, is_unmapped) {
