@@ -109,8 +109,15 @@ fn strictly_it_is_an_error_when_all_has_been_written() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("perftool: error: 100 % of the samples have no name to come"));
     assert_eq!(output.stdout, stream);
-    let output = run(perftool(&["inject", "--strict"]), &stream);
-    assert!(output.status.success());
+    // Whatever is injected.
+    for args in
+        [&["inject", "--strict"][..], &["inject", "--strict", "--buildid-all"], &["inject", "--strict", "-B"]]
+    {
+        assert_eq!(run(perftool(args), &stream).status.code(), Some(1), "{args:?}");
+        let told = stderr(&run(perftool(&[&args[..1], &args[2..], &["--summary"]].concat()), &stream));
+        let row = "200 (and 0 frames) in processes of which the recording has no maps, most in process 7";
+        assert!(told.contains(row), "{args:?}: {told}");
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub const PLAIN: Plan = Plan {
     decompress: false,
     recover: false,
     keep_features: false,
+    count_samples: false,
     remap_text: false,
     jit: false,
 };

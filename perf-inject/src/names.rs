@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::Path;
 
 use bstr::BString;
-use perf_session::Session;
+use perf_format::Batch;
 use perf_session::build_id::{FoundId, NoBuildId};
 use perf_session::dso::DsoId;
 use perf_session::hits::{Counted, LiesIn};
+use perf_session::{Error, Event, Hits, Injection, RecordSet, Session, Tool, Verdict};
 
 use crate::jit::JitSummary;
 
@@ -210,6 +211,40 @@ impl fmt::Display for NameSummary {
             part => write!(f, "{part} % ")?,
         }
         write!(f, "{cause}, most in {most}; {}", cause.cure())
+    }
+}
+
+/// Counts what samples lie in, where no tool that injects ids looks at them.
+#[derive(Debug)]
+pub(crate) struct CountSamples(Hits);
+
+impl CountSamples {
+    pub(crate) fn new() -> Self {
+        Self(Hits::first().counting())
+    }
+
+    pub(crate) fn census(&mut self, session: &Session) -> impl Iterator<Item = (LiesIn, Counted)> {
+        self.0.census(session)
+    }
+}
+
+impl Tool for CountSamples {
+    fn wants(&self) -> RecordSet {
+        Hits::WANTS
+    }
+
+    fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
+        self.0.skip_samples(batch, session)
+    }
+
+    fn event(
+        &mut self,
+        event: &Event<'_>,
+        session: &mut Session,
+        _: &mut Injection<'_>,
+    ) -> Result<Verdict, Error> {
+        self.0.event(event, session, |_| {});
+        Ok(Verdict::Repipe)
     }
 }
 

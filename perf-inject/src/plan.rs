@@ -6,7 +6,7 @@ use perf_session::{Session, Tool};
 
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
 use crate::jit::JitSummary;
-use crate::names::NameSummary;
+use crate::names::{CountSamples, NameSummary};
 use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit, RemapText};
 
 /// A plan: what is injected, and how the records are read and written.
@@ -26,6 +26,8 @@ pub struct Plan {
     pub recover: bool,
     /// Whether a pipe gets features of a file that make perf refuse it.
     pub keep_features: bool,
+    /// Whether it is counted what samples lie in, also where that is not needed to inject ids.
+    pub count_samples: bool,
     /// Whether text that programs moved to anonymous memory is its file's: [`RemapText`].
     pub remap_text: bool,
     /// Whether jitted code gets names: [`Run::with_jit`](crate::Run::with_jit).
@@ -42,6 +44,7 @@ pub struct Tools {
     /// Writes build-ids into maps.
     pub ids_in_maps: Option<IdsInMaps>,
     ids: SharedIds,
+    count_samples: Option<CountSamples>,
     drop_feature: Option<DropFeature>,
     remap_text: Option<RemapText>,
 }
@@ -77,6 +80,8 @@ impl Plan {
                 IdsInMaps::new(which, ids.clone()).eager(self.live).drop_unused(self.drop_unused_maps)
             }),
             ids,
+            count_samples: (self.count_samples && self.build_ids != Some(DsoSelection::Hit))
+                .then(CountSamples::new),
             remap_text: self.remap_text.then_some(RemapText),
             drop_feature: self.writes_plain().then_some(DropFeature(Feature::COMPRESSED)),
         }
@@ -89,9 +94,10 @@ impl Tools {
         let jit = self.jit.iter_mut().map(|tool| tool as &mut dyn Tool);
         let by_name = self.ids_by_name.iter_mut().map(|tool| tool as &mut dyn Tool);
         let in_maps = self.ids_in_maps.iter_mut().map(|tool| tool as &mut dyn Tool);
+        let count_samples = self.count_samples.iter_mut().map(|tool| tool as &mut dyn Tool);
         let drop_feature = self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool);
         let remap_text = self.remap_text.iter_mut().map(|tool| tool as &mut dyn Tool);
-        remap_text.chain(jit).chain(by_name).chain(in_maps).chain(drop_feature).collect()
+        remap_text.chain(jit).chain(by_name).chain(in_maps).chain(count_samples).chain(drop_feature).collect()
     }
 
     /// Reports how many DSOs there were beyond those that warnings have named.
@@ -115,10 +121,11 @@ impl Tools {
     #[must_use]
     pub fn name_summary(&mut self, jit: &[JitSummary], session: &Session) -> Option<NameSummary> {
         // Where ids go by name and into maps, either has seen all samples.
-        let census: Vec<_> = match (&mut self.ids_by_name, &mut self.ids_in_maps) {
-            (Some(by_name), _) => by_name.census(session).collect(),
-            (None, Some(in_maps)) => in_maps.census(session).collect(),
-            (None, None) => return None,
+        let census: Vec<_> = match (&mut self.count_samples, &mut self.ids_by_name, &mut self.ids_in_maps) {
+            (Some(count_samples), _, _) => count_samples.census(session).collect(),
+            (None, Some(by_name), _) => by_name.census(session).collect(),
+            (None, None, Some(in_maps)) => in_maps.census(session).collect(),
+            (None, None, None) => return None,
         };
         let answers = self.ids.borrow();
         let answers = answers.answers(self.ids_in_maps.is_none());

@@ -232,7 +232,7 @@ impl Run {
         move_auxtrace_index(&mut preamble, moved);
         let Section { offset, size } = file.header.words.data;
         let mut len = size;
-        let looks = self.plan.build_ids.is_some() || !closed;
+        let looks = self.plan.build_ids.is_some() || self.plan.count_samples || !closed;
         let copied = match twin.filter(|_| looks && closed) {
             Some(mut twin) => {
                 let copying = Mutex::new(Some(|| {

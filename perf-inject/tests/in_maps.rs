@@ -25,6 +25,7 @@ const HIT: Plan = Plan {
     decompress: false,
     recover: false,
     keep_features: false,
+    count_samples: false,
     remap_text: false,
     jit: false,
 };

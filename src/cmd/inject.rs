@@ -269,6 +269,7 @@ impl Args {
             decompress: self.decompress,
             recover: self.recover,
             keep_features: self.keep_features,
+            count_samples: self.summary.is_some() || self.strict,
             remap_text: self.remap_text,
             jit: self.jit.is_some() || self.perf_map,
         };
