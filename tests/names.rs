@@ -154,6 +154,10 @@ fn text_that_was_moved_is_its_files_again() {
     let remapped = run(perftool(&["inject", "-b", "--remap-text", &known]), &stream);
     assert_eq!(stderr(&remapped), "");
     assert_eq!(maps(&remapped.stdout), [(0x1000, 0x4000, 0, "/p".to_owned())]);
+    // Not where another program had the file before an exec.
+    let executed = map(self::stream(), 1, 0x1000, 0x4000, 0, "/p").exec(At::new(7, 2), "q");
+    let executed = map(executed, 3, 0x2000, 0x1000, 0, "//anon").bytes();
+    assert_eq!(run(perftool(&["inject", "--remap-text"]), &executed).stdout, executed);
     // Moved before, as /proc/PID/maps shows it: between two parts of the file.
     let stream = [
         (0x1000, 0x1000, 0x1000, "/p"),

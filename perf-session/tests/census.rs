@@ -184,4 +184,11 @@ fn anonymous_memory_in_the_place_of_a_files_text_is_that() {
         .mmap2(At::new(7, 1), 0x3000, 0x1000, "/b")
         .sample(CpuMode::User, At::new(7, 9), 0x2100, &[]);
     assert_eq!(counted(&beside), expected(&[("anonymous of 7", (1, 0))]));
+    // What the program before an exec had there is no text of this one's.
+    let executed = stream()
+        .mmap2(At::new(7, 1), 0x1000, 0x4000, "/a")
+        .exec(At::new(7, 2), "b")
+        .mmap2(At::new(7, 3), 0x1000, 0x4000, "//anon")
+        .sample(CpuMode::User, At::new(7, 4), 0x1100, &[]);
+    assert_eq!(counted(&executed), expected(&[("anonymous of 7", (1, 0))]));
 }

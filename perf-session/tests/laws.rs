@@ -82,7 +82,10 @@ proptest! {
         let mut names: Vec<String> =
             ids_in(&injected(&stream, &inject(&stream[..]).out), endian).into_iter().map(|(name, _)| name).collect();
         names.sort();
-        prop_assert_eq!(names, scenario.hit());
+        // What an exec ended is remembered for two rounds at the least.
+        let may_be_hit = scenario.hit_remembering(usize::MAX);
+        prop_assert!(names.iter().all(|name| may_be_hit.contains(name)), "{:?} and not {:?}", names, may_be_hit);
+        prop_assert!(scenario.hit().iter().all(|name| names.contains(name)));
     }
 
     /// Law 4, second half: in front of the first sample that hits it, or of the map or fork that explains it.
@@ -163,10 +166,13 @@ fn late_ids(scenario: &Scenario, endian: Endian) -> Vec<String> {
 /// Where in the output the first sample stands that hits a DSO: one that, as the only sample, hits it still.
 fn first_hit(scenario: &Scenario, out: &[OwnedRecord], name: &str, endian: Endian) -> Option<usize> {
     let is_sample = |index: &usize| matches!(scenario.moments[*index].happening, Happening::Sample { .. });
+    // The others hit nothing then; the rounds that they end are ended all the same.
     let hits_alone = |index: &usize| {
-        let mut moments = scenario.moments.iter().enumerate();
-        let alone = moments.by_ref().filter(|(other, _)| other == index || !is_sample(other));
-        let alone = Scenario { moments: alone.map(|(_, moment)| moment.clone()).collect() };
+        let mut alone = scenario.clone();
+        for other in (0..alone.moments.len()).filter(|other| other != index).filter(is_sample) {
+            let of_nothing = Happening::Sample { pid: 0, kernel: false, ip: 0, chain: Vec::new() };
+            alone.moments[other].happening = of_nothing;
+        }
         alone.hit().iter().any(|hit| hit == name)
     };
     let times: Vec<u64> =

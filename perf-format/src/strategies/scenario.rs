@@ -176,9 +176,15 @@ impl Scenario {
     /// means there are.
     #[must_use]
     pub fn hit(&self) -> Vec<String> {
+        self.hit_remembering(2)
+    }
+
+    /// The same where what an exec ended is remembered for so many rounds.
+    #[must_use]
+    pub fn hit_remembering(&self, rounds: usize) -> Vec<String> {
         type Maps<'m> = Vec<(u64, u64, &'m str)>;
         let mut spaces: BTreeMap<u32, Maps<'_>> = BTreeMap::new();
-        // What an exec ended is remembered for two rounds: where the program has nothing, the one before it may have.
+        // What an exec ended is remembered for a while: where the program has nothing, the one before it may have.
         let mut ended: BTreeMap<u32, (usize, Maps<'_>)> = BTreeMap::new();
         let mut hit = Vec::new();
         let mut round = 0;
@@ -202,7 +208,7 @@ impl Scenario {
                     }
                     for addr in moment.happening.user_addresses() {
                         let now = spaces.get(pid).map(Vec::as_slice).unwrap_or_default();
-                        let before = ended.get(pid).filter(|(since, _)| since + 2 > round);
+                        let before = ended.get(pid).filter(|(since, _)| round - since < rounds);
                         let before = before.map(|(_, maps)| maps.as_slice()).unwrap_or_default();
                         let mut maps = now.iter().rev().chain(before.iter().rev());
                         let at = maps.find(|(start, end, _)| (*start..*end).contains(&addr));

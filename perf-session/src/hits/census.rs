@@ -13,6 +13,7 @@ use crate::address_space::AddressSpace;
 use crate::dso::{DsoId, DsoKind};
 use crate::machine::{HOST, OUTSIDE};
 use crate::map::Map;
+use crate::moved_text::text_of;
 use crate::session::Session;
 
 /// How many samples are taken before only each second of those that have been taken till then is.
@@ -23,9 +24,6 @@ const CHAINS_AT_EACH_RATE: u64 = 1 << 6;
 
 /// How many addresses wait at the most until their round is over.
 const WAITING_AT_MOST: usize = 1 << 17;
-
-/// How many adjacent pieces of anonymous memory may be one copy of a file's text.
-const PIECES_AT_MOST: usize = 64;
 
 /// What samples lie in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -223,8 +221,10 @@ impl Census {
         if is_kernels || !is_anonymous {
             return LiesIn::Dso(map.dso);
         }
-        let text_of =
-            *self.texts.entry((pid, map.start)).or_insert_with(|| text_of(map, space, time, session));
+        let text_of = *self
+            .texts
+            .entry((pid, map.start))
+            .or_insert_with(|| text_of(map, space, time, session.machines.host(), &session.dsos));
         LiesIn::Anonymous { pid, dso: map.dso, text_of }
     }
 
@@ -237,25 +237,4 @@ impl Census {
 fn find<'s>(address: &Address, session: &'s Session) -> Option<&'s Map> {
     let Address { space, addr, time, .. } = *address;
     session.map_at(HOST, space, addr, time)
-}
-
-/// The file whose text anonymous memory took the place of: it lay there before, or lies on both sides, as what is left of
-/// one map.
-fn text_of(anonymous: &Map, space: AddressSpace, time: Option<u64>, session: &Session) -> Option<DsoId> {
-    let is_file = |map: &&Map| session.dso(map.dso).is_some_and(|dso| dso.kind == DsoKind::File);
-    let at = |addr, time| session.map_at(HOST, space, addr, time);
-    let covered = anonymous.since.checked_sub(1).and_then(|before| at(anonymous.start, Some(before)));
-    if let Some(covered) = covered.filter(is_file) {
-        return Some(covered.dso);
-    }
-    let (mut before, mut behind) = (Some(anonymous), Some(anonymous));
-    for _ in 0..PIECES_AT_MOST {
-        let is_next = |map: &&Map| !is_file(map);
-        before = before.filter(is_next).map_or(before, |map| at(map.start.checked_sub(1)?, time));
-        behind = behind.filter(is_next).map_or(behind, |map| at(map.end, time));
-    }
-    let distance = |map: &Map| map.start.wrapping_sub(map.pgoff);
-    let (before, behind) = before.zip(behind)?;
-    let is_one = before.dso == behind.dso && is_file(&before) && distance(before) == distance(behind);
-    is_one.then_some(before.dso)
 }
