@@ -68,7 +68,7 @@ impl LazyMaps {
         if map.dso != hit.dso
             || dso.machine != HOST
             || dso.kind == DsoKind::Kernel
-            || self.knows(hit, map, dso, id)
+            || self.knows(hit, map, dso, id, session)
         {
             return Ok(());
         }
@@ -76,6 +76,9 @@ impl LazyMaps {
         let announcer = Announcer::new(record, session, &self.watermark, place, hit.time);
         let Some(mut announcer) = announcer else { return Ok(()) };
         let time = hit.time.map(|_| announcer.time(map.since));
+        if time.is_some_and(|time| comes_too_late(hit, time, session)) {
+            return Ok(());
+        }
         let before = inject.bytes().len();
         let announced = Announcement {
             start: map.start,
@@ -100,15 +103,28 @@ impl LazyMaps {
         Ok(())
     }
 
-    /// Whether the reader has this map, with its id.
-    fn knows(&self, hit: &Hit, map: &Map, dso: &Dso, id: BuildId) -> bool {
+    /// Whether the reader has this map, with its id, and in the same program.
+    fn knows(&self, hit: &Hit, map: &Map, dso: &Dso, id: BuildId, session: &Session) -> bool {
         let known = self.reader.map_at(hit.machine, hit.space, hit.addr, hit.time);
         known.is_some_and(|known| {
             let of = self.reader.dso(known.dso);
             let is_it = of.is_some_and(|of| of.name == dso.name && of.build_id == Some(id));
             // What lies over a part of it is announced when that is hit.
             let holds = known.start <= map.start && map.end <= known.end;
-            is_it && holds && known.start.wrapping_sub(known.pgoff) == map.start.wrapping_sub(map.pgoff)
+            let is_there = known.start.wrapping_sub(known.pgoff) == map.start.wrapping_sub(map.pgoff);
+            is_it && holds && is_there && is_before_exec(hit, &self.reader) == is_before_exec(hit, session)
         })
     }
+}
+
+/// Whether a hit is in the program before the last exec.
+fn is_before_exec(hit: &Hit, session: &Session) -> bool {
+    let host = session.machines.host();
+    hit.time.is_some_and(|time| host.began_with(hit.space, hit.addr, time) < host.began(hit.space, time))
+}
+
+/// Whether a map with a time would be one of the program that was executed, where the hit is in the one before.
+fn comes_too_late(hit: &Hit, time: u64, session: &Session) -> bool {
+    let began = || session.machines.host().began(hit.space, hit.time.unwrap_or(0));
+    is_before_exec(hit, session) && time >= began()
 }
