@@ -109,8 +109,9 @@ impl LazyMaps {
         known.is_some_and(|known| {
             let of = self.reader.dso(known.dso);
             let is_it = of.is_some_and(|of| of.name == dso.name && of.build_id == Some(id));
-            // What lies over a part of it is announced when that is hit.
-            let holds = known.start <= map.start && map.end <= known.end;
+            // What lies over a part of it is announced when that is hit. An older one may be ended by an exec that is yet to
+            // be told.
+            let holds = known.start <= map.start && map.end <= known.end && known.since >= map.since;
             let is_there = known.start.wrapping_sub(known.pgoff) == map.start.wrapping_sub(map.pgoff);
             is_it && holds && is_there && is_before_exec(hit, &self.reader) == is_before_exec(hit, session)
         })
