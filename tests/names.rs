@@ -45,7 +45,7 @@ fn the_likeliest_cause_is_named_and_what_helps() {
         (mapped(no_id), "in files without a build-id, most in "),
         (
             mapped("//anon"),
-            "in anonymous memory with code (of a JIT?), most in process 7; let the runtime write a jitdump",
+            "in anonymous memory with code (of a JIT, or text that was moved?), most in process 7; let the runtime write a jitdump",
         ),
         (
             sampled(stream(), 200, 7, CpuMode::User, 0x1100),

@@ -120,7 +120,7 @@ impl fmt::Display for Cause {
             Self::OtherBuild => "in files that are other builds now",
             Self::Elsewhere => "in files of another machine or boot, or of one that nothing tells",
             Self::NoNote => "in files without a build-id",
-            Self::Anonymous => "in anonymous memory with code (of a JIT?)",
+            Self::Anonymous => "in anonymous memory with code (of a JIT, or text that was moved?)",
             Self::RefusedDump => "in jitted code whose dump was not taken",
             Self::HugePages => "in an anonymous copy of a file's text (for huge pages?)",
             Self::Unmapped => "in processes of which the recording has no maps",
