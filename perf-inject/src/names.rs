@@ -143,6 +143,7 @@ impl NameSummary {
         let answers: BTreeMap<DsoId, _> = answers.collect();
         let is_named_by_jit = |pid: i32| {
             let dumped = jit.iter().any(|jit| jit.pid == pid && jit.path.is_some() && jit.missing.is_none());
+            // A reader on this machine finds a perf map by the pid alone, and so do we here.
             dumped || Path::new(&format!("/tmp/perf-{pid}.map")).exists()
         };
         let is_refused = |pid: i32| jit.iter().any(|jit| jit.pid == pid && jit.missing.is_some());

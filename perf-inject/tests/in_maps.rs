@@ -92,8 +92,7 @@ impl Tool for Reader {
         let names = places.into_iter().map(|(space, addr)| {
             let map = session.map_at(HOST, space, addr, Some(time))?;
             // For how long a reader remembers the program before an exec is its own affair.
-            let host = session.machines.host();
-            if host.began_with(space, addr, time) < host.began(space, time) {
+            if session.machines.host().is_before_exec(space, addr, time) {
                 return None;
             }
             let dso = session.dso(map.dso)?;

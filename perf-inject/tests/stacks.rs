@@ -81,7 +81,7 @@ impl Tool for Unwinder {
             let addr = 0x40_0000 + page * 0x1000;
             let host = session.machines.host();
             let map = session.map_at(HOST, space, addr, Some(time))?;
-            let is_of_before = host.began_with(space, addr, time) < host.began(space, time);
+            let is_of_before = host.is_before_exec(space, addr, time);
             let is_code = map.prot & Mmap2::PROT_EXEC != 0 && !is_of_before;
             Some(session.dso(map.dso)?.name.to_string()).filter(|_| is_code)
         });

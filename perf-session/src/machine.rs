@@ -120,6 +120,12 @@ impl Machine {
         }
     }
 
+    /// Whether what is found at an address as of a time in ns is of the program before the last exec.
+    #[must_use]
+    pub fn is_before_exec(&self, space: AddressSpace, addr: u64, time: u64) -> bool {
+        self.began_with(space, addr, time) < self.began(space, time)
+    }
+
     /// The processes that are known, in no order.
     pub fn processes(&self) -> impl Iterator<Item = (i32, &Process)> {
         self.processes.iter().map(|(pid, process)| (*pid, process))

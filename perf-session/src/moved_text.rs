@@ -73,8 +73,7 @@ pub(crate) fn text_of(
 /// The map at an address that held at a time, and not one of the program before an exec.
 fn held(machine: &Machine, space: AddressSpace, addr: u64, time: Option<u64>) -> Option<&Map> {
     let map = machine.find_map(space, addr, time)?;
-    let is_before_exec =
-        time.is_some_and(|time| machine.began_with(space, addr, time) != machine.began(space, time));
+    let is_before_exec = time.is_some_and(|time| machine.is_before_exec(space, addr, time));
     (!is_before_exec).then_some(map)
 }
 

@@ -131,7 +131,7 @@ impl Session {
                 let comm: Comm<'_> = record.parse_as()?;
                 if record.misc().has(Misc::COMM_EXEC) {
                     let time = self.time(record);
-                    let (machines, mut update) = self.updating(&mut changes);
+                    let (machines, _, mut update) = self.updating(&mut changes);
                     machines.find_or_create(HOST).exec(signed(comm.pid), time, &mut update);
                 }
             }
@@ -174,10 +174,13 @@ impl Session {
         self.evlist.add(attr, ids);
     }
 
-    /// The machines, and what goes with a change of them.
-    fn updating<'u>(&'u mut self, changes: &'u mut MapChanges) -> (&'u mut Machines, UpdateContext<'u>) {
+    /// The machines, the DSOs, and what goes with a change of the machines.
+    fn updating<'u>(
+        &'u mut self,
+        changes: &'u mut MapChanges,
+    ) -> (&'u mut Machines, &'u Dsos, UpdateContext<'u>) {
         self.work.earn(STEPS_A_RECORD);
-        (&mut self.machines, UpdateContext { now: self.round, work: &mut self.work, changes })
+        (&mut self.machines, &self.dsos, UpdateContext { now: self.round, work: &mut self.work, changes })
     }
 
     fn fork(&mut self, record: &RawRecord<'_>, task: TaskRecord, changes: &mut MapChanges) {
@@ -186,7 +189,7 @@ impl Session {
         let time = self.time(record);
         let clone_maps = !record.misc().has(Misc::FORK_EXEC);
         let root = self.root(HOST, task.ppid);
-        let (machines, mut update) = self.updating(changes);
+        let (machines, _, mut update) = self.updating(changes);
         let host = machines.find_or_create(HOST);
         host.fork(task, clone_maps, time, &mut update);
         if root.is_some() {
@@ -246,9 +249,7 @@ impl Session {
         let end = if kind == DsoKind::Kernel { end_of_kernel(start, end) } else { end };
         let map = Map { start, end, pgoff, since: time.unwrap_or(0), dso, prot, flags };
         let remap_text = self.remap_text;
-        self.work.earn(STEPS_A_RECORD);
-        let Self { machines, dsos, round, work, .. } = self;
-        let mut update = UpdateContext { now: *round, work, changes };
+        let (machines, dsos, mut update) = self.updating(changes);
         let machine = machines.find_or_create(machine);
         if cpumode.is_kernel() {
             machine.map_kernel(map, &mut update);

@@ -121,7 +121,7 @@ impl LazyMaps {
 /// Whether a hit is in the program before the last exec.
 fn is_before_exec(hit: &Hit, session: &Session) -> bool {
     let host = session.machines.host();
-    hit.time.is_some_and(|time| host.began_with(hit.space, hit.addr, time) < host.began(hit.space, time))
+    hit.time.is_some_and(|time| host.is_before_exec(hit.space, hit.addr, time))
 }
 
 /// Whether a map with a time would be one of the program that was executed, where the hit is in the one before.
