@@ -102,7 +102,8 @@ impl Ahead {
 
     /// Injects what is of a time in ns, or of one before it.
     pub(super) fn inject_until(&mut self, time: u64, inject: &mut Injection<'_>) -> Result<(), Error> {
-        while let Some(planned) = self.planned.pop_front_if(|planned| planned.time <= time) {
+        while self.planned.front().is_some_and(|planned| planned.time <= time) {
+            let Some(planned) = self.planned.pop_front() else { break };
             if let Some((name, id)) = planned.image.and_then(|image| self.ids.remove_entry(&image)) {
                 let build_id = SizedBuildId(Some(id));
                 let record = BuildIdRecord { pid: HOST, build_id, filename: name.as_ref() };

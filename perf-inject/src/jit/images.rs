@@ -190,9 +190,8 @@ impl ProcessImages {
         }
         let mut layout = PackedLayout::default();
         let offset = layout.place(function.size)?;
-        let open = self.open(target, Arrangement::Packed(layout), how, images);
-        open.functions.push((offset, id));
-        Some(Slot { image: open.id, offset })
+        let image = self.open(target, Arrangement::Packed(layout), (offset, id), how, images);
+        Some(Slot { image, offset })
     }
 
     /// The same in an image whose functions are as far from each other as in memory, with the place of its tables if it
@@ -233,19 +232,19 @@ impl ProcessImages {
         let at = image.tables();
         let tables = Tables { start: at.start, len: at.end - at.start, offset: image.tables_at() };
         self.tables.push(at);
-        let open = self.open(target, Arrangement::AsInMemory(image), how, images);
-        open.functions.push((offset, id));
-        Some((Slot { image: open.id, offset }, Some(tables)))
+        let image = self.open(target, Arrangement::AsInMemory(image), (offset, id), how, images);
+        Some((Slot { image, offset }, Some(tables)))
     }
 
-    /// Opens an image.
+    /// Opens an image for its first function, which stands at an offset in it.
     fn open(
         &mut self,
         target: Target,
         arrangement: Arrangement,
+        first: (u64, FunctionId),
         how: &Placement<'_>,
         images: &dyn Images,
-    ) -> &mut OpenImage {
+    ) -> ImageId {
         let id = ImageId(self.names.len());
         let names = (id.0..).map(|number| format!("jit-{}{}.so", how.pid, numbered(number)));
         // Those that are open take theirs later.
@@ -253,8 +252,8 @@ impl ProcessImages {
         let mut paths = names.filter(|name| images.is_free(name)).map(|name| images.path(&name));
         let path = paths.find(|path| !is_taken(path)).unwrap_or_default();
         self.names.push(path);
-        let image = OpenImage { id, target, arrangement, unwinds: how.unwinds, functions: Vec::new() };
-        self.open.push_mut(image)
+        self.open.push(OpenImage { id, target, arrangement, unwinds: how.unwinds, functions: vec![first] });
+        id
     }
 
     /// Writes the next image that is open. `None` where there is none.
