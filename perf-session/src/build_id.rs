@@ -39,7 +39,6 @@ pub use kernel_maps::{KernelMap, kernel_maps};
 pub use known::{BadEntry, Known};
 pub use live::LiveSource;
 pub use module::ModuleSource;
-pub(crate) use module::module_name;
 pub use notes::gnu_build_id;
 pub use packed::UnpackError;
 pub use root::RootSource;

@@ -5,7 +5,7 @@ use hashbrown::{Equivalent, HashMap};
 use perf_format::record::{Inode, MapFile};
 use perf_format::{BuildId, CpuMode};
 
-use crate::build_id::module_name;
+use crate::module_name::module_name;
 
 /// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
 pub type MachinePid = i32;

@@ -8,6 +8,7 @@
 //!
 //! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: messages for people
 //! go to the `log` facade.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(any(test, feature = "testing")),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -15,12 +16,14 @@
 
 pub mod address_space;
 mod anomalies;
+#[cfg(feature = "build-id")]
 pub mod build_id;
 mod change;
 mod delay_queue;
 mod dispatch;
 pub mod dso;
 mod error;
+#[cfg(feature = "build-id")]
 pub mod evidence;
 pub mod evlist;
 pub mod hits;
@@ -28,6 +31,7 @@ mod in_order;
 mod limits;
 pub mod machine;
 pub mod map;
+mod module_name;
 mod moved_text;
 mod pipeline;
 mod preamble;

@@ -1,6 +1,15 @@
 //! Limits of what is kept and read, each with its reason: how much a recording, or a file that it names, can make the
 //! program hold.
 
+#[cfg(feature = "build-id")]
+mod object_files;
+
+#[cfg(feature = "build-id")]
+pub(crate) use object_files::{
+    ELF_AT_MOST, PACKED_AT_MOST, PACKED_SLACK, SEGMENTS_AT_MOST, SYS_NOTES_AT_MOST, UNPACKED_AT_MOST,
+    UNPACKED_HEAD, VDSO_AT_MOST,
+};
+
 /// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them
 /// is what is left of a process, some 4 KiB.
 pub(crate) const DELAYED_AT_MOST: usize = 1024;
@@ -19,9 +28,6 @@ pub(crate) const GUESTS_AT_MOST: usize = 256;
 /// How many modules of a kernel are noted, to tell one boot from another. The largest kernels load some hundred.
 pub(crate) const MODULES_AT_MOST: usize = 4096;
 
-/// How many segments of a file are noted. Linkers write a dozen at the most.
-pub(crate) const SEGMENTS_AT_MOST: usize = 256;
-
 /// How many pasts of maps are remembered in one address space at the most, and how many maps in all of them.
 pub(crate) const PAST_AT_MOST: usize = 256;
 pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;
@@ -29,40 +35,13 @@ pub(crate) const PAST_MAPS_AT_MOST: usize = 1 << 15;
 /// How many bytes of records wait at the most to be put in order; beyond that the earlier half goes, round or not.
 pub(crate) const WAITING_AT_MOST: usize = 1 << 26;
 
-/// The most bytes of headers and notes that are looked at in one file, and so kept while it is read. The tables of files
-/// with a section for each function have tens of thousands of headers of 64 bytes; notes are a few hundred bytes. There is
-/// one limit for all of them since sections may overlap: a file of 1.6 MB has room for 8,000 that share a megabyte.
-pub(crate) const ELF_AT_MOST: u64 = 1 << 24;
-
-/// The most bytes that a file is unpacked to, all passes over it together. The largest modules have some 20 MB; those that
-/// were not stripped have several times that.
-pub(crate) const UNPACKED_AT_MOST: u64 = 1 << 28;
-
-/// The most bytes of a packed file that are read, all passes over it together. Modules of the size above are packed to a
-/// quarter of it. Time goes by these bytes: some 55 ms for each MB of an xz file.
-pub(crate) const PACKED_AT_MOST: u64 = 1 << 26;
-
-/// How many bytes of a packed file may be read beyond as many as were unpacked of it. What cannot be packed grows by less
-/// than a thousandth; padding, frames to be skipped and blocks of nothing are read without an end, and a sparse file has
-/// them for nothing.
-pub(crate) const PACKED_SLACK: u64 = 1 << 20;
-
 /// How far back something packed may refer, which is memory: 64 MiB in xz files and 128 MiB in zstd files, as the highest
 /// presets of both (`xz -9`, `zstd --ultra -22`) do. Most dictionaries have 8 MiB at most; the formats allow 4 GiB
 /// and more. Of either only as much is touched as is unpacked. The blocks of an xz stream are remembered until they are
 /// compared with the index at its end: 16 bytes for each, which has 28 at the least; xz makes blocks of 3 MiB and more.
 pub(crate) const XZ_DICTIONARY_AT_MOST: u32 = 1 << 26;
+#[cfg(feature = "zstd")]
 pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
-
-/// How many bytes of an unpacked file's beginning are kept: headers stand there, and in modules the notes, too, while the
-/// table of sections is at the end.
-pub(crate) const UNPACKED_HEAD: usize = 1 << 16;
-
-/// The most bytes of notes that are read from sysfs; a kernel has a few hundred.
-pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
-
-/// The most bytes that a vdso has; it has two pages.
-pub(crate) const VDSO_AT_MOST: usize = 1 << 20;
 
 /// How many words of samples are remembered of one round. Beyond that a digest of them is: it costs some ids that are
 /// not needed, and no more memory. Rounds have some hundred thousand words where a machine is busy and much is recorded.

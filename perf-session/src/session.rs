@@ -10,7 +10,6 @@ use perf_format::{Attr, BuildId, CpuMode, Feature, Misc, RawRecord, RecordType};
 
 use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
-use crate::build_id::module_name;
 use crate::change::MapChanges;
 use crate::dso::{
     Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, is_of_a_device, kernel_name,
@@ -19,6 +18,7 @@ use crate::evlist::Evlist;
 use crate::limits::{MODULES_AT_MOST, STEPS_A_RECORD, STEPS_AT_MOST};
 use crate::machine::{HOST, Machines, OUTSIDE, TaskIds, UpdateContext, kernel_of};
 use crate::map::{Map, end_of_kernel};
+use crate::module_name::module_name;
 use crate::moved_text::{is_over_text, moved_before};
 use crate::record_set::RecordSet;
 use crate::recording::Recording;

@@ -5,8 +5,8 @@ use bstr::ByteSlice as _;
 use hashbrown::HashMap;
 use perf_format::BuildId;
 
-use crate::build_id::module_name;
 use crate::dso::{Dso, DsoId, DsoKind, Dsos};
+use crate::module_name::module_name;
 
 /// The module that was the first with each id.
 #[derive(Debug, Default)]

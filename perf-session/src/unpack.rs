@@ -7,10 +7,13 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::{Action, Status, XzStream, lzma2_get_memory_usage};
-use zstd_safe::zstd_sys::ZSTD_ErrorCode;
-use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use crate::limits::{XZ_DICTIONARY_AT_MOST, ZSTD_WINDOW_LOG_AT_MOST};
+#[cfg(feature = "zstd")]
+use self::zstd::ZstdCodec;
+use crate::limits::XZ_DICTIONARY_AT_MOST;
+
+#[cfg(feature = "zstd")]
+mod zstd;
 
 /// How something is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,9 @@ pub enum UnpackFailure {
     /// It refers back further than 64 MiB (xz) or 128 MiB (zstd), which would be memory.
     #[error("it refers further back than `xz -9` and `zstd --ultra -22` do, and takes as much memory")]
     FarBack,
+    /// It is packed with zstd, and the crate was built without its feature of that name.
+    #[error("this build does not unpack zstd")]
+    WithoutZstd,
 }
 
 /// What a packed source unpacks to.
@@ -84,6 +90,8 @@ impl<R> fmt::Debug for Unpacked<R> {
 enum Decoder<R> {
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Other(Box<Buffered<R>>),
+    #[cfg(not(feature = "zstd"))]
+    Missing(Source<R>),
 }
 
 impl<R: Read> Unpacked<R> {
@@ -93,7 +101,12 @@ impl<R: Read> Unpacked<R> {
         let decoder = match packing {
             Packing::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(source))),
             Packing::Xz => Decoder::Other(Box::new(Buffered::new(source, Codec::xz()))),
-            Packing::Zstd => Decoder::Other(Box::new(Buffered::new(source, Codec::zstd()))),
+            #[cfg(feature = "zstd")]
+            Packing::Zstd => {
+                Decoder::Other(Box::new(Buffered::new(source, Codec::Zstd(ZstdCodec::default()))))
+            }
+            #[cfg(not(feature = "zstd"))]
+            Packing::Zstd => Decoder::Missing(source),
         };
         Self { decoder, failure: None, is_at_end: false }
     }
@@ -112,6 +125,8 @@ impl<R: Read> Unpacked<R> {
         let (unpacked, failure) = match &mut self.decoder {
             Decoder::Gzip(decoder) => unzip(decoder, buf),
             Decoder::Other(buffered) => buffered.read(buf),
+            #[cfg(not(feature = "zstd"))]
+            Decoder::Missing(_) => (0, Some(UnpackFailure::WithoutZstd)),
         };
         self.is_at_end = unpacked == 0 || failure.is_some();
         match failure {
@@ -127,6 +142,8 @@ impl<R: Read> Unpacked<R> {
         match &self.decoder {
             Decoder::Gzip(decoder) => decoder.get_ref().taken,
             Decoder::Other(buffered) => buffered.source.taken,
+            #[cfg(not(feature = "zstd"))]
+            Decoder::Missing(source) => source.taken,
         }
     }
 }
@@ -194,11 +211,8 @@ struct Buffered<R> {
 
 enum Codec {
     Xz(Box<XzStream>),
-    Zstd {
-        context: DCtx<'static>,
-        /// Whether a frame has begun and not ended.
-        is_inside: bool,
-    },
+    #[cfg(feature = "zstd")]
+    Zstd(ZstdCodec),
 }
 
 impl<R: Read> Buffered<R> {
@@ -268,13 +282,6 @@ impl Codec {
         Self::Xz(Box::new(XzStream::new_mem_limit(true, memory)))
     }
 
-    fn zstd() -> Self {
-        let mut context = DCtx::create();
-        // It is one of the values that there are.
-        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_AT_MOST)).ok();
-        Self::Zstd { context, is_inside: false }
-    }
-
     fn step(&mut self, input: &[u8], buf: &mut [u8], is_at_end: bool) -> Stepped {
         match self {
             Self::Xz(stream) => {
@@ -291,28 +298,8 @@ impl Codec {
                     failure: processed.err().map(|error| of_decoder(&error)),
                 }
             }
-            Self::Zstd { context, is_inside } => {
-                let mut packed = InBuffer::around(input);
-                let mut unpacked = OutBuffer::around(buf);
-                let stepped = context.decompress_stream(&mut unpacked, &mut packed);
-                let (taken, unpacked) = (packed.pos(), unpacked.pos());
-                // How much it wants to have next, which is nothing where a frame has ended.
-                if let Ok(wanted) = stepped
-                    && taken + unpacked > 0
-                {
-                    *is_inside = wanted > 0;
-                }
-                let failure = stepped.err().map(zstd_failure);
-                Stepped { taken, unpacked, is_whole: !*is_inside, failure }
-            }
+            #[cfg(feature = "zstd")]
+            Self::Zstd(codec) => codec.step(input, buf),
         }
     }
-}
-
-/// An error of the library's, which are negative numbers.
-fn zstd_failure(code: usize) -> UnpackFailure {
-    if code == (ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg() {
-        return UnpackFailure::FarBack;
-    }
-    UnpackFailure::Damaged(zstd_safe::get_error_name(code).to_owned())
 }

@@ -163,7 +163,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
         fast.args(args);
         return run::run(fast);
     }
-    run::run(cargo(&["build", "--quiet", "--release", "--package", "perftool"]))?;
+    run::run(cargo(&["build", "--quiet", "--release", "--package", "perftool-cli"]))?;
     let bench = Bench {
         perftool: workspace.target("release/perftool"),
         perf: options.perf(env::var_os("PERF"))?,

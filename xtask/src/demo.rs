@@ -18,7 +18,7 @@ const REPLAY: &str = "tests/data/callchain.pipe";
 
 pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
     println!("Building perftool.");
-    run::run(cargo(&["build", "--quiet", "--release", "--package", "perftool"]))?;
+    run::run(cargo(&["build", "--quiet", "--release", "--package", "perftool-cli"]))?;
     let folder = workspace.target("demo");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let live = can_record();

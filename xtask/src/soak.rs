@@ -59,7 +59,7 @@ impl<W: Write> Write for Noted<W> {
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> {
     let [gigabytes] = args else { bail!("how many gigabytes?") };
     let gigabytes: u64 = gigabytes.parse().with_context(|| format!("{gigabytes:?} is no number"))?;
-    run::run(cargo(&["build", "--release", "--quiet", "--package", "perftool"]))?;
+    run::run(cargo(&["build", "--release", "--quiet", "--package", "perftool-cli"]))?;
     let folder = workspace.target("bench");
     fs::create_dir_all(&folder)?;
     let short = folder.join("soak.recorded");

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use bstr::{BStr, BString};
 use perf_format::BuildId;
 
-use super::module::{loaded_module, module_name};
+use super::module::loaded_module;
 use super::running_kernel;
+use crate::module_name::module_name;
 
 /// An image of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]

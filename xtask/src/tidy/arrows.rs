@@ -9,9 +9,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jit-image", &["perf-format"]),
     ("perf-inject", &["perf-session", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
-    ("perftool", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
+    ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
     ("perf-fuzz", &["perf-inject", "perf-buildid-list", "perf-session", "jit-image", "perf-format"]),
-    ("xtask", &["perftool", "perf-fuzz", "perf-format"]),
+    ("xtask", &["perftool-cli", "perf-fuzz", "perf-format"]),
 ];
 
 /// Every crate's tests may build streams, and may ask for the laws.
