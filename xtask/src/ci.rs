@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::fuzz;
+use crate::libraries;
 use crate::newest_perf::{NewestPerf, PERFS};
 use crate::run;
 use crate::tidy;
@@ -49,6 +50,7 @@ fn before_tests(workspace: &Workspace) -> anyhow::Result<()> {
     step("documentation", document)?;
     println!("== tidy: cargo xtask tidy");
     tidy::run(workspace, &[])?;
+    libraries::run(workspace, &[])?;
     dependencies()?;
     short_fuzz()?;
     step("tests, built", cargo(&["test", "--workspace", "--no-run"]))

@@ -13,8 +13,10 @@ mod completions;
 mod demo;
 mod fixtures;
 mod fuzz;
+mod libraries;
 mod man;
 mod newest_perf;
+mod public_api;
 mod run;
 mod soak;
 mod tidy;
@@ -32,6 +34,18 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         "all that a change must pass: format, lints, documentation, tidy, dependencies, fuzz, tests",
     ),
     ("tidy", "", tidy::run, "the house rules that no compiler knows"),
+    (
+        "libraries",
+        "",
+        libraries::run,
+        "that others can build on the crates: each feature alone, the oldest Rust, the packages, what is public",
+    ),
+    (
+        "public-api",
+        "[--update]",
+        public_api::run,
+        "compare what is public in each library with its public-api.txt",
+    ),
     ("fixtures", "[FILE...]", fixtures::run, "record tests/data again with perf, or only these files of it"),
     (
         "fuzz",
