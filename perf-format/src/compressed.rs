@@ -4,6 +4,7 @@
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use crate::Error;
+use crate::raw::Place;
 use crate::record::{Compressed2, RawRecord, RecordHeader, RecordType};
 
 /// Bytes inflated at a time. The whole is never held, however much a record inflates to; a torn record of 64 KiB
@@ -14,15 +15,21 @@ const BUFFER_SIZE: usize = 1 << 18;
 pub struct Inflater {
     context: DCtx<'static>,
     buffer: Box<[u8]>,
-    /// How much of the buffer is a torn record's start.
-    torn: usize,
+    /// First byte of the buffer that was not given out as part of a whole record.
+    at: usize,
+    /// One past the last byte that was inflated.
+    end: usize,
+    /// How much of the record's piece has been inflated.
+    taken: usize,
+    /// Whether more of the piece may come without more of its bytes: the buffer was full.
+    full: bool,
     broken: bool,
 }
 
 impl std::fmt::Debug for Inflater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inflater")
-            .field("torn", &self.torn)
+            .field("torn", &(self.end - self.at))
             .field("broken", &self.broken)
             .finish_non_exhaustive()
     }
@@ -31,7 +38,7 @@ impl std::fmt::Debug for Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         let buffer = vec![0; BUFFER_SIZE].into();
-        Self { context: DCtx::create(), buffer, torn: 0, broken: false }
+        Self { context: DCtx::create(), buffer, at: 0, end: 0, taken: 0, full: false, broken: false }
     }
 }
 
@@ -65,50 +72,69 @@ impl Inflater {
         record: &RawRecord<'_>,
         mut each: impl FnMut(RawRecord<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.broken {
-            return Err(failed(record, "a piece before it did not").into());
-        }
-        // Until it has gone well.
-        self.broken = true;
-        let mut piece = InBuffer::around(piece(record)?);
-        loop {
-            let room = self.buffer.get_mut(self.torn..).unwrap_or_default();
-            let len = room.len();
-            let mut out = OutBuffer::around(room);
-            self.context
-                .decompress_stream(&mut out, &mut piece)
-                .map_err(|code| failed(record, zstd_safe::get_error_name(code)))?;
-            let inflated = out.pos();
-            let end = self.torn + inflated;
-            let whole = self.give_whole(end, record, &mut each)?;
-            self.buffer.copy_within(whole..end, 0);
-            self.torn = end - whole;
-            if piece.pos() == piece.src.len() && inflated < len {
-                break;
+        self.begin(record)?;
+        while self.inflate_more(record)? {
+            while let Some(place) = self.step(record)? {
+                each(self.at(place, record))?;
             }
         }
-        self.broken = false;
         Ok(())
     }
 
-    /// Passes the whole records at the start of the buffer to `each`; returns where they end.
-    fn give_whole<E: From<Error>>(
-        &self,
-        end: usize,
-        record: &RawRecord<'_>,
-        each: &mut impl FnMut(RawRecord<'_>) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let mut at = 0;
-        while let Some(rest) = self.buffer.get(at..end) {
-            if let Some(head) = rest.first_chunk()
-                && usize::from(RecordHeader::from_bytes(*head, record.endian).size) < RecordHeader::SIZE
-            {
-                return Err(failed(record, "a record in it is smaller than its own header").into());
-            }
-            let Some(inner) = RawRecord::first(rest, record.offset, record.endian) else { break };
-            at += inner.bytes.len();
-            each(inner)?;
+    /// Starts on a record's piece: [`step`](Self::step) gives the records in it, and where that has no more,
+    /// [`inflate_more`](Self::inflate_more) says whether the piece has.
+    pub(crate) fn begin(&mut self, record: &RawRecord<'_>) -> Result<(), Error> {
+        if self.broken {
+            return Err(failed(record, "a piece before it did not"));
         }
-        Ok(at)
+        // Until it has gone well.
+        self.broken = true;
+        (self.taken, self.full) = (0, false);
+        Ok(())
+    }
+
+    /// Inflates as much of the piece as there is room for; false where nothing is left of it.
+    pub(crate) fn inflate_more(&mut self, record: &RawRecord<'_>) -> Result<bool, Error> {
+        let piece = piece(record)?.get(self.taken..).unwrap_or_default();
+        if piece.is_empty() && !self.full {
+            self.broken = false;
+            return Ok(false);
+        }
+        self.buffer.copy_within(self.at..self.end, 0);
+        (self.at, self.end) = (0, self.end - self.at);
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let len = room.len();
+        let (mut piece, mut out) = (InBuffer::around(piece), OutBuffer::around(room));
+        self.context
+            .decompress_stream(&mut out, &mut piece)
+            .map_err(|code| failed(record, zstd_safe::get_error_name(code)))?;
+        self.full = out.pos() == len;
+        self.end += out.pos();
+        self.taken += piece.pos();
+        Ok(true)
+    }
+
+    /// Goes behind the next whole record that was inflated, which stays in the buffer until more is.
+    #[inline]
+    pub(crate) fn step(&mut self, record: &RawRecord<'_>) -> Result<Option<Place>, Error> {
+        let rest = self.buffer.get(self.at..self.end).unwrap_or_default();
+        let Some(head) = rest.first_chunk() else { return Ok(None) };
+        let header = RecordHeader::from_bytes(*head, record.endian);
+        let len = usize::from(header.size);
+        if len < RecordHeader::SIZE {
+            return Err(failed(record, "a record in it is smaller than its own header"));
+        }
+        if len > rest.len() {
+            return Ok(None);
+        }
+        let place = Place { header, start: self.at, offset: record.offset };
+        self.at += len;
+        Ok(Some(place))
+    }
+
+    /// The record of the last step, which has the offset and byte order of the one that it was in.
+    #[inline]
+    pub(crate) fn at(&self, place: Place, record: &RawRecord<'_>) -> RawRecord<'_> {
+        place.record_in(&self.buffer, record.endian)
     }
 }

@@ -222,9 +222,20 @@ impl<S: Read + Seek> PerfFile<S> {
     /// # Errors
     /// Where the source cannot seek there.
     pub fn record_bytes(&mut self) -> Result<Take<&mut S>, Error> {
-        let Section { offset, size } = self.header.words.data;
-        let size = if size == 0 { self.len.saturating_sub(offset) } else { size };
+        let size = self.records_len();
         Ok(self.at_records()?.take(size))
+    }
+
+    /// The same, and the file with them.
+    pub(crate) fn into_record_bytes(mut self) -> Result<Take<S>, Error> {
+        let size = self.records_len();
+        self.at_records()?;
+        Ok(self.source.take(size))
+    }
+
+    fn records_len(&self) -> u64 {
+        let Section { offset, size } = self.header.words.data;
+        if size == 0 { self.len.saturating_sub(offset) } else { size }
     }
 
     /// The source, at the first record, for whoever copies the records.

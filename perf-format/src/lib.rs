@@ -55,6 +55,7 @@ pub mod jitdump;
 mod limits;
 mod misc;
 mod open;
+mod perf_reader;
 mod preamble;
 mod raw;
 mod read;
@@ -78,6 +79,7 @@ pub use feature::{EventName, Feature, PipeRefusal, build_id_table, event_names, 
 pub use file::{FilePreamble, PerfFile};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use open::{PerfData, PipeStream};
+pub use perf_reader::PerfReader;
 pub use preamble::{DataPlacement, EventAttr, PipeFeatures, Preamble};
 pub use read::read_full;
 pub use reader::{Batch, RecordReader, Skipped};

@@ -66,6 +66,24 @@ pub struct RawRecord<'a> {
     pub endian: Endian,
 }
 
+/// Where a whole record stands in a reader's buffer: what a reader keeps of a record that it gives out later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) header: RecordHeader,
+    pub(crate) start: usize,
+    pub(crate) offset: u64,
+}
+
+impl Place {
+    /// The record, out of the buffer that it stands in.
+    #[inline]
+    pub(crate) fn record_in(self, buffer: &[u8], endian: Endian) -> RawRecord<'_> {
+        let Self { header, start, offset } = self;
+        let bytes = buffer.get(start..start + usize::from(header.size)).unwrap_or_default();
+        RawRecord { header, bytes, offset, endian }
+    }
+}
+
 impl<'a> RawRecord<'a> {
     /// The record at the start of `bytes`, if all of it is there.
     #[must_use]

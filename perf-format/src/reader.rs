@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::foreign::Foreign;
 use crate::header::{Head, PIPE_HEADER_SIZE};
-use crate::raw::{RawRecord, RecordHeader};
+use crate::raw::{Place, RawRecord, RecordHeader};
 use crate::read::read_once;
 use crate::record_type::RecordType;
 use crate::{Endian, Error};
@@ -108,22 +108,66 @@ impl<R: Read> RecordReader<R> {
     /// the batch: [`Error::RecordTooSmall`], [`Error::AnotherRecording`], [`Error::Text`].
     pub fn next_batch(&mut self) -> Result<Option<Batch<'_>>, Error> {
         while self.next_payload()?.is_some() {}
-        if self.missing().is_some() && self.read_more()? == 0 {
-            match self.missing() {
-                Some((0, _)) => return Ok(None),
-                Some((have, need)) => {
-                    let offset = self.cursor.offset;
-                    let rest = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
-                    let text = Foreign::at_the_end(rest).map(|text| text.error(offset, rest));
-                    return Err(text.unwrap_or(Error::Truncated { offset, have, need }));
-                }
-                // It is not whole, but it can be told what it is.
-                None => {}
-            }
+        if self.missing().is_some() && !self.read_or_end()? {
+            return Ok(None);
         }
         let bytes = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
         let Cursor { start, offset, .. } = self.cursor;
         Ok(Some(Batch { bytes, start, offset, failed: false, cursor: &mut self.cursor }))
+    }
+
+    /// The next record: those that a read brought are given one after the other, and then the source is read again. A
+    /// payload behind the last one, if it was not read, is skipped. `None` at the input's end.
+    ///
+    /// [`next_batch`](Self::next_batch) is for loops that write runs of records as they stand, or skip most of them.
+    ///
+    /// # Errors
+    /// As [`next_batch`](Self::next_batch) and its iterator. Where no record can be found behind an error, it comes again.
+    #[inline]
+    pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>, Error> {
+        Ok(self.step()?.map(|place| self.at(place)))
+    }
+
+    /// Goes behind the next record, which stays in the buffer until the next step.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Option<Place>, Error> {
+        if self.cursor.payload.left > 0 || self.missing().is_some() {
+            while self.next_payload()?.is_some() {}
+            while self.missing().is_some() {
+                if !self.read_or_end()? {
+                    return Ok(None);
+                }
+            }
+        }
+        let bytes = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
+        let Cursor { start, offset, .. } = self.cursor;
+        let mut batch = Batch { bytes, start, offset, failed: false, cursor: &mut self.cursor };
+        let record = batch.next().transpose()?;
+        Ok(record.map(|RawRecord { header, offset, .. }| Place { header, start, offset }))
+    }
+
+    /// The record of the last step.
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> RawRecord<'_> {
+        place.record_in(&self.buffer, self.cursor.endian)
+    }
+
+    /// Reads once. Whether a batch or an error comes of what is there then; at the input's end neither does.
+    fn read_or_end(&mut self) -> Result<bool, Error> {
+        if self.read_more()? > 0 {
+            return Ok(true);
+        }
+        match self.missing() {
+            Some((0, _)) => Ok(false),
+            Some((have, need)) => {
+                let offset = self.cursor.offset;
+                let rest = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
+                let text = Foreign::at_the_end(rest).map(|text| text.error(offset, rest));
+                Err(text.unwrap_or(Error::Truncated { offset, have, need }))
+            }
+            // It is not whole, but it can be told what it is.
+            None => Ok(true),
+        }
     }
 
     /// How many bytes of the next record are there, and how many it needs, while it is not whole. What no record can be

@@ -122,7 +122,7 @@ fn of_perf(endian: Endian) -> Vec<(Record<'static>, usize)> {
     let head = AuxtraceErrorHead { error_type: 1, code: 2, cpu: 3, pid: 4, tid: 5, fmt: 2, ip: 6, time: 7 };
     vec![
         (Record::HeaderAttr(HeaderAttr { attr, ids: Words(array(endian, &[100u64, 101])) }), 160),
-        (Record::HeaderEventType(EventType { id: 3, name: b"branches" }), 16),
+        (Record::HeaderEventType(HeaderEventType { id: 3, name: b"branches" }), 16),
         (Record::TracingData(TracingDataRecord { size: 24, pad: Some(0) }), 12),
         (
             Record::BuildId(BuildIdRecord {
