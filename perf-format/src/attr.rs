@@ -3,9 +3,9 @@
 
 use bitflags::bitflags;
 
-use crate::Endian;
 use crate::codec::{Codec, Decoder, Encoder, Fixed as _, Problem, layout};
 use crate::misc::Misc;
+use crate::{Endian, Error};
 
 layout! {
     /// The fields of `struct perf_event_attr` (include/uapi/linux/perf_event.h) known here. Those past the size
@@ -154,16 +154,32 @@ bitflags! {
         const DISABLED = 1 << 0;
         /// Children are counted too.
         const INHERIT = 1 << 1;
+        /// Must always be on the PMU.
+        const PINNED = 1 << 2;
+        /// Must be the only group on the PMU.
+        const EXCLUSIVE = 1 << 3;
+        /// User mode is not counted.
+        const EXCLUDE_USER = 1 << 4;
         /// Kernel mode is not counted.
         const EXCLUDE_KERNEL = 1 << 5;
+        /// The hypervisor is not counted.
+        const EXCLUDE_HV = 1 << 6;
+        /// Idle time is not counted.
+        const EXCLUDE_IDLE = 1 << 7;
         /// MMAP records are wanted.
         const MMAP = 1 << 8;
         /// COMM records are wanted.
         const COMM = 1 << 9;
         /// The period is a frequency.
         const FREQ = 1 << 10;
+        /// Counts of each task are kept apart.
+        const INHERIT_STAT = 1 << 11;
+        /// An exec enables it.
+        const ENABLE_ON_EXEC = 1 << 12;
         /// FORK and EXIT records are wanted.
         const TASK = 1 << 13;
+        /// `wakeup` is in bytes.
+        const WATERMARK = 1 << 14;
         /// Low bit of `precise_ip`.
         const PRECISE_IP_LOW = 1 << 15;
         /// High bit of `precise_ip`.
@@ -172,6 +188,12 @@ bitflags! {
         const MMAP_DATA = 1 << 17;
         /// Records other than samples have a `sample_id` trailer.
         const SAMPLE_ID_ALL = 1 << 18;
+        /// The host is not counted.
+        const EXCLUDE_HOST = 1 << 19;
+        /// Guests are not counted.
+        const EXCLUDE_GUEST = 1 << 20;
+        /// Kernel call chains are left out.
+        const EXCLUDE_CALLCHAIN_KERNEL = 1 << 21;
         /// User call chains are left out.
         const EXCLUDE_CALLCHAIN_USER = 1 << 22;
         /// MMAP2 records are wanted.
@@ -182,20 +204,32 @@ bitflags! {
         const USE_CLOCKID = 1 << 25;
         /// SWITCH records are wanted.
         const CONTEXT_SWITCH = 1 << 26;
+        /// The ring buffer is written from its end to its start.
+        const WRITE_BACKWARD = 1 << 27;
         /// NAMESPACES records are wanted.
         const NAMESPACES = 1 << 28;
         /// KSYMBOL records are wanted.
         const KSYMBOL = 1 << 29;
         /// BPF_EVENT records are wanted.
         const BPF_EVENT = 1 << 30;
+        /// Samples go to the AUX area of the group's leader.
+        const AUX_OUTPUT = 1 << 31;
         /// CGROUP records are wanted.
         const CGROUP = 1 << 32;
         /// TEXT_POKE records are wanted.
         const TEXT_POKE = 1 << 33;
         /// MMAP2 records carry build-ids.
         const BUILD_ID = 1 << 34;
+        /// Threads are counted too, but not new processes.
+        const INHERIT_THREAD = 1 << 35;
+        /// An exec removes it.
+        const REMOVE_ON_EXEC = 1 << 36;
+        /// Each event raises a SIGTRAP.
+        const SIGTRAP = 1 << 37;
         /// User call chains come later.
         const DEFER_CALLCHAIN = 1 << 38;
+        /// The event takes the user call chains that come later.
+        const DEFER_OUTPUT = 1 << 39;
         const _ = !0;
     }
 }
@@ -266,6 +300,16 @@ impl Attr {
 
     /// Every size that a kernel has had so far (`PERF_ATTR_SIZE_VER0` to `VER9`).
     pub const SIZES: [usize; 10] = [64, 72, 80, 96, 104, 112, 120, 128, 136, 144];
+
+    /// Reads an attr from the start of `bytes`: as many as its own `size` says.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] where it is not whole, or its size is less than that of any attr.
+    pub fn parse(bytes: &[u8], endian: Endian) -> Result<Self, Error> {
+        Decoder::new(bytes, 0, endian, Misc::default())
+            .field("size")
+            .map_err(|error| Error::structure("attr", 0, error))
+    }
 
     /// The attr's size in bytes, from its own `size` field.
     #[must_use]

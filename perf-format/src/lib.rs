@@ -1,41 +1,40 @@
 //! perf.data and perf's pipe format: bytes to records and back, in either byte order.
 //!
-//! [`PerfData::open`] distinguishes a file from a pipe's stream by its first bytes. What is passed around is the raw
-//! record ([`RawRecord`]: its bytes as they stood, its offset, its byte order); a typed [`Record`] is a view that is
-//! parsed from it on demand. [`RecordReader`] cuts a stream into batches of raw records, [`SampleFormat`] knows how an
-//! event's samples are laid out, [`Attr`] is an event's `perf_event_attr`, [`Preamble`] holds the events and features
-//! of a recording. Each record type is one file under `record/` that declares its layout once, for reading and for
-//! writing.
+//! [`PerfReader`] reads a recording whatever holds it: a perf.data file, the stream of `perf record -o -`, either of
+//! them compressed. It has the events with their names ([`Preamble::event_infos`]) and gives one record after the other.
+//!
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use perf_format::{PerfReader, Record};
+//!
+//! # let bytes = perf_format::testing::StreamBuilder::new(perf_format::Endian::Little).finished_round().bytes();
+//! # let source = std::io::Cursor::new(bytes);
+//! // A `File`, or anything else that is `Read` and `Seek`; `open_stream` takes what cannot seek.
+//! let mut reader = PerfReader::open(source)?;
+//! for event in reader.preamble().event_infos()? {
+//!     println!("{}: {} instances", event.name, event.ids.len());
+//! }
+//! let mut counts = HashMap::new();
+//! while let Some(record) = reader.next_record()? {
+//!     *counts.entry(record.record_type()).or_insert(0) += 1;
+//!     if let Record::Mmap2(map) = record.parse()? {
+//!         println!("{:#x} {}", map.start, map.filename);
+//!     }
+//! }
+//! # Ok::<(), perf_format::Error>(())
+//! ```
+//!
+//! A record is a [`RawRecord`]: its bytes as they stood, its offset, its byte order. What it says is parsed from it on
+//! demand: [`RawRecord::parse`] gives a [`Record`], [`SampleFormat`] knows how an event's samples are laid out and
+//! [`Sample`] has all of their fields, [`EventFormat`] those of a tracepoint. [`Attr`] is an event's `perf_event_attr`, and
+//! [`EventType`] what it counts. Each record type is one file under `record/` that declares its layout once, for reading
+//! and for writing.
+//!
+//! For repiping, which writes a recording again as it stood, [`PerfData`], [`PerfFile`] and [`PipeStream`] show the
+//! formats as they are, and [`RecordReader`] gives the records in batches.
 //!
 //! This crate opens no files by name and prints nothing; the caller hands it the sources that it reads.
-//!
-//! ```
-//! use std::io::Read;
-//!
-//! use perf_format::{Error, PerfData, PerfFile, Record, RecordReader, RecordType};
-//!
-//! fn print_maps(mut reader: RecordReader<impl Read>) -> Result<(), Error> {
-//!     while let Some(batch) = reader.next_batch()? {
-//!         for record in batch {
-//!             let record = record?;
-//!             if record.record_type() == RecordType::MMAP2 {
-//!                 if let Record::Mmap2(map) = record.parse()? {
-//!                     println!("{:#x} {}", map.start, map.filename);
-//!                 }
-//!             }
-//!         }
-//!     }
-//!     Ok(())
-//! }
-//!
-//! # let source = perf_format::testing::StreamBuilder::new(perf_format::Endian::Little).finished_round().bytes();
-//! # let source = std::io::Cursor::new(source);
-//! match PerfData::open(source)? {
-//!     PerfData::Pipe(stream) => print_maps(stream.records())?,
-//!     PerfData::File(source) => print_maps(PerfFile::open(source)?.records()?)?,
-//! }
-//! # Ok::<(), Error>(())
-//! ```
 #![cfg_attr(
     not(any(test, feature = "testing")),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -47,6 +46,8 @@ pub mod codec;
 mod compressed;
 mod endian;
 mod error;
+mod event_info;
+mod event_type;
 mod feature;
 mod file;
 mod foreign;
@@ -68,6 +69,7 @@ pub mod sample;
 pub mod strategies;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tracepoint;
 pub mod tracing_data;
 
 pub use attr::Attr;
@@ -75,6 +77,8 @@ pub use build_id::{BuildId, BuildIdError};
 pub use compressed::Inflater;
 pub use endian::Endian;
 pub use error::{Error, SectionProblem};
+pub use event_info::EventInfo;
+pub use event_type::{Cache, CacheOp, CacheResult, EventType, HardwareEvent, SoftwareEvent};
 pub use feature::{EventName, Feature, PipeRefusal, build_id_table, event_names, push_build_id};
 pub use file::{FilePreamble, PerfFile};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
@@ -86,3 +90,4 @@ pub use reader::{Batch, RecordReader, Skipped};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Damage, Recovering};
 pub use sample::{Sample, SampleFormat, SampleId};
+pub use tracepoint::{EventFormat, FieldFormat, FieldShape, FieldValue, Numbers};

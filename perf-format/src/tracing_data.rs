@@ -3,10 +3,13 @@
 //!
 //! The bytes are parsed out of a buffer of known length, never to find where they end.
 
-use bstr::{BStr, ByteSlice as _};
+use std::collections::HashMap;
+
+use bstr::{BStr, BString, ByteSlice as _};
 
 use crate::codec::{Decoder, FieldError, Problem};
 use crate::misc::Misc;
+use crate::tracepoint::{EventFormat, name_and_id};
 use crate::{Endian, Error};
 
 /// The bytes that tracing data starts with: three that are no text, and a word.
@@ -53,14 +56,7 @@ pub struct System<'a> {
 impl System<'_> {
     /// The name and id of each event, out of its format (`name: sched_switch`, `ID: 314`).
     pub fn events(&self) -> impl Iterator<Item = (&BStr, Option<u64>)> {
-        self.formats.iter().map(|format| {
-            let value_of = |key: &str| {
-                let line = format.lines().find_map(|line| line.strip_prefix(key.as_bytes()))?;
-                Some(line.trim_ascii().as_bstr())
-            };
-            let id = value_of("ID:").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-            (value_of("name:").unwrap_or_default(), id)
-        })
+        self.formats.iter().map(|format| name_and_id(format))
     }
 }
 
@@ -74,6 +70,27 @@ impl<'a> TracingData<'a> {
         // The data declares its byte order itself, behind its first texts.
         let mut d = Decoder::new(bytes, 0, Endian::Little, Misc::default());
         Self::read(&mut d).map_err(|error| Error::structure("tracing data", offset, error))
+    }
+
+    /// The format of the tracepoint with an id: the config of an event whose type is a tracepoint. `None` where none has it.
+    ///
+    /// # Errors
+    /// [`Error::Structure`] where the format cannot be read.
+    pub fn event_format(&self, id: u64) -> Result<Option<EventFormat>, Error> {
+        let mut formats = self.systems.iter().flat_map(|system| &system.formats).chain(&self.ftrace);
+        let format = formats.find(|format| name_and_id(format).1 == Some(id));
+        format.map(|format| EventFormat::parse(format, self.endian, self.long_size)).transpose()
+    }
+
+    /// The name of each tracepoint as perf has it, `system:name`, by its id.
+    pub(crate) fn event_names(&self) -> HashMap<u64, BString> {
+        let of_system = |system: &'_ System<'_>| -> Vec<_> {
+            let named = |(name, id): (&BStr, Option<u64>)| {
+                Some((id?, [system.name.as_bytes(), b":", name.as_bytes()].concat().into()))
+            };
+            system.events().filter_map(named).collect()
+        };
+        self.systems.iter().flat_map(of_system).collect()
     }
 
     fn read(d: &mut Decoder<'a>) -> Result<Self, FieldError> {
