@@ -5,11 +5,22 @@ use std::fmt;
 mod build_id_table;
 mod event_desc;
 mod in_pipe;
+mod pmu;
+mod read;
+mod recording;
+mod topology;
+mod value;
 
 pub use build_id_table::{build_id_table, push_build_id};
 pub use event_desc::{EventName, event_names};
 pub use in_pipe::PipeRefusal;
 pub(crate) use in_pipe::{Described, check};
+pub use pmu::{HybridPmu, PmuCaps, PmuMapping};
+pub use recording::{ClockReference, Compression, EventGroup, SampleTimes};
+pub use topology::{
+    CpuCache, CpuCounts, CpuPlace, CpuTopology, ElfMachine, MemoryNode, MemoryTopology, NumaNode,
+};
+pub use value::FeatureValue;
 
 /// The number of a feature, `HEADER_*` in perf. Unknown ones are carried.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -48,7 +48,7 @@ mod endian;
 mod error;
 mod event_info;
 mod event_type;
-mod feature;
+pub mod feature;
 mod file;
 mod foreign;
 pub mod header;
@@ -79,7 +79,9 @@ pub use endian::Endian;
 pub use error::{Error, SectionProblem};
 pub use event_info::EventInfo;
 pub use event_type::{Cache, CacheOp, CacheResult, EventType, HardwareEvent, SoftwareEvent};
-pub use feature::{EventName, Feature, PipeRefusal, build_id_table, event_names, push_build_id};
+pub use feature::{
+    EventName, Feature, FeatureValue, PipeRefusal, build_id_table, event_names, push_build_id,
+};
 pub use file::{FilePreamble, PerfFile};
 pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use open::{PerfData, PipeStream};

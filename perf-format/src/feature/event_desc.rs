@@ -9,6 +9,8 @@ use crate::misc::Misc;
 /// What the feature says of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventName<'a> {
+    /// The attr's bytes.
+    pub attr: &'a [u8],
     /// The event's name.
     pub name: &'a BStr,
     /// The ids of its instances, all of them.
@@ -24,13 +26,13 @@ pub fn event_names(feature: &[u8], endian: Endian) -> Vec<EventName<'_>> {
         let count: u32 = d.get()?;
         let attr_size: u32 = d.get()?;
         for _ in 0..count {
-            take(&mut d, attr_size)?;
+            let attr = take(&mut d, attr_size)?;
             let ids: u32 = d.get()?;
             let len: u32 = d.get()?;
             let name = take(&mut d, len)?;
             let ids = Array::counted(&mut d, ids.into())?;
             let name = name.find_byte(0).and_then(|end| name.get(..end)).unwrap_or(name).as_bstr();
-            names.push(EventName { name, ids });
+            names.push(EventName { attr, name, ids });
         }
         Ok::<_, Problem>(())
     };
