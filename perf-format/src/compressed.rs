@@ -1,6 +1,8 @@
 //! Inflates COMPRESSED and COMPRESSED2 records. All of them hold one zstd stream, which its writer never ends; a record
 //! in it may span two of them.
 
+use std::ops::Range;
+
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use crate::Error;
@@ -23,6 +25,8 @@ pub struct Inflater {
     taken: usize,
     /// Whether more of the piece may come without more of its bytes: the buffer was full.
     full: bool,
+    /// What [`inflate_next`](Self::inflate_next) gave last; `None` behind a record's last piece.
+    given: Option<Range<usize>>,
     broken: bool,
 }
 
@@ -38,7 +42,8 @@ impl std::fmt::Debug for Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         let buffer = vec![0; BUFFER_SIZE].into();
-        Self { context: DCtx::create(), buffer, at: 0, end: 0, taken: 0, full: false, broken: false }
+        let context = DCtx::create();
+        Self { context, buffer, at: 0, end: 0, taken: 0, full: false, given: None, broken: false }
     }
 }
 
@@ -79,6 +84,41 @@ impl Inflater {
             }
         }
         Ok(())
+    }
+
+    /// The next whole records inside a COMPRESSED or COMPRESSED2 record, one behind the other, at most 256 KiB of them;
+    /// `None` where that was all. It is called with the same record until then, or until an error.
+    ///
+    /// # Errors
+    /// [`Error::Inflate`], as of [`inflate`](Self::inflate).
+    pub fn inflate_next(&mut self, record: &RawRecord<'_>) -> Result<Option<&[u8]>, Error> {
+        if self.given.take().is_none() {
+            self.begin(record)?;
+        }
+        loop {
+            let start = self.at;
+            // Those before one that is none come first.
+            loop {
+                match self.step(record) {
+                    Ok(Some(_)) => {}
+                    Err(error) if self.at == start => return Err(error),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+            if self.at > start {
+                self.given = Some(start..self.at);
+                return Ok(Some(self.inflated()));
+            }
+            if !self.inflate_more(record)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The records that [`inflate_next`](Self::inflate_next) gave last; none behind a record's last.
+    #[must_use]
+    pub fn inflated(&self) -> &[u8] {
+        self.given.clone().and_then(|given| self.buffer.get(given)).unwrap_or_default()
     }
 
     /// Starts on a record's piece: [`step`](Self::step) gives the records in it, and where that has no more,

@@ -70,6 +70,11 @@ impl<'t, 'u> Dispatch<'t, 'u> {
         self.by_any.contains(record_type)
     }
 
+    /// The types that anybody wants to see.
+    pub(crate) fn wanted(&self) -> RecordSet {
+        self.by_any
+    }
+
     /// Whether a tool cuts the stream at records that may stand inside compressed ones.
     pub(crate) fn cuts_inside(&self) -> bool {
         self.by_tool.iter().any(|tool| !tool.cuts.without(COMPRESSED).is_empty())

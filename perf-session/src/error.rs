@@ -1,6 +1,7 @@
 //! Errors of passing a stream: of reading it, of writing it, or of a tool.
 
 use std::io;
+use std::path::PathBuf;
 
 use perf_format::RecordType;
 
@@ -10,6 +11,14 @@ use crate::tool::Verdict;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A recording cannot be opened by its name.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// Its name.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The input cannot be read on.
     #[error(transparent)]
     Format(#[from] perf_format::Error),

@@ -1,13 +1,17 @@
-//! The state that a stream of perf records describes, and the drivers that pass the stream through tools.
+//! The state that the records of a perf recording describe: a reader of recordings, and drivers that pass records through
+//! tools.
 //!
-//! A [`Session`] takes records in and keeps the state: [machines](machine), [processes](process), the maps of their
-//! [address spaces](address_space) and when each was mapped, the [DSOs](dso), the [events](evlist). A [`Pipeline`]
-//! reads batches of records, shows them to the session and to [tools](tool), and repipes them; [`InOrder`] shows them
-//! in the order of time, for tools that repipe nothing. [`Session::load_preamble`] takes in the events and features of
-//! a recording. [`hits`] finds which DSOs samples hit; [build-ids](build_id) come from a chain of sources.
+//! A [`SessionReader`] opens a recording and gives its records in the order of time, each with what the records up to it
+//! add up to: the [`Session`]. That keeps the [machines](machine), [processes](process), the maps of their
+//! [address spaces](address_space) and when each was mapped, the [DSOs](dso), the [events](evlist).
 //!
-//! A session opens nothing; only the sources of build-ids open object files. Nothing here prints: messages for people
-//! go to the `log` facade.
+//! For filters, a [`Pipeline`] reads batches of records, shows them to the session and to [tools](tool), and repipes
+//! them; [`InOrder`] shows them in the order of time, to tools that repipe nothing. [`Session::load_preamble`] takes in
+//! the events and features of a recording. [`hits`] finds which DSOs samples hit; [build-ids](build_id) come from a chain
+//! of sources.
+//!
+//! A session opens nothing: only [`SessionReader::open`] opens recordings, and only the sources of build-ids object files.
+//! Nothing here prints: messages for people go to the `log` facade.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(any(test, feature = "testing")),
@@ -33,13 +37,16 @@ pub mod machine;
 pub mod map;
 mod module_name;
 mod moved_text;
+mod ordered;
 mod pipeline;
 mod preamble;
 pub mod process;
+mod reader;
 mod record_set;
 mod recording;
 pub mod round;
 mod session;
+mod session_record;
 mod shared_ids;
 mod sink;
 #[cfg(feature = "testing")]
@@ -55,8 +62,10 @@ pub use error::Error;
 pub use hits::{Hit, Hits, hits_of};
 pub use in_order::InOrder;
 pub use pipeline::Pipeline;
+pub use reader::SessionReader;
 pub use record_set::RecordSet;
 pub use recording::{ClockData, Recording, Times};
 pub use session::Session;
+pub use session_record::SessionRecord;
 pub use sink::{Pass, Passed, Repipe};
 pub use tool::{Event, Injection, Tool, Verdict};

@@ -43,6 +43,10 @@ pub(crate) const XZ_DICTIONARY_AT_MOST: u32 = 1 << 26;
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
 
+/// How many times a packed recording is unpacked to find its parts, which are in order in what perf writes: to its end, to
+/// its features, and to its records.
+pub(crate) const UNPACKED_PASSES_AT_MOST: u32 = 16;
+
 /// How many words of samples are remembered of one round. Beyond that a digest of them is: it costs some ids that are
 /// not needed, and no more memory. Rounds have some hundred thousand words where a machine is busy and much is recorded.
 pub(crate) const LOG_AT_MOST: usize = 1 << 18;

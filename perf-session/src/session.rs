@@ -168,6 +168,15 @@ impl Session {
         Ok(changes)
     }
 
+    /// Takes a record in; one that does not fit its type is an anomaly.
+    pub(crate) fn take_in(&mut self, record: &RawRecord<'_>) {
+        if Self::WANTS.contains(record.record_type())
+            && let Err(error) = self.update(record)
+        {
+            self.anomalies.malformed(record, &error);
+        }
+    }
+
     /// Adds an event and its ids.
     pub(crate) fn add_event(&mut self, attr: Attr, ids: impl Iterator<Item = u64>) {
         self.recording.clockid = self.recording.clockid.or(attr.clockid());

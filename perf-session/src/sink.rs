@@ -55,6 +55,17 @@ pub struct Passed {
     pub injected: u64,
 }
 
+impl Passed {
+    /// Adds what passed elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.samples += other.samples;
+        self.read += other.read;
+        self.written += other.written;
+        self.injected += other.injected;
+    }
+}
+
 /// Counts what is written, and knows how much was when it fails.
 pub(crate) struct Sink<'w, 'p> {
     repipe: Repipe<'w>,

@@ -15,6 +15,10 @@ use crate::limits::XZ_DICTIONARY_AT_MOST;
 #[cfg(feature = "zstd")]
 mod zstd;
 
+mod file;
+
+pub(crate) use file::{UnpackedFile, UnpackedStream};
+
 /// How something is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {

@@ -1,0 +1,313 @@
+//! What a reader of recordings gives: the same records in the same order, wherever they are.
+
+use std::fs::{self, File};
+use std::io::{Cursor, Write as _};
+use std::path::Path;
+
+use perf_format::record::Compressed2;
+use perf_format::strategies::scenario::scenario;
+use perf_format::strategies::{config, endian, lengths};
+use perf_format::testing::{At, OwnedRecord, Pieces, StreamBuilder, records, swapped};
+use perf_format::{CpuMode, Endian, Misc, PipeStream, Preamble, Record, RecordType};
+use perf_session::{Error, SessionReader};
+use proptest::prelude::*;
+use zstd_safe::{CCtx, InBuffer, OutBuffer};
+
+/// A record that was given: its bytes, and its time.
+type Given = (Vec<u8>, Option<u64>);
+
+fn read(mut reader: SessionReader<'_>) -> Result<Vec<Given>, Error> {
+    let mut given = Vec::new();
+    while let Some(record) = reader.next()? {
+        given.push((record.record.bytes.to_vec(), record.time()));
+    }
+    assert!(reader.next()?.is_none(), "the end stays the end");
+    Ok(given)
+}
+
+/// The records that have times.
+fn timed(given: Vec<Given>) -> Vec<Given> {
+    given.into_iter().filter(|(_, time)| time.is_some_and(|time| time > 0)).collect()
+}
+
+fn of_stream(stream: &[u8]) -> Vec<Given> {
+    read(SessionReader::from_stream(stream).expect("perf data")).expect("whole")
+}
+
+/// The records of a stream that stand behind its events.
+fn behind_the_preamble(stream: &[u8]) -> Vec<Vec<u8>> {
+    let events = |record: &OwnedRecord| record.record_type == RecordType::HEADER_ATTR;
+    records(stream).into_iter().filter(|record| !events(record)).map(|record| record.bytes).collect()
+}
+
+/// A pipe's stream as a file.
+fn file_of(stream: &[u8]) -> Vec<u8> {
+    let mut records = PipeStream::open(stream).expect("a stream").records();
+    let preamble = Preamble::read_from_pipe(&mut records).expect("a preamble");
+    let mut out = Cursor::new(Vec::new());
+    let before = preamble.write_before(&mut out).expect("written");
+    let mut size = 0;
+    while let Some(batch) = records.next_batch().expect("whole") {
+        for record in batch {
+            let record = record.expect("whole");
+            out.write_all(record.bytes).expect("written");
+            size += record.bytes.len() as u64;
+        }
+    }
+    preamble.write_behind(&mut out, before, size).expect("written");
+    out.into_inner()
+}
+
+/// A stream whose records of the kernel are inside compressed ones, each piece but the last of so many bytes.
+fn compressed(stream: &[u8], endian: Endian, piece: usize) -> Vec<u8> {
+    let mut out = stream[..16].to_vec();
+    let mut context = CCtx::create();
+    let mut inside = Vec::new();
+    let mut flush = |inside: &mut Vec<u8>, out: &mut Vec<u8>| {
+        for piece in inside.chunks(piece) {
+            let mut packed = vec![0_u8; 2 * piece.len() + 4096];
+            let mut to = OutBuffer::around(packed.as_mut_slice());
+            let mut from = InBuffer::around(piece);
+            while from.pos < piece.len() {
+                context.compress_stream(&mut to, &mut from).expect("it compresses");
+            }
+            while context.flush_stream(&mut to).expect("it flushes") > 0 {}
+            let data = to.as_slice();
+            let record = Record::Compressed2(Compressed2 { data_size: data.len() as u64, data });
+            record.encode(Misc::default(), &[], endian, out).expect("it fits");
+        }
+        inside.clear();
+    };
+    for record in records(stream) {
+        if record.record_type.is_kernel() {
+            inside.extend_from_slice(&record.bytes);
+            continue;
+        }
+        flush(&mut inside, &mut out);
+        out.extend_from_slice(&record.bytes);
+        out.extend_from_slice(&record.payload);
+    }
+    flush(&mut inside, &mut out);
+    out
+}
+
+/// Writes a recording's directory: the records of the kernel are dealt out to two files, all else is in the first.
+fn directory(stream: &[u8], path: &Path) {
+    let others = [path.join("data.0"), path.join("data.1")];
+    let mut files = others.map(|path| File::create(path).expect("made"));
+    let mut first = stream[..16].to_vec();
+    for (number, record) in records(stream).into_iter().enumerate() {
+        match record.record_type {
+            record_type if record_type.is_kernel() => {
+                files[number % 2].write_all(&record.bytes).expect("written");
+            }
+            RecordType::HEADER_ATTR => first.extend_from_slice(&record.bytes),
+            _ => {}
+        }
+    }
+    fs::write(path.join("data"), file_of(&first)).expect("written");
+}
+
+fn packed(bytes: &[u8], packing: &str) -> Vec<u8> {
+    match packing {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).expect("packed");
+            encoder.finish().expect("packed")
+        }
+        "xz" => {
+            let options = lzma_rust2::XzOptions::with_preset(1);
+            let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).expect("made");
+            encoder.write_all(bytes).expect("packed");
+            encoder.finish().expect("packed")
+        }
+        _ => {
+            let mut packed = Vec::with_capacity(2 * bytes.len() + 4096);
+            zstd_safe::compress(&mut packed, bytes, 1).expect("packed");
+            packed
+        }
+    }
+}
+
+/// What is read of bytes that are a file of this name.
+fn of_file(bytes: &[u8]) -> Vec<Given> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("perf.data");
+    fs::write(&path, bytes).expect("written");
+    read(SessionReader::open(&path).expect("perf data")).expect("whole")
+}
+
+proptest! {
+    #![proptest_config(config(96, "reader"))]
+
+    #[test]
+    fn records_come_as_a_stable_sort_by_time_puts_them(
+        scenario in scenario(), endian in endian(), lengths in lengths(),
+    ) {
+        let stream = scenario.stream(endian);
+        let reader = SessionReader::from_stream(Pieces::new(&stream, &lengths)).expect("perf data");
+        let given = read(reader).expect("whole");
+        prop_assert_eq!(given.len(), behind_the_preamble(&stream).len());
+        let unsorted = read(SessionReader::from_stream(&stream[..]).expect("perf data").unsorted());
+        let mut sorted = timed(unsorted.expect("whole"));
+        sorted.sort_by_key(|(_, time)| *time);
+        prop_assert_eq!(timed(given), sorted);
+    }
+
+    #[test]
+    fn unsorted_they_come_as_they_stand(scenario in scenario(), endian in endian(), lengths in lengths()) {
+        let stream = scenario.stream(endian);
+        let reader = SessionReader::from_stream(Pieces::new(&stream, &lengths)).expect("perf data");
+        let given = read(reader.unsorted()).expect("whole");
+        let stand = behind_the_preamble(&stream);
+        prop_assert_eq!(given.into_iter().map(|(bytes, _)| bytes).collect::<Vec<_>>(), stand);
+    }
+
+    #[test]
+    fn compressed_records_are_given_in_their_place(
+        scenario in scenario(), endian in endian(), piece in 1_usize..300, sorted in any::<bool>(),
+    ) {
+        let stream = scenario.stream(endian);
+        let compressed = compressed(&stream, endian, piece);
+        let read = |stream: &[u8]| {
+            let reader = SessionReader::from_stream(Cursor::new(stream.to_vec())).expect("perf data");
+            read(if sorted { reader } else { reader.unsorted() }).expect("whole")
+        };
+        prop_assert_eq!(timed(read(&compressed)), timed(read(&stream)));
+    }
+
+    #[test]
+    fn the_twin_in_the_other_byte_order_gives_the_same_times(scenario in scenario(), endian in endian()) {
+        let stream = scenario.stream(endian);
+        let times = |stream: &[u8]| of_stream(stream).into_iter().map(|(_, time)| time).collect::<Vec<_>>();
+        prop_assert_eq!(times(&swapped(&stream)), times(&stream));
+    }
+}
+
+/// A stream of some rounds, in which later records come first.
+fn stream(endian: Endian) -> Vec<u8> {
+    let mut stream = StreamBuilder::with_callchains(endian);
+    for round in 0..40 {
+        for step in [3, 1, 2, 0, 4] {
+            let time = 100 + 5 * round + step;
+            stream = stream.mmap2(At::new(1, time), time << 16, 0x1000, "/bin/a");
+            stream = stream.sample(CpuMode::User, At::new(1, time), (time << 16) + 8, &[1, 2]);
+        }
+        stream = stream.finished_round();
+    }
+    stream.bytes()
+}
+
+#[test]
+fn a_file_a_stream_a_directory_and_what_they_are_packed_in_give_the_same() {
+    for endian in [Endian::Little, Endian::Big] {
+        let stream = stream(endian);
+        let expected = timed(of_stream(&stream));
+        assert_eq!(expected.len(), 400);
+        let file = file_of(&stream);
+        let source = SessionReader::from_source(Cursor::new(&file)).expect("perf data");
+        assert_eq!(timed(read(source).expect("whole")), expected);
+        let source = SessionReader::from_source(Cursor::new(&stream)).expect("perf data");
+        assert_eq!(timed(read(source).expect("whole")), expected);
+        for bytes in [&stream, &file, &compressed(&stream, endian, 1000)] {
+            assert_eq!(timed(of_file(bytes)), expected);
+            for packing in ["gzip", "xz", "zstd"] {
+                assert_eq!(timed(of_file(&packed(bytes, packing))), expected, "{packing}");
+            }
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        directory(&stream, dir.path());
+        let mut of_directory = timed(read(SessionReader::open(dir.path()).expect("opened")).expect("whole"));
+        assert!(of_directory.is_sorted_by_key(|(_, time)| *time));
+        // Of one time, that of the first file comes first.
+        of_directory.sort();
+        let mut sorted = expected.clone();
+        sorted.sort();
+        assert_eq!(of_directory, sorted);
+    }
+}
+
+#[test]
+fn a_fifo_is_read_as_it_comes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("made");
+    for packing in [None, Some("zstd")] {
+        let stream = stream(Endian::Little);
+        let expected = of_stream(&stream);
+        let bytes = packing.map_or(stream.clone(), |packing| packed(&stream, packing));
+        let given = std::thread::scope(|scope| {
+            scope.spawn(|| fs::write(&path, &bytes).expect("written"));
+            read(SessionReader::open(&path).expect("perf data")).expect("whole")
+        });
+        assert_eq!(given, expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for path in [dir.path().join("none"), dir.path().to_owned()] {
+        let error = SessionReader::open(&path).expect_err("nothing is there");
+        assert!(matches!(&error, Error::Open { path: named, .. } if named.starts_with(&path)), "{error}");
+    }
+    let file = file_of(&stream(Endian::Little));
+    SessionReader::from_stream(&file[..]).expect_err("a file is no stream");
+}
+
+#[test]
+fn all_that_was_read_comes_before_the_error_and_that_once() {
+    let stream = stream(Endian::Little);
+    let expected = of_stream(&stream);
+    let cut = &stream[..stream.len() - 30];
+    let mut reader = SessionReader::from_stream(cut).expect("perf data");
+    let mut given = 0;
+    let error = loop {
+        match reader.next() {
+            Ok(Some(_)) => given += 1,
+            Ok(None) => panic!("a good end"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Format(perf_format::Error::Truncated { .. })), "{error}");
+    // The last round's mark and a sample are not whole.
+    assert_eq!(given, expected.len() - 2);
+    assert!(reader.next().expect("the error came").is_none());
+}
+
+#[test]
+fn a_file_that_is_cut_in_its_records_is_an_error_at_its_end() {
+    let file = file_of(&stream(Endian::Little));
+    let cut = &file[..file.len() / 2];
+    let mut reader = SessionReader::from_source(Cursor::new(cut)).expect("perf data");
+    let mut given = 0;
+    while let Ok(Some(_)) = reader.next() {
+        given += 1;
+    }
+    assert!(given > 100, "{given}");
+    assert!(reader.next().expect("the error came").is_none());
+}
+
+#[test]
+fn the_session_has_taken_a_record_in_when_it_is_given() {
+    let stream = stream(Endian::Little);
+    let mut reader = SessionReader::from_stream(&stream[..]).expect("perf data");
+    let mut samples = 0;
+    while let Some(record) = reader.next().expect("whole") {
+        let Some(sample) = record.sample().expect("whole") else { continue };
+        let ip = sample.ip.expect("an address");
+        let space = record.session.space(&record.record, CpuMode::User, 1).expect("a process");
+        // What is of the sample's own time was taken in before.
+        assert!(record.session.dso_at(space.0, space.1, ip, record.time()).is_some());
+        assert_eq!((record.pid(), record.tid()), (Some(1), Some(1)));
+        samples += 1;
+    }
+    assert_eq!(samples, 200);
+}
+
+#[test]
+fn a_reader_goes_from_thread_to_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let stream = stream(Endian::Little);
+    is_send(&SessionReader::from_stream(&stream[..]).expect("perf data"));
+}
