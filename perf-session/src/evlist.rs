@@ -1,11 +1,20 @@
 //! The events of a recording, and the lookup of a record's event.
 
+use bstr::{BStr, BString};
 use hashbrown::HashMap;
-use perf_format::{Attr, RawRecord, RecordType, SampleFormat};
+use perf_format::{Attr, EventFormat, RawRecord, RecordType, SampleFormat};
 
 /// An event: its attr, and how its records are laid out.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Evsel {
+    /// The name: `cpu-clock`, `sched:sched_switch`. It is that of EVENT_DESC or EVENT_UPDATE, or made of the type and config
+    /// ([`Attr::made_up_name`]).
+    pub name: BString,
+    /// The ids of its instances, one a CPU or thread.
+    pub ids: Vec<u64>,
+    /// The fields of a tracepoint's samples, where the recording says them.
+    pub tracepoint: Option<EventFormat>,
     /// The attr, as recorded.
     pub attr: Attr,
     /// The layout of its records.
@@ -42,10 +51,30 @@ impl Default for Evlist {
 impl Evlist {
     /// Adds an event and its ids.
     pub fn add(&mut self, attr: Attr, ids: impl Iterator<Item = u64>) {
+        let name = attr.made_up_name().into();
+        self.add_named(attr, name, ids.collect(), None);
+    }
+
+    /// Adds an event with its name, and the fields of its samples if it is a tracepoint.
+    pub(crate) fn add_named(
+        &mut self,
+        attr: Attr,
+        name: BString,
+        ids: Vec<u64>,
+        tracepoint: Option<EventFormat>,
+    ) {
         let format = SampleFormat::new(&attr);
         self.identify = self.identify_with(&format);
-        self.by_id.extend(ids.map(|id| (id, self.evsels.len())));
-        self.evsels.push(Evsel { attr, format });
+        self.by_id.extend(ids.iter().map(|id| (*id, self.evsels.len())));
+        self.evsels.push(Evsel { name, ids, tracepoint, attr, format });
+    }
+
+    /// Names the event that has an id; without ids, the first has the id 0.
+    pub(crate) fn rename(&mut self, id: u64, name: &BStr) {
+        let index = self.by_id.get(&id).copied().or((id == 0).then_some(0));
+        if let Some(evsel) = index.and_then(|index| self.evsels.get_mut(index)) {
+            evsel.name = name.to_owned();
+        }
     }
 
     /// How the event of a record is found with one more event of this layout. What holds for all events before holds

@@ -23,9 +23,11 @@ mod anomalies;
 #[cfg(feature = "build-id")]
 pub mod build_id;
 mod change;
+mod comms;
 mod delay_queue;
 mod dispatch;
 pub mod dso;
+mod elf_address;
 mod error;
 #[cfg(feature = "build-id")]
 pub mod evidence;
@@ -49,6 +51,7 @@ mod session;
 mod session_record;
 mod shared_ids;
 mod sink;
+mod stack;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tool;
@@ -58,6 +61,7 @@ mod work;
 pub use address_space::AddressSpace;
 pub use anomalies::{Anomalies, Anomaly};
 pub use change::{Change, MapChange, MapChanges};
+pub use elf_address::elf_address;
 pub use error::Error;
 pub use hits::{Hit, Hits, hits_of};
 pub use in_order::InOrder;
@@ -66,6 +70,7 @@ pub use reader::SessionReader;
 pub use record_set::RecordSet;
 pub use recording::{ClockData, Recording, Times};
 pub use session::Session;
-pub use session_record::SessionRecord;
+pub use session_record::{SessionRecord, TracepointFields};
 pub use sink::{Pass, Passed, Repipe};
+pub use stack::{StackFrame, StackFrames};
 pub use tool::{Event, Injection, Tool, Verdict};

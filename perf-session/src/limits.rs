@@ -22,6 +22,9 @@ pub(crate) const STEPS_AT_MOST: u64 = 1 << 18;
 /// How many children of a process are remembered whose first records are still to come.
 pub(crate) const FORKS_AT_MOST: usize = 1024;
 
+/// How many names of one thread are remembered. It gets one with each exec and each `pthread_setname_np`.
+pub(crate) const COMMS_AT_MOST: usize = 64;
+
 /// How many guests of a host are distinguished; the records of more are taken for one guest's.
 pub(crate) const GUESTS_AT_MOST: usize = 256;
 

@@ -1,7 +1,6 @@
 //! Loads the preamble of a recording into the session.
 
-use perf_format::codec::Decoder;
-use perf_format::{Attr, Error, EventAttr, Misc, Preamble};
+use perf_format::{Error, EventType, Preamble};
 
 use crate::Session;
 
@@ -11,11 +10,15 @@ impl Session {
     /// # Errors
     /// [`Error::Structure`] where an attr cannot be read, and the errors of the table of build-ids.
     pub fn load_preamble(&mut self, preamble: &Preamble) -> Result<(), Error> {
-        for EventAttr { attr, ids } in &preamble.events {
-            let attr: Result<Attr, _> = Decoder::new(attr, 0, preamble.endian, Misc::default()).get();
-            let attr =
-                attr.map_err(|problem| Error::Structure { what: "attr", offset: 0, field: "size", problem })?;
-            self.add_event(attr, ids.iter().copied());
+        // Tracing data that cannot be read is no loss to the records.
+        let tracing_data = preamble.tracing_data().ok().flatten();
+        for event in preamble.event_infos()? {
+            let tracepoint = match (&tracing_data, event.attr.event_type()) {
+                (Some(data), EventType::Tracepoint { id }) => data.event_format(id).ok().flatten(),
+                _ => None,
+            };
+            self.recording.clockid = self.recording.clockid.or(event.attr.clockid());
+            self.evlist.add_named(event.attr, event.name, event.ids, tracepoint);
         }
         for (feature, data) in &preamble.features {
             self.recording.feature(*feature, data, preamble.endian);

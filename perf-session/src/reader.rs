@@ -161,8 +161,10 @@ impl<'s> SessionReader<'s> {
     }
 
     fn new(reader: RecordReader<Source<'s>>) -> Self {
+        let mut session = Session::new();
+        session.keep_comms();
         Self {
-            session: Session::new(),
+            session,
             ordered: Ordered::new(1, reader.endian(), Wants::All),
             readers: vec![reader],
             is_closed: true,

@@ -4,13 +4,15 @@
 use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::{HashMap, HashSet};
 use perf_format::record::{
-    BuildIdRecord, Comm, HeaderAttr, HeaderFeature, IdIndex, Inode, MapFile, Mmap2, Task as TaskRecord,
+    BuildIdRecord, Comm, EventUpdate, HeaderAttr, HeaderFeature, IdIndex, Inode, MapFile, Mmap2,
+    Task as TaskRecord, Update,
 };
 use perf_format::{Attr, BuildId, CpuMode, Feature, Misc, RawRecord, RecordType};
 
 use crate::address_space::AddressSpace;
 use crate::anomalies::Anomalies;
 use crate::change::MapChanges;
+use crate::comms::Comms;
 use crate::dso::{
     Dso, DsoId, DsoKind, Dsos, MachinePid, MappedBy, has_perf_map, is_of_a_device, kernel_name,
 };
@@ -49,6 +51,8 @@ pub struct Session {
     pub tells_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: HashSet<i32>,
+    /// `None` where nobody wants the names of threads.
+    comms: Option<Comms>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
     shared_ids: DuplicateIds,
@@ -70,6 +74,7 @@ impl Default for Session {
             remap_text: false,
             tells_ids: true,
             roots: HashSet::new(),
+            comms: None,
             round: Round::default(),
             guest_of_id: HashMap::new(),
             shared_ids: DuplicateIds::default(),
@@ -95,6 +100,7 @@ impl Session {
         RecordType::FINISHED_ROUND,
         RecordType::AUXTRACE_INFO,
         RecordType::AUXTRACE,
+        RecordType::EVENT_UPDATE,
     ]);
 
     /// A session of which nothing is known.
@@ -116,6 +122,20 @@ impl Session {
         self.is_incomplete
     }
 
+    /// Keeps the names of threads from here on: [`comm`](Self::comm). It costs a look at each COMM, FORK and EXIT record, and
+    /// memory for each thread.
+    pub fn keep_comms(&mut self) {
+        self.comms.get_or_insert_default();
+    }
+
+    /// The name of a thread of the host as of a time in ns; without one, as of now. That of a thread that got none is its
+    /// parent's of when it began. `None` where it is not known, which perf shows as `:TID`, and without
+    /// [`keep_comms`](Self::keep_comms). What was before is remembered for two rounds.
+    #[must_use]
+    pub fn comm(&self, tid: i32, time: Option<u64>) -> Option<&BStr> {
+        self.comms.as_ref()?.comm(tid, time)
+    }
+
     /// Takes a record in, and returns the changes of address spaces that it made. A record that does not fit its type
     /// changes nothing.
     ///
@@ -129,6 +149,10 @@ impl Session {
             }
             RecordType::COMM => {
                 let comm: Comm<'_> = record.parse_as()?;
+                if let Some(comms) = &mut self.comms {
+                    let time = self.evlist.time(record).unwrap_or(0);
+                    comms.set(signed(comm.tid), comm.comm, time, self.round);
+                }
                 if record.misc().has(Misc::COMM_EXEC) {
                     let time = self.time(record);
                     let (machines, _, mut update) = self.updating(&mut changes);
@@ -139,6 +163,9 @@ impl Session {
             RecordType::EXIT => {
                 let task: TaskRecord = record.parse_as()?;
                 let time = self.time(record);
+                if let Some(comms) = &mut self.comms {
+                    comms.exit(signed(task.tid), time.unwrap_or(0), self.round);
+                }
                 self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), time, self.round);
             }
             RecordType::BUILD_ID => _ = self.add_build_id(record.misc(), &record.parse_as()?),
@@ -146,6 +173,15 @@ impl Session {
             RecordType::FINISHED_ROUND => {
                 self.round.0 += 1;
                 self.machines.forget(self.round);
+                if let Some(comms) = &mut self.comms {
+                    comms.forget(self.round);
+                }
+            }
+            RecordType::EVENT_UPDATE => {
+                let EventUpdate { id, update } = record.parse_as()?;
+                if let Update::Name(name) = update {
+                    self.evlist.rename(id, name);
+                }
             }
             RecordType::AUXTRACE_INFO | RecordType::AUXTRACE => self.recording.has_aux_data = true,
             RecordType::HEADER_ATTR => {
@@ -196,6 +232,9 @@ impl Session {
         let TaskRecord { pid, ppid, tid, ptid, .. } = task;
         let task = TaskIds { pid: signed(pid), ppid: signed(ppid), tid: signed(tid), ptid: signed(ptid) };
         let time = self.time(record);
+        if let Some(comms) = &mut self.comms {
+            comms.fork(task.tid, task.ptid, time.unwrap_or(0), self.round);
+        }
         let clone_maps = !record.misc().has(Misc::FORK_EXEC);
         let root = self.root(HOST, task.ppid);
         let (machines, _, mut update) = self.updating(changes);

@@ -1,12 +1,14 @@
 //! A record with the session that has taken it in: what a reader of recordings asks of a record.
 
+use bstr::{BStr, ByteSlice as _};
 use perf_format::record::{Comm, Task};
-use perf_format::sample::Tid;
-use perf_format::{RawRecord, RecordType, Sample};
+use perf_format::sample::{Raw, Tid};
+use perf_format::{EventFormat, FieldValue, RawRecord, RecordType, Sample};
 
 use crate::error::Error;
 use crate::evlist::Evsel;
 use crate::session::Session;
+use crate::stack::StackFrames;
 
 /// A record, after the session has taken it in.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,32 @@ impl<'r> SessionRecord<'r> {
         self.task().map(|task| task.tid.cast_signed())
     }
 
+    /// The name of the record's thread at its time ([`Session::comm`]); `None` where it is not known, which perf shows as
+    /// `:TID`.
+    #[must_use]
+    pub fn comm(&self) -> Option<&'r BStr> {
+        self.session.comm(self.tid()?, self.time())
+    }
+
+    /// The stack of a sample, innermost frame first ([`Session::resolve`]); other records have none.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the call chain does not fit in the record.
+    pub fn frames(&self) -> Result<StackFrames<'r>, Error> {
+        Ok(self.session.resolve(&self.record)?)
+    }
+
+    /// The fields of a tracepoint's sample, by their names. `None` for other records, and where the recording does not say
+    /// which fields the tracepoint has.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the record does not have the fields that its event's attr says.
+    pub fn fields(&self) -> Result<Option<TracepointFields<'r>>, Error> {
+        let Some(format) = self.evsel().and_then(|evsel| evsel.tracepoint.as_ref()) else { return Ok(None) };
+        let raw = self.sample()?.and_then(|sample| sample.raw);
+        Ok(raw.map(|Raw(raw)| TracepointFields { format, raw }))
+    }
+
     fn task(&self) -> Option<Tid> {
         let format = self.evsel().map(|evsel| &evsel.format);
         let record = &self.record;
@@ -90,5 +118,30 @@ impl<'r> SessionRecord<'r> {
             }
             _ => None,
         }
+    }
+}
+
+/// The fields of one sample of a tracepoint.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TracepointFields<'r> {
+    /// The tracepoint's fields, and where they stand in `raw`.
+    pub format: &'r EventFormat,
+    /// The sample's RAW data.
+    pub raw: &'r [u8],
+}
+
+impl<'r> TracepointFields<'r> {
+    /// The value of a field; `None` where the tracepoint has none of this name, or the sample is too short for it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<FieldValue<'r>> {
+        self.format.value(self.raw, name)
+    }
+
+    /// The names and values of all fields that the sample holds, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'r BStr, FieldValue<'r>)> + use<'r> {
+        let raw = self.raw;
+        let fields = self.format.fields.iter();
+        fields.filter_map(move |field| Some((field.name.as_bstr(), field.value(raw)?)))
     }
 }
