@@ -7,7 +7,7 @@ mod object_files;
 #[cfg(feature = "build-id")]
 pub(crate) use object_files::{
     ELF_AT_MOST, PACKED_AT_MOST, PACKED_SLACK, SEGMENTS_AT_MOST, SYS_NOTES_AT_MOST, UNPACKED_AT_MOST,
-    UNPACKED_HEAD, VDSO_AT_MOST,
+    VDSO_AT_MOST,
 };
 
 /// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them
@@ -45,6 +45,10 @@ pub(crate) const WAITING_AT_MOST: usize = 1 << 26;
 pub(crate) const XZ_DICTIONARY_AT_MOST: u32 = 1 << 26;
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;
+
+/// How many bytes of an unpacked file's beginning are kept: headers stand there, and in modules the notes, too, while the
+/// table of sections is at the end.
+pub(crate) const UNPACKED_HEAD: usize = 1 << 16;
 
 /// How many times a packed recording is unpacked to find its parts, which are in order in what perf writes: to its end, to
 /// its features, and to its records.

@@ -97,7 +97,7 @@ impl Unpacker {
         let mut rest = buf;
         if let Some(kept) = usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..)) {
             let (from_head, behind) = rest.split_at_mut(kept.len().min(rest.len()));
-            from_head.copy_from_slice(&kept[..from_head.len()]);
+            from_head.iter_mut().zip(kept).for_each(|(byte, kept)| *byte = *kept);
             offset += from_head.len() as u64;
             rest = behind;
         }
@@ -115,7 +115,7 @@ impl Unpacker {
         while !rest.is_empty() {
             match self.next(rest)? {
                 0 => return Ok(false),
-                read => rest = &mut rest[read..],
+                read => rest = rest.get_mut(read..).unwrap_or_default(),
             }
         }
         Ok(true)
@@ -125,11 +125,11 @@ impl Unpacker {
         let mut chunk = [0; 1 << 13];
         while self.head.len() < UNPACKED_HEAD && self.at == self.head.len() as u64 {
             let wanted = chunk.len().min(UNPACKED_HEAD - self.head.len());
-            let read = self.next(&mut chunk[..wanted])?;
+            let read = self.next(chunk.get_mut(..wanted).unwrap_or_default())?;
             if read == 0 {
                 break;
             }
-            self.head.extend_from_slice(&chunk[..read]);
+            self.head.extend_from_slice(chunk.get(..read).unwrap_or_default());
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Unpacker {
         let mut skipped = [0; 1 << 13];
         while self.at < offset {
             let size = usize::try_from(offset - self.at).unwrap_or(usize::MAX).min(skipped.len());
-            if self.next(&mut skipped[..size])? == 0 {
+            if self.next(skipped.get_mut(..size).unwrap_or_default())? == 0 {
                 return Ok(false);
             }
         }

@@ -21,10 +21,6 @@ pub(crate) const PACKED_AT_MOST: u64 = 1 << 26;
 /// them for nothing.
 pub(crate) const PACKED_SLACK: u64 = 1 << 20;
 
-/// How many bytes of an unpacked file's beginning are kept: headers stand there, and in modules the notes, too, while the
-/// table of sections is at the end.
-pub(crate) const UNPACKED_HEAD: usize = 1 << 16;
-
 /// The most bytes of notes that are read from sysfs; a kernel has a few hundred.
 pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
 
