@@ -1,24 +1,27 @@
 //! The names of threads, and since when each has had its name: COMM records give them, FORK records hand them down.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bstr::{BStr, ByteSlice as _};
 use hashbrown::HashMap;
 
 use crate::delay_queue::{DelayQueue, Expired};
-use crate::limits::COMMS_AT_MOST;
+use crate::limits::{COMMS_AT_MOST, ENDED_AT_MOST};
 use crate::round::Round;
 
 /// The name of the idle task, which no record gives.
 const IDLE: &[u8] = b"swapper";
 
-/// The names of threads, now and in the last two rounds.
+/// The names of threads: what they are, what they were in the last two rounds, and those of threads that ended lately.
 #[derive(Debug, Default)]
 pub(crate) struct Comms {
     threads: HashMap<i32, Thread>,
     /// Threads that have a past.
     to_forget: DelayQueue<i32>,
-    exited: DelayQueue<i32>,
+    /// Threads that ended, and when. Their last samples may come rounds later: after its EXIT record a thread gives back
+    /// its memory, and a machine under load takes long for that.
+    ended: VecDeque<(i32, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -80,16 +83,21 @@ impl Comms {
         }
     }
 
-    /// A thread ends; its name is forgotten two rounds later.
-    pub(crate) fn exit(&mut self, tid: i32, time: u64, now: Round) {
+    /// A thread ends; its name is forgotten when many others have ended since.
+    pub(crate) fn exit(&mut self, tid: i32, time: u64) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         if thread.names.last().is_some_and(|named| named.since > time) {
             // It is the end of an earlier thread of that number.
             return;
         }
         thread.ended = Some(time);
-        self.exited.push(now, tid);
-        self.forget(now);
+        self.ended.push_back((tid, time));
+        if self.ended.len() > ENDED_AT_MOST
+            && let Some((tid, ended)) = self.ended.pop_front()
+            && self.threads.get(&tid).is_some_and(|thread| thread.ended == Some(ended))
+        {
+            self.threads.remove(&tid);
+        }
     }
 
     fn insert(&mut self, tid: i32, named: Named, now: Round) {
@@ -115,11 +123,6 @@ impl Comms {
             thread.is_queued = thread.names.len() > 1;
             if thread.is_queued {
                 self.to_forget.push(now, tid);
-            }
-        }
-        while let Some(Expired { what: tid, .. }) = self.exited.pop_expired(now) {
-            if self.threads.get(&tid).is_some_and(|thread| thread.ended.is_some()) {
-                self.threads.remove(&tid);
             }
         }
     }
@@ -161,24 +164,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_past_and_threads_that_ended_are_forgotten_two_rounds_later() {
-        let mut comms = comms(&[(1, 10, "a"), (1, 20, "b"), (2, 10, "c")]);
-        comms.exit(2, 30, Round(0));
+    fn what_is_past_is_forgotten_two_rounds_later() {
+        let mut comms = comms(&[(1, 10, "a"), (1, 20, "b")]);
         comms.forget(Round(1));
-        assert_eq!((comms.comm(1, Some(10)), comms.comm(2, Some(40))), (Some("a".into()), Some("c".into())));
+        assert_eq!(comms.comm(1, Some(10)), Some("a".into()));
         comms.forget(Round(2));
-        assert_eq!((comms.comm(1, Some(10)), comms.comm(2, Some(40))), (None, None));
+        assert_eq!(comms.comm(1, Some(10)), None);
         assert_eq!(comms.comm(1, Some(30)), Some("b".into()));
+    }
+
+    #[test]
+    fn a_thread_that_ended_is_known_until_many_others_have() {
+        let mut comms = comms(&[(1, 10, "a"), (2, 10, "c")]);
+        comms.exit(2, 30);
+        comms.forget(Round(9));
+        assert_eq!(comms.comm(2, Some(40)), Some("c".into()));
+        for tid in 10..40_000 {
+            comms.fork(tid, 1, 40, Round(9));
+            comms.exit(tid, 50);
+            assert!(comms.threads.len() <= ENDED_AT_MOST + 2);
+        }
+        assert_eq!((comms.comm(1, Some(60)), comms.comm(2, Some(60))), (Some("a".into()), None));
     }
 
     #[test]
     fn a_number_that_is_used_again_is_another_thread() {
         let mut comms = comms(&[(1, 10, "a"), (2, 10, "c")]);
-        comms.exit(2, 30, Round(0));
+        comms.exit(2, 30);
         comms.fork(2, 1, 40, Round(0));
-        comms.exit(2, 30, Round(0));
-        for round in 0..9 {
-            comms.forget(Round(round));
+        comms.exit(2, 30);
+        for tid in 10..40_000 {
+            comms.fork(tid, 1, 40, Round(0));
+            comms.exit(tid, 50);
         }
         assert_eq!(comms.comm(2, Some(50)), Some("a".into()));
     }

@@ -25,6 +25,9 @@ pub(crate) const FORKS_AT_MOST: usize = 1024;
 /// How many names of one thread are remembered. It gets one with each exec and each `pthread_setname_np`.
 pub(crate) const COMMS_AT_MOST: usize = 64;
 
+/// The names of how many threads are remembered that have ended. A build ends some thousand a second.
+pub(crate) const ENDED_AT_MOST: usize = 1 << 14;
+
 /// How many guests of a host are distinguished; the records of more are taken for one guest's.
 pub(crate) const GUESTS_AT_MOST: usize = 256;
 

@@ -130,7 +130,8 @@ impl Session {
 
     /// The name of a thread of the host as of a time in ns; without one, as of now. That of a thread that got none is its
     /// parent's of when it began. `None` where it is not known, which perf shows as `:TID`, and without
-    /// [`keep_comms`](Self::keep_comms). What was before is remembered for two rounds.
+    /// [`keep_comms`](Self::keep_comms). What it was before is remembered for two rounds, and the names of the last 16,384
+    /// threads that ended.
     #[must_use]
     pub fn comm(&self, tid: i32, time: Option<u64>) -> Option<&BStr> {
         self.comms.as_ref()?.comm(tid, time)
@@ -164,7 +165,7 @@ impl Session {
                 let task: TaskRecord = record.parse_as()?;
                 let time = self.time(record);
                 if let Some(comms) = &mut self.comms {
-                    comms.exit(signed(task.tid), time.unwrap_or(0), self.round);
+                    comms.exit(signed(task.tid), time.unwrap_or(0));
                 }
                 self.machines.find_or_create(HOST).exit(signed(task.pid), signed(task.tid), time, self.round);
             }
