@@ -83,7 +83,7 @@ impl Made {
         Jit::new(options, Box::new(images.clone()), self.has_flag(READ_AT_ONCE))
     }
 
-    fn run(&self, dir: &Path, images: &Memory) -> Run {
+    fn run(&self, dir: &Path, images: &Memory) -> Run<'static> {
         let plan: Plan = if self.has_flag(WITH_IDS) { JIT_AND_HIT } else { JIT };
         Run::new(plan, sources()).with_jit(self.tool(dir, images))
     }

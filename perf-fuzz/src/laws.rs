@@ -86,7 +86,7 @@ impl Seek for Sink {
     }
 }
 
-fn ran(plan: Plan, run: impl FnOnce(&mut Run, &mut Sink) -> Result<(), Error>) -> FuzzRun {
+fn ran(plan: Plan, run: impl FnOnce(&mut Run<'_>, &mut Sink) -> Result<(), Error>) -> FuzzRun {
     let mut sink = Sink::default();
     let mut injection = Run::new(plan, sources());
     let error = run(&mut injection, &mut sink).err();

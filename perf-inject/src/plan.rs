@@ -100,6 +100,11 @@ impl Tools {
         remap_text.chain(jit).chain(by_name).chain(in_maps).chain(count_samples).chain(drop_feature).collect()
     }
 
+    /// Drops the record that says how the recording is compressed.
+    pub(crate) fn drop_compressed(&mut self) {
+        self.drop_feature.get_or_insert(DropFeature(Feature::COMPRESSED));
+    }
+
     /// Reports how many DSOs there were beyond those that warnings have named.
     pub(crate) fn report_rest(&self) {
         self.ids.borrow().report_rest();

@@ -2,6 +2,7 @@
 //! back; the records pass as they are.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -10,23 +11,30 @@ use std::thread;
 
 use perf_format::attr::SampleType;
 use perf_format::{
-    Damage, DataPlacement, Endian, Feature, FilePreamble, PerfFile, PipeFeatures, PipeRefusal, Preamble,
-    RecordReader, Recovering, Section,
+    Damage, DataPlacement, Endian, Feature, FilePreamble, PerfData, PerfFile, PipeFeatures, PipeRefusal,
+    Preamble, RecordReader, RecordType, Recovering, Section,
 };
 use perf_session::build_id::{Chain, Recorded};
-use perf_session::{Error, InOrder, Injection, Passed, Pipeline, Repipe, Session, Tool};
+use perf_session::{Error, InOrder, Injection, Passed, Pipeline, RecordSet, Repipe, Session, Tool};
 
 use crate::jit::{Jit, JitSummary};
 use crate::{DsoSelection, IdSummary, IdsTo, NameSummary, Plan};
 
-/// A run of a plan over a recording.
-#[derive(Debug)]
-pub struct Run {
+/// A run of a plan over a recording, with tools of others if there are any.
+pub struct Run<'t> {
     plan: Plan,
     sources: Chain,
     report: RunReport,
     damage: Option<Rc<Cell<Damage>>>,
     jit: Option<Jit>,
+    /// The tools of others.
+    others: Vec<&'t mut dyn Tool>,
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("plan", &self.plan).field("report", &self.report).finish_non_exhaustive()
+    }
 }
 
 /// The report of a run, whether or not it came to its end.
@@ -63,13 +71,31 @@ enum Table<'p> {
     Behind(&'p mut Preamble),
 }
 
-impl Run {
+impl<'t> Run<'t> {
     /// A run of a plan; ids come from `sources`.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut report = RunReport::default();
         report.session.remap_text = plan.remap_text;
-        Self { plan, sources, report, damage: None, jit: None }
+        Self { plan, sources, report, damage: None, jit: None, others: Vec::new() }
+    }
+
+    /// The same, with a tool of the caller's own, or several: each sees a record before those of the plan do, the first that
+    /// was added first.
+    ///
+    /// Tools see the records of the stream, wherever it comes from and goes to. The preamble is no part of it where the
+    /// input or the output is a file: then the events and features are in the session, and not shown. Where a tool
+    /// [cuts](Tool::cuts) at records that may stand inside compressed ones, these are replaced by the records inside
+    /// them. A recording of several files in a directory takes no tools: one of its files alone is written.
+    #[must_use]
+    pub fn with_tool(mut self, tool: &'t mut dyn Tool) -> Self {
+        self.others.push(tool);
+        self
+    }
+
+    /// Whether compressed records are replaced by the records inside them.
+    fn writes_plain(&self) -> bool {
+        self.plan.writes_plain() || self.others.iter().any(|tool| cuts_inside(&**tool))
     }
 
     /// The same, with a tool that names jitted code.
@@ -115,6 +141,27 @@ impl Run {
             Box::new(bytes)
         };
         Ok(RecordReader::records(source, endian, offset))
+    }
+
+    /// From a source in either format to a pipe; where it holds a file, it has to be able to seek. Standard input can be
+    /// read as a [`File`](std::fs::File), of a pipe or of a file.
+    ///
+    /// # Errors
+    /// The errors of [`pipe_to_pipe`](Self::pipe_to_pipe) and [`file_to_pipe`](Self::file_to_pipe), and where the source
+    /// holds no perf data.
+    pub fn any_to_pipe<S: Read + Seek>(&mut self, source: S, out: &mut dyn Write) -> Result<(), Error> {
+        let stream = match PerfData::open(source)? {
+            PerfData::File(source) => return self.file_to_pipe(&mut PerfFile::open(source)?, out),
+            PerfData::Pipe(stream) => stream,
+        };
+        let (source, head) = stream.into_parts();
+        if !self.plan.recover {
+            return self.pipe_to_pipe(&mut RecordReader::pipe(source, head), Repipe::To(out));
+        }
+        let (endian, offset) = (head.format.endian(), head.records_at());
+        let source = self.recovering(head.record_bytes().chain(source), endian, offset);
+        let records = RecordReader::records(source, endian, offset);
+        self.pipe_to_pipe(&mut records.with_header(head.pipe_header()), Repipe::To(out))
     }
 
     /// From a pipe to a pipe: every byte passes as soon as it comes.
@@ -201,6 +248,9 @@ impl Run {
         out: &mut W,
         copy: impl FnOnce(&mut S, u64, &mut W) -> io::Result<u64> + Send,
     ) -> Result<(), Error> {
+        if !others.is_empty() && !self.others.is_empty() {
+            return Err(Error::Tool("tools do not change a recording of several files".into()));
+        }
         self.check_overlaps(file)?;
         if !self.plan.recover {
             file.check_complete_or_unclosed()?;
@@ -216,7 +266,7 @@ impl Run {
         let mut preamble = self.load(preamble)?;
         let before = preamble.write_before(out).map_err(unwritten(0))?;
         let closed = file.is_closed();
-        if self.plan.changes_records() {
+        if self.plan.changes_records() || !self.others.is_empty() {
             if preamble.features.remove(&Feature::AUXTRACE).is_some() {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
@@ -283,7 +333,7 @@ impl Run {
 
     /// Adapts a preamble to the output, and loads it into the session.
     fn load(&mut self, mut preamble: Preamble) -> Result<Preamble, Error> {
-        if self.plan.writes_plain() {
+        if self.writes_plain() {
             preamble.features.remove(&Feature::COMPRESSED);
         }
         self.report.session.load_preamble(&preamble)?;
@@ -298,7 +348,7 @@ impl Run {
         ids_to: IdsTo,
         table: Table<'_>,
     ) -> Result<(), Error> {
-        let decompress = self.plan.writes_plain();
+        let decompress = self.writes_plain();
         self.with_tools(ids_to, table, |report, tools| {
             let pipeline = Pipeline::new(tools).decompress(decompress);
             pipeline.run(records, &mut report.session, repipe, &mut report.passed)
@@ -367,6 +417,9 @@ impl Run {
         process: impl FnOnce(&mut RunReport, &mut [&mut dyn Tool]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut tools = self.plan.tools(std::mem::take(&mut self.sources), ids_to);
+        if self.writes_plain() {
+            tools.drop_compressed();
+        }
         if let Some(by_name) = &mut tools.ids_by_name {
             let (preamble, is_in_front) = match &table {
                 Table::None => (None, false),
@@ -384,7 +437,11 @@ impl Run {
             }
         }
         tools.jit = self.jit.take();
-        let processed = process(&mut self.report, &mut tools.as_tools());
+        let mut all: Vec<&mut dyn Tool> = Vec::new();
+        all.extend(self.others.iter_mut().map(|tool| &mut **tool as &mut dyn Tool));
+        all.extend(tools.as_tools());
+        let processed = process(&mut self.report, &mut all);
+        drop(all);
         tools.report_rest();
         self.report.ids = tools.id_summary(&self.report.session);
         if let Some(jit) = &tools.jit {
@@ -449,6 +506,12 @@ impl Run {
             processed => processed,
         }
     }
+}
+
+/// Whether a tool cuts at records that may stand inside compressed ones.
+fn cuts_inside(tool: &dyn Tool) -> bool {
+    const COMPRESSED: RecordSet = RecordSet::of(&[RecordType::COMPRESSED, RecordType::COMPRESSED2]);
+    !tool.cuts().without(COMPRESSED).is_empty()
 }
 
 /// Warns of features that are damaged, and taken for absent.

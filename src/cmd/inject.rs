@@ -423,7 +423,7 @@ impl Args {
 }
 
 fn pipe(
-    run: &mut Run,
+    run: &mut Run<'_>,
     stream: PipeStream<Input>,
     output: &mut Output,
     mut watch: Watch,
@@ -455,7 +455,7 @@ fn pipe(
 }
 
 fn recovering(
-    run: &mut Run,
+    run: &mut Run<'_>,
     input: impl Read,
     head: Head,
     output: &mut Output,
@@ -470,7 +470,7 @@ fn recovering(
     write(run, &mut RecordReader::pipe(input, head), output)
 }
 
-fn write<R: Read>(run: &mut Run, records: &mut RecordReader<R>, output: &mut Output) -> anyhow::Result<()> {
+fn write<R: Read>(run: &mut Run<'_>, records: &mut RecordReader<R>, output: &mut Output) -> anyhow::Result<()> {
     match output {
         Output::Stream(out) => run.pipe_to_pipe(records, Repipe::To(out))?,
         Output::Replacement(out) => run.pipe_to_file(records, &mut out.file)?,
@@ -480,7 +480,7 @@ fn write<R: Read>(run: &mut Run, records: &mut RecordReader<R>, output: &mut Out
     Ok(())
 }
 
-fn file(run: &mut Run, input: Input, output: &mut Output, watch: &Watch) -> anyhow::Result<()> {
+fn file(run: &mut Run<'_>, input: Input, output: &mut Output, watch: &Watch) -> anyhow::Result<()> {
     let folder = input.directory().map(Path::to_owned);
     let Files { first, twin, others, is_spooled } = input.into_files(&output.spool_dir())?;
     let twin = twin.map(|twin| watch.unseen(twin));
