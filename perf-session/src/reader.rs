@@ -42,6 +42,7 @@ type Source<'s> = Box<dyn Read + Send + 's>;
 /// go into the session and are not given. At most 64 MiB of records wait for their time; of more, the earlier half is given.
 pub struct SessionReader<'s> {
     session: Session,
+    preamble: Preamble,
     readers: Vec<RecordReader<Source<'s>>>,
     ordered: Ordered,
     /// Whether the recorder came to its end, as far as is known.
@@ -137,9 +138,7 @@ impl<'s> SessionReader<'s> {
         source.seek(SeekFrom::Start(offset)).map_err(|source| perf_format::Error::Io { offset, source })?;
         let records = source.take(if is_closed { size } else { u64::MAX });
         let reader = RecordReader::records(boxed(records), preamble.endian, offset);
-        let mut reader = Self::new(reader);
-        reader.session.load_preamble(&preamble)?;
-        Ok(Self { is_closed, incomplete, ..reader })
+        Ok(Self { is_closed, incomplete, ..Self::new(reader, preamble)? })
     }
 
     /// Reads a pipe's stream. It is not unpacked.
@@ -155,21 +154,21 @@ impl<'s> SessionReader<'s> {
         let (source, head) = stream.into_parts();
         let mut records = RecordReader::pipe(boxed(source), head);
         let preamble = Preamble::read_from_pipe(&mut records)?;
-        let mut reader = Self::new(records);
-        reader.session.load_preamble(&preamble)?;
-        Ok(reader)
+        Self::new(records, preamble)
     }
 
-    fn new(reader: RecordReader<Source<'s>>) -> Self {
+    fn new(reader: RecordReader<Source<'s>>, preamble: Preamble) -> Result<Self, Error> {
         let mut session = Session::new();
         session.keep_comms();
-        Self {
+        session.load_preamble(&preamble)?;
+        Ok(Self {
             session,
+            preamble,
             ordered: Ordered::new(1, reader.endian(), Wants::All),
             readers: vec![reader],
             is_closed: true,
             incomplete: None,
-        }
+        })
     }
 
     /// The same, in the order in which the records stand in the stream: nothing waits, and nothing is copied. What the
@@ -187,7 +186,7 @@ impl<'s> SessionReader<'s> {
     /// [`Error::Format`] where the recording cannot be read on, once, behind the last record that can.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<SessionRecord<'_>>, Error> {
-        let Self { session, readers, ordered, is_closed, incomplete } = self;
+        let Self { session, readers, ordered, is_closed, incomplete, .. } = self;
         if !ordered.advance(readers, &session.evlist) {
             let error = match ordered.take_error() {
                 Some(Error::Format(error @ perf_format::Error::Truncated { .. })) if !*is_closed => {
@@ -201,6 +200,13 @@ impl<'s> SessionReader<'s> {
         let Some(record) = ordered.current(readers) else { return Ok(None) };
         session.take_in(&record);
         Ok(Some(SessionRecord { record, session }))
+    }
+
+    /// The events and features of the recording: a file's, or those in front of a pipe's stream. What is damaged of a file
+    /// is not there.
+    #[must_use]
+    pub fn preamble(&self) -> &Preamble {
+        &self.preamble
     }
 
     /// What the records so far add up to.

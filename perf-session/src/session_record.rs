@@ -20,6 +20,14 @@ pub struct SessionRecord<'r> {
     pub session: &'r Session,
 }
 
+impl Session {
+    /// A record that the session has taken in, to ask what it is of: for [tools](crate::Tool).
+    #[must_use]
+    pub fn record<'r>(&'r self, record: &RawRecord<'r>) -> SessionRecord<'r> {
+        SessionRecord { record: *record, session: self }
+    }
+}
+
 impl<'r> SessionRecord<'r> {
     /// The type of the record.
     #[must_use]

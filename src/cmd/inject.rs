@@ -470,7 +470,11 @@ fn recovering(
     write(run, &mut RecordReader::pipe(input, head), output)
 }
 
-fn write<R: Read>(run: &mut Run<'_>, records: &mut RecordReader<R>, output: &mut Output) -> anyhow::Result<()> {
+fn write<R: Read>(
+    run: &mut Run<'_>,
+    records: &mut RecordReader<R>,
+    output: &mut Output,
+) -> anyhow::Result<()> {
     match output {
         Output::Stream(out) => run.pipe_to_pipe(records, Repipe::To(out))?,
         Output::Replacement(out) => run.pipe_to_file(records, &mut out.file)?,

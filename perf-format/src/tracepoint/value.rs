@@ -1,5 +1,7 @@
 //! The value of a tracepoint's field, read out of a sample's RAW data.
 
+use std::fmt;
+
 use bstr::{BStr, ByteSlice as _};
 
 use super::{FieldFormat, FieldShape};
@@ -48,6 +50,24 @@ impl<'r> FieldValue<'r> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+}
+
+/// A number as it is, a text without quotes, what is more than one of them as `{1, 2}`, bytes in hexadecimal.
+impl fmt::Display for FieldValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signed(number) => number.fmt(f),
+            Self::Unsigned(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::Array(numbers) => {
+                for (index, number) in numbers.iter().enumerate() {
+                    write!(f, "{}{number}", if index == 0 { "{" } else { ", " })?;
+                }
+                f.write_str(if numbers.is_empty() { "{}" } else { "}" })
+            }
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
     }
 }
