@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         let mut stack = match (record.comm(), record.tid()) {
-            (Some(comm), _) => comm.to_string(),
+            (Some(comm), _) => comm.to_string().replace(char::is_whitespace, "_"),
             (None, tid) => format!(":{}", tid.unwrap_or_default()),
         };
         let frames: Vec<_> = record.frames()?.collect();

@@ -39,13 +39,18 @@ impl Functions {
     fn of_elf(path: &str) -> Option<Self> {
         let bytes = fs::read(path).ok()?;
         let elf = object::File::parse(&*bytes).ok()?;
-        let has_table = elf.symbols().next().is_some();
-        let symbols = if has_table { elf.symbols() } else { elf.dynamic_symbols() };
+        // Debian's packages of debugging information have the symbols of files that are stripped, at the same addresses.
+        let debug = debug_file(elf.build_id().ok().flatten().unwrap_or_default()).unwrap_or_default();
+        let debug = object::File::parse(&*debug).ok();
+        let table = [&elf].into_iter().chain(&debug).find(|elf| elf.symbols().next().is_some());
+        let symbols = table.map_or_else(|| elf.dynamic_symbols(), |table| table.symbols());
         let functions = symbols
-            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
+            .filter(|symbol| matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Unknown))
+            .filter(|symbol| symbol.section_index().is_some())
             .filter_map(|symbol| {
                 let start = symbol.address();
-                Some((start, start + symbol.size(), symbol.is_global(), symbol.name().ok()?.to_owned()))
+                let rank = u8::from(symbol.is_weak()) * 2 + u8::from(!symbol.is_global());
+                Some((start, start + symbol.size(), rank, symbol.name().ok()?.to_owned()))
             })
             .collect();
         Some(Self { sorted: sorted(functions), bytes })
@@ -57,7 +62,12 @@ impl Functions {
             let mut words = line.split_whitespace();
             let start = u64::from_str_radix(words.next()?, 16).ok()?;
             let kind = words.next().filter(|kind| matches!(*kind, "t" | "T" | "w" | "W"))?;
-            Some((start, start, kind == "T", words.next()?.to_owned()))
+            let rank = match kind {
+                "T" => 0,
+                "t" => 1,
+                _ => 2,
+            };
+            Some((start, start, rank, words.next()?.to_owned()))
         });
         Self { sorted: sorted(functions.collect()), bytes: Vec::new() }
     }
@@ -69,12 +79,19 @@ impl Functions {
     }
 }
 
-/// The functions by their starts, one at each: of several names the global one, with the fewest underscores in front. One
-/// without a size reaches to the next.
-fn sorted(mut functions: Vec<(u64, u64, bool, String)>) -> Vec<(u64, u64, String)> {
+/// The file of debugging information for a build-id.
+fn debug_file(build_id: &[u8]) -> Option<Vec<u8>> {
+    let hex: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, rest) = hex.split_at_checked(2)?;
+    fs::read(format!("/usr/lib/debug/.build-id/{first}/{rest}.debug")).ok()
+}
+
+/// The functions by their starts, one at each. Of several names it is the one that perf shows: rather not a weak one, rather
+/// a global one, with the fewest underscores in front, the longest. One without a size reaches to the next.
+fn sorted(mut functions: Vec<(u64, u64, u8, String)>) -> Vec<(u64, u64, String)> {
     let underscores = |name: &str| name.len() - name.trim_start_matches('_').len();
-    functions.sort_by_cached_key(|(start, _, is_global, name)| {
-        (*start, !is_global, underscores(name), std::cmp::Reverse(name.len()), name.clone())
+    functions.sort_by_cached_key(|(start, _, rank, name)| {
+        (*start, *rank, underscores(name), std::cmp::Reverse(name.len()), name.clone())
     });
     functions.dedup_by_key(|(start, ..)| *start);
     let next: Vec<_> = functions.iter().skip(1).map(|(start, ..)| *start).chain([u64::MAX]).collect();
