@@ -135,13 +135,47 @@ bitflags! {
         const _ = !0;
     }
 
-    /// `enum perf_branch_sample_type`, as far as it decides the layout.
+    /// `enum perf_branch_sample_type`: which branches a branch stack holds, and what of each.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct BranchSampleType: u64 {
+        /// Those of user mode.
+        const USER = 1 << 0;
+        /// Those of the kernel.
+        const KERNEL = 1 << 1;
+        /// Those of the hypervisor.
+        const HV = 1 << 2;
+        /// Branches of any kind.
+        const ANY = 1 << 3;
+        /// Calls of any kind.
+        const ANY_CALL = 1 << 4;
+        /// Returns of any kind.
+        const ANY_RETURN = 1 << 5;
+        /// Indirect calls.
+        const IND_CALL = 1 << 6;
+        /// Transactions that were aborted.
+        const ABORT_TX = 1 << 7;
+        /// Those in transactions.
+        const IN_TX = 1 << 8;
+        /// Those outside of transactions.
+        const NO_TX = 1 << 9;
+        /// Conditional branches.
+        const COND = 1 << 10;
         /// The entries are a call stack.
         const CALL_STACK = 1 << 11;
+        /// Indirect jumps.
+        const IND_JUMP = 1 << 12;
+        /// Direct calls.
+        const CALL = 1 << 13;
+        /// The flags are left out.
+        const NO_FLAGS = 1 << 14;
+        /// The cycles are left out.
+        const NO_CYCLES = 1 << 15;
+        /// The flags have the kind of the branch.
+        const TYPE_SAVE = 1 << 16;
         /// An index stands before the entries.
         const HW_INDEX = 1 << 17;
+        /// The flags have the privilege level.
+        const PRIV_SAVE = 1 << 18;
         /// Counters stand behind the entries.
         const COUNTERS = 1 << 19;
         const _ = !0;

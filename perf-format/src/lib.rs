@@ -91,5 +91,5 @@ pub use read::read_full;
 pub use reader::{Batch, RecordReader, Skipped};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Damage, Recovering};
-pub use sample::{Sample, SampleFormat, SampleId};
+pub use sample::{Arch, Sample, SampleFormat, SampleId};
 pub use tracepoint::{EventFormat, FieldFormat, FieldShape, FieldValue, Numbers};

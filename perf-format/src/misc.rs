@@ -41,16 +41,29 @@ pub struct Misc(pub u16);
 impl Misc {
     /// The bits that hold the [`CpuMode`].
     pub const CPUMODE_MASK: u16 = 7;
+    /// `PERF_RECORD_MISC_PROC_MAP_PARSE_TIMEOUT`, on MMAP2 that was synthesized: reading `/proc/PID/maps` took too long,
+    /// and some maps are missing.
+    pub const PROC_MAP_PARSE_TIMEOUT: u16 = 1 << 12;
     /// On MMAP and MMAP2: a data mapping, not executable.
     pub const MMAP_DATA: u16 = 1 << 13;
     /// On COMM: the name changed because of an exec.
     pub const COMM_EXEC: u16 = 1 << 13;
     /// On FORK, written by tools alone: the parent's maps are not the child's.
     pub const FORK_EXEC: u16 = 1 << 13;
+    /// On SWITCH and SWITCH_CPU_WIDE: the task leaves the CPU; without it, it comes.
+    pub const SWITCH_OUT: u16 = 1 << 13;
+    /// On SAMPLE: the address is that of the instruction which caused the event.
+    pub const EXACT_IP: u16 = 1 << 14;
+    /// On SWITCH and SWITCH_CPU_WIDE, where `SWITCH_OUT` is set: the task would have run on.
+    pub const SWITCH_OUT_PREEMPT: u16 = 1 << 14;
     /// On MMAP2: a build-id stands where device and inode would.
     pub const MMAP_BUILD_ID: u16 = 1 << 14;
     /// On BUILD_ID: the size byte is valid.
     pub const BUILD_ID_SIZE: u16 = 1 << 15;
+    /// On LOST_SAMPLES: a BPF filter dropped them.
+    pub const LOST_SAMPLES_BPF: u16 = 1 << 15;
+    /// `PERF_RECORD_MISC_EXT_RESERVED`: kept by the kernel for more bits.
+    pub const EXT_RESERVED: u16 = 1 << 15;
 
     /// A misc word that holds a mode alone.
     #[must_use]

@@ -10,15 +10,21 @@ use crate::{Endian, Error, RecordType};
 
 mod addresses;
 mod body;
+mod branch_flags;
 mod context;
+mod data_source;
 mod fields;
 mod read_values;
+mod registers;
 
 pub use addresses::{Address, AddressKind, Addresses};
 pub use body::{Sample, SampleId};
+pub use branch_flags::{BranchFlags, BranchKind, BranchPrivilege, BranchSpeculation};
 pub use context::{Frame, frames, frames_of};
+pub use data_source::{DataSource, MemBlocked, MemLevel, MemLevels, MemLock, MemOp, MemSnoop, MemTlb};
 pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};
 pub use read_values::{ReadValue, ReadValues};
+pub use registers::Arch;
 
 /// How the records of an event are laid out, which its attr decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,14 @@
 use perf_format::attr::{AttrFields, AttrFlags, BranchSampleType, ReadFormat, SampleType};
 use perf_format::codec::Array;
 use perf_format::sample::{
-    AddressKind, AuxData, BranchStack, Cpu, Raw, ReadValue, ReadValues, Regs, StackDump, Tid, WeightStruct,
-    frames,
+    AddressKind, Arch, AuxData, BranchStack, Cpu, DataSource, Raw, ReadValue, ReadValues, Regs, StackDump,
+    Tid, WeightStruct, frames,
 };
 use perf_format::strategies::config;
-use perf_format::{Attr, CpuMode, Endian, Error, Misc, RawRecord, Record, RecordHeader, RecordType, Sample};
+use perf_format::testing::swapped;
+use perf_format::{
+    Attr, CpuMode, Endian, Error, Misc, PerfReader, RawRecord, Record, RecordHeader, RecordType, Sample,
+};
 use perf_format::{SampleFormat, SampleId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -157,7 +160,7 @@ impl Contents {
                 var2: 2,
                 var3: 3,
             }),
-            data_src: word(SampleType::DATA_SRC, 20),
+            data_src: word(SampleType::DATA_SRC, 20).map(DataSource),
             transaction: word(SampleType::TRANSACTION, 21),
             regs_intr: has(SampleType::REGS_INTR).then(|| Regs { abi: self.abi.1, regs: regs_intr() }),
             phys_addr: word(SampleType::PHYS_ADDR, 22),
@@ -359,5 +362,34 @@ fn the_first_of_three_weights_is_the_low_half_of_the_word_in_either_order() {
         let sample = Sample::parse(&format, &RawRecord::first(&bytes, 0, endian).unwrap()).unwrap();
         let weights = WeightStruct { var1: 0x4433_2211, var2: 0x6655, var3: 0x8877 };
         assert_eq!(sample.weight_struct, Some(weights));
+    }
+}
+
+/// `perf script -F iregs,uregs` of perf 6.1 begins with these.
+const REGISTERS: &str = "AX:0x1 BX:0x7f175f352eb0 CX:0x39 DX:0x5 SI:0x7f175f0ce106 DI:0x7f175f0cb5d4 \
+    BP:0x7f175f62a770 SP:0x7ffebf2137d8 IP:0x7f175f9e3978 FLAGS:0x202 CS:0x33 SS:0x2b R8:0x7f175f61ba30 \
+    R9:0xffffffffffd34040 R10:0x7f175f88e2b8 R11:0x7f175f9ed800 R12:0x6 R13:0x5 R14:0x6 R15:0x5 \
+    BP:0x7f175f62a770 SP:0x7ffebf2137d8 IP:0x7f175f9e3978";
+
+#[test]
+fn registers_have_the_names_and_values_that_perf_prints() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/registers.pipe");
+    let recording = std::fs::read(path).unwrap();
+    for recording in [swapped(&recording), recording] {
+        let mut reader = PerfReader::open_stream(&recording[..]).unwrap();
+        assert_eq!(reader.preamble().arch(), Some(Arch::X86_64));
+        let attr = reader.preamble().event_infos().unwrap().remove(0).attr;
+        let format = SampleFormat::new(&attr);
+        let mut found = false;
+        while let Some(record) = reader.next_record().unwrap() {
+            if record.record_type() == RecordType::SAMPLE {
+                let sample = Sample::parse(&format, &record).unwrap();
+                let of_intr = sample.regs_intr.unwrap().named(attr.fields.sample_regs_intr, Arch::X86_64);
+                let of_user = sample.regs_user.unwrap().named(attr.fields.sample_regs_user, Arch::X86_64);
+                let said = of_intr.chain(of_user).map(|(name, value)| format!("{name}:{value:#x}"));
+                found |= said.collect::<Vec<_>>().join(" ") == REGISTERS;
+            }
+        }
+        assert!(found);
     }
 }

@@ -7,7 +7,7 @@ use crate::codec::{Array, Decoder, Encoder, FieldError};
 use crate::record::{Misc, RawRecord, RecordHeader, RecordType};
 use crate::sample::fields::SampleField;
 use crate::sample::{
-    AuxData, BranchStack, Cpu, Raw, ReadValues, Regs, SampleFormat, StackDump, Tid, WeightStruct,
+    AuxData, BranchStack, Cpu, DataSource, Raw, ReadValues, Regs, SampleFormat, StackDump, Tid, WeightStruct,
 };
 
 macro_rules! fields {
@@ -79,8 +79,8 @@ fields! {
         WEIGHT weight: u64,
         /// Three weights in one word.
         WEIGHT_STRUCT weight_struct: WeightStruct,
-        /// The source of the data (`union perf_mem_data_src`).
-        DATA_SRC data_src: u64,
+        /// Where the data of a memory access came from.
+        DATA_SRC data_src: DataSource,
         /// Transaction flags.
         TRANSACTION transaction: u64,
         /// Registers at the interrupt.

@@ -2,7 +2,7 @@
 
 use crate::attr::BranchSampleType;
 use crate::codec::{Array, Codec, Decoder, Encoder, Problem, layout};
-use crate::sample::{ReadValues, SampleFormat};
+use crate::sample::{Arch, BranchFlags, ReadValues, SampleFormat};
 
 /// A field of a sample, whose layout may depend on the attr.
 pub(crate) trait SampleField<'a>: Sized {
@@ -58,8 +58,8 @@ layout! {
         pub from: u64,
         /// Where it went.
         pub to: u64,
-        /// Its bit-fields, as they are.
-        pub flags: u64,
+        /// Whether it was predicted, its kind and more.
+        pub flags: BranchFlags,
     }
 }
 
@@ -155,6 +155,19 @@ pub struct Regs<'a, const USER: bool> {
     pub abi: u64,
     /// The registers of the mask, from its lowest bit; none where the abi is 0.
     pub regs: Array<'a, u64>,
+}
+
+impl<'a, const USER: bool> Regs<'a, USER> {
+    /// The registers with the names that perf has for them, in the order of their numbers. `mask` is that of the attr
+    /// (`sample_regs_user` for [`Sample::regs_user`](crate::Sample::regs_user), `sample_regs_intr` for
+    /// [`Sample::regs_intr`](crate::Sample::regs_intr)). One that has no name is `unknown`; an x86 XMM register is two
+    /// words of one name, the low one first.
+    pub fn named(&self, mask: u64, arch: Arch) -> impl Iterator<Item = (&'static str, u64)> + use<'a, USER> {
+        let numbers = (0..u64::BITS).filter(move |number| mask >> number & 1 != 0);
+        numbers
+            .zip(self.regs.iter())
+            .map(move |(number, value)| (arch.register_name(number).unwrap_or("unknown"), value))
+    }
 }
 
 impl<'a, const USER: bool> SampleField<'a> for Regs<'a, USER> {
