@@ -7,7 +7,10 @@ use divan::counter::{BytesCount, ItemsCount};
 use perf_format::attr::SampleType;
 use perf_format::sample::Address;
 use perf_format::testing::{At, StreamBuilder, attr, callchain_attr};
-use perf_format::{Attr, CpuMode, Endian, PipeStream, RawRecord, RecordType, Sample, SampleFormat};
+use perf_format::{
+    Attr, CpuMode, Endian, Error, Inflater, Misc, PerfReader, PipeStream, RawRecord, Record, RecordType,
+    Sample, SampleFormat,
+};
 
 /// Samples in a stream: some megabytes, several reads.
 const SAMPLES: u64 = 100_000;
@@ -65,6 +68,44 @@ fn frame_small_records(bencher: Bencher<'_, '_>) {
     let stream = stream(&plain());
     bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
         walk(&stream, |record| _ = black_box(record.record_type()));
+    });
+}
+
+/// The same, one record after the other.
+#[divan::bench]
+fn lend_small_records(bencher: Bencher<'_, '_>) {
+    let stream = stream(&plain());
+    bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
+        let mut reader = PerfReader::open_stream(&stream[..]).expect("it starts with a header");
+        while let Some(record) = reader.next_record().expect("it is whole") {
+            black_box(record.record_type());
+        }
+    });
+}
+
+/// Records inside compressed ones, by the inflater alone.
+#[divan::bench]
+fn inflate_small_records(bencher: Bencher<'_, '_>) {
+    let stream = stream(&plain());
+    let mut compressed = vec![0; stream.len()];
+    let len = zstd_safe::compress(&mut compressed[..], &stream[16..], 1).expect("it is smaller");
+    let pieces = compressed[..len].chunks(60_000).map(|piece| {
+        let mut bytes = Vec::new();
+        let record = Record::Compressed(piece);
+        record.encode(Misc::default(), &[], Endian::NATIVE, &mut bytes).expect("it fits");
+        bytes
+    });
+    let pieces: Vec<_> = pieces.collect();
+    bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
+        let mut inflater = Inflater::default();
+        for piece in &pieces {
+            let record = RawRecord::first(piece, 0, Endian::NATIVE).expect("it is whole");
+            let inside = inflater.inflate(&record, |record| {
+                black_box(record.record_type());
+                Ok::<_, Error>(())
+            });
+            inside.expect("it inflates");
+        }
     });
 }
 

@@ -131,12 +131,27 @@ impl<R: Read> RecordReader<R> {
     /// Goes behind the next record, which stays in the buffer until the next step.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Option<Place>, Error> {
-        if self.cursor.payload.left > 0 || self.missing().is_some() {
-            while self.next_payload()?.is_some() {}
-            while self.missing().is_some() {
-                if !self.read_or_end()? {
-                    return Ok(None);
-                }
+        let Cursor { start, end, offset, endian, payload, .. } = self.cursor;
+        // Nearly all are whole records with nothing behind them.
+        if payload.left == 0
+            && let Some(rest) = self.buffer.get(start..end)
+            && let Some(record) = RawRecord::first(rest, offset, endian)
+            && matches!(record.payload_len(), Ok(0))
+            && rest.first_chunk().is_some_and(|head| Foreign::at(*head).is_none())
+        {
+            let header = record.header;
+            self.cursor.advance(header.size.into());
+            return Ok(Some(Place { header, start, offset }));
+        }
+        self.read_step()
+    }
+
+    /// The same, for all that the buffer alone does not tell.
+    fn read_step(&mut self) -> Result<Option<Place>, Error> {
+        while self.next_payload()?.is_some() {}
+        while self.missing().is_some() {
+            if !self.read_or_end()? {
+                return Ok(None);
             }
         }
         let bytes = self.buffer.get(self.cursor.start..self.cursor.end).unwrap_or_default();
