@@ -30,6 +30,7 @@ pub struct IdsTo {
 
 /// The selection of the DSOs that get ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DsoSelection {
     /// The DSOs that samples hit.
     Hit,

@@ -21,6 +21,7 @@ const WORTH_A_WORD: u64 = 10;
 
 /// What samples lie in, added up. Of many samples a part was looked at, and stands for the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NameSummary {
     /// All, by their own address.
     pub samples: u64,
@@ -32,6 +33,7 @@ pub struct NameSummary {
 
 /// Samples that will have no name for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unnamed {
     /// Why.
     pub cause: Cause,
@@ -43,6 +45,7 @@ pub struct Unnamed {
 
 /// Why samples will have no names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Cause {
     /// Their files are gone, or cannot be read.
     Gone,
@@ -253,16 +256,13 @@ impl Tool for CountSamples {
 fn cause_of(reason: &NoBuildId) -> Option<Cause> {
     match reason {
         NoBuildId::Anonymous | NoBuildId::OtherMachine | NoBuildId::FoundByName => None,
-        NoBuildId::Io(_)
-        | NoBuildId::NotAFile
-        | NoBuildId::NotAPath
-        | NoBuildId::NotLoaded
-        | NoBuildId::Unknown => Some(Cause::Gone),
         NoBuildId::Elf(_) | NoBuildId::NoNote => Some(Cause::NoNote),
         NoBuildId::NotHere(_) => Some(Cause::Elsewhere),
         NoBuildId::Changed(_) | NoBuildId::Ambiguous(_) | NoBuildId::Shared(_) | NoBuildId::Namesake => {
             Some(Cause::OtherBuild)
         }
         NoBuildId::BelowRoot(reason) => cause_of(reason),
+        // Nothing was found that could be looked into.
+        _ => Some(Cause::Gone),
     }
 }

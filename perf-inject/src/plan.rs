@@ -36,6 +36,7 @@ pub struct Plan {
 
 /// The tools of a plan; those that it does not need are `None`, and cost nothing.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Tools {
     /// Names jitted code.
     pub jit: Option<Jit>,

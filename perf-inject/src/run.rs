@@ -39,6 +39,7 @@ impl fmt::Debug for Run<'_> {
 
 /// The report of a run, whether or not it came to its end.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct RunReport {
     /// The state that the records described.
     pub session: Session,
@@ -365,7 +366,7 @@ impl<'t> Run<'t> {
         let mut session = Session::default();
         session.roots.clone_from(&self.report.session.roots);
         session.remap_text = self.plan.remap_text;
-        session.tells_ids = false;
+        session.logs_ids = false;
         session.load_preamble(preamble)?;
         let events = session.evlist.evsels();
         let have_times = events.iter().all(|event| event.format.sample_type.contains(SampleType::TIME));

@@ -9,6 +9,7 @@ use perf_session::dso::{DsoId, DsoKind};
 
 /// The outcome for the selected DSOs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IdSummary {
     /// DSOs that samples hit, or that were mapped; anonymous memory does not count.
     pub dsos: u64,
@@ -24,6 +25,7 @@ pub struct IdSummary {
 
 /// A DSO, and a reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Reasoned {
     /// Its name.
     pub name: BString,

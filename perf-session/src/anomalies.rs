@@ -12,6 +12,7 @@ pub struct Anomalies {
 
 /// The odd records of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Anomaly {
     /// How many there were.
     pub count: u64,

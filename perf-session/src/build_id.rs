@@ -75,6 +75,7 @@ impl FoundId {
 
 /// The sources, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Origin {
     /// The user gave the id (`--known-build-ids`).
     Known,
@@ -120,6 +121,7 @@ impl fmt::Display for Origin {
 
 /// Why a DSO has no build-id.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum NoBuildId {
     /// It is anonymous memory, and has no file.
     Anonymous,

@@ -6,6 +6,7 @@ use crate::map::Map;
 
 /// A change of what is mapped in one address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MapChange {
     /// The machine.
     pub machine: MachinePid,
@@ -17,6 +18,7 @@ pub struct MapChange {
 
 /// The kinds of changes of an address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// A map came.
     Mapped {

@@ -23,6 +23,7 @@ impl DsoId {
 
 /// The kind of a DSO, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum DsoKind {
     /// The kernel's image, `[kernel.kallsyms]`.
     Kernel,

@@ -9,6 +9,7 @@ use crate::round::Round;
 
 /// A thread group: one address space and the threads in it.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Process {
     /// The maps of its address space.
     pub maps: AddressSpaceMaps,

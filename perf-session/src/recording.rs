@@ -1,7 +1,8 @@
 //! The facts about a recording, out of its features, that build-ids need.
 
+use std::collections::BTreeMap;
+
 use bstr::{BString, ByteSlice as _};
-use hashbrown::HashMap;
 use perf_format::{BuildId, Endian, Feature};
 
 /// The facts about a recording: what it says of where and when it was made.
@@ -18,7 +19,7 @@ pub struct Recording {
     /// The build-id of its kernel, where the recording carries it.
     pub kernel_id: Option<BuildId>,
     /// Its kernel's modules, and where they were; 0 where that was hidden.
-    pub modules: HashMap<BString, u64>,
+    pub modules: BTreeMap<BString, u64>,
     /// The clock of its times (`perf_event_attr.clockid`); `None` for perf's own.
     pub clockid: Option<i32>,
     /// The wall clock at a moment of its clock.

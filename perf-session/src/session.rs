@@ -1,8 +1,10 @@
 //! The session: the state that the records so far describe. It reads and writes nothing; a [pipeline](crate::Pipeline)
 //! gives it one record after the other.
 
+use std::collections::BTreeSet;
+
 use bstr::{BStr, BString, ByteSlice as _};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use perf_format::record::{
     BuildIdRecord, Comm, EventUpdate, HeaderAttr, HeaderFeature, IdIndex, Inode, MapFile, Mmap2,
     Task as TaskRecord, Update,
@@ -47,10 +49,10 @@ pub struct Session {
     /// Whether text that a program has moved to anonymous memory, in its own place, counts as its file's, as far as the
     /// recording shows that.
     pub remap_text: bool,
-    /// Whether it is told (`log::debug!`) which ids it takes in.
-    pub tells_ids: bool,
+    /// Whether the ids that it takes in are logged (`log::debug!`).
+    pub logs_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
-    pub roots: HashSet<i32>,
+    pub roots: BTreeSet<i32>,
     /// `None` where nobody wants the names of threads.
     comms: Option<Comms>,
     round: Round,
@@ -72,8 +74,8 @@ impl Default for Session {
             recording: Recording::default(),
             jit_names: false,
             remap_text: false,
-            tells_ids: true,
-            roots: HashSet::new(),
+            logs_ids: true,
+            roots: BTreeSet::new(),
             comms: None,
             round: Round::default(),
             guest_of_id: HashMap::new(),
@@ -393,7 +395,7 @@ impl Session {
     pub fn add_build_id(&mut self, misc: Misc, record: &BuildIdRecord<'_>) -> Option<DsoId> {
         let dso = self.dso_of_build_id(misc, record)?;
         let Some(id) = record.build_id.0 else { return Some(dso) };
-        if self.tells_ids {
+        if self.logs_ids {
             log::debug!("build id event received for {}: {id}", record.filename);
         }
         let of = self.dsos.get_mut(dso)?;

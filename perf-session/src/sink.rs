@@ -42,6 +42,7 @@ impl std::fmt::Debug for Repipe<'_> {
 
 /// Counts of what has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Passed {
     /// Records read.
     pub records: u64,

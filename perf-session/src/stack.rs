@@ -76,7 +76,9 @@ impl Session {
     /// Where the sample's event has call chains, the frames are those of the chain, which begins with the sample's own
     /// address; there are none where the chain is empty, as that of a sample in the kernel is where callers in the
     /// kernel were left out. Otherwise the one frame is the sample's own address. Markers in the chain
-    /// (`PERF_CONTEXT_KERNEL` and others) are no frames: they say whose code those behind them are.
+    /// (`PERF_CONTEXT_KERNEL` and others) are no frames: they say whose code those behind them are. What looks like a
+    /// marker and is none, such as a -1 that stood where a return address should, is no frame either; perf
+    /// drops all frames of such a chain.
     ///
     /// # Errors
     /// [`perf_format::Error::Malformed`] where the chain does not fit in the record.

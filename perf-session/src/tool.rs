@@ -9,6 +9,7 @@ use crate::session::Session;
 
 /// A record that passes, after the session has taken it in.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Event<'e> {
     /// The record.
     pub record: &'e RawRecord<'e>,
@@ -18,6 +19,7 @@ pub struct Event<'e> {
 
 /// A tool's decision about a record that it has seen. All but [`Verdict::Repipe`] are for the types of [`Tool::cuts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The record is repiped as it is, behind the records that the tool injects.
     Repipe,

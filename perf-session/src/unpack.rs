@@ -21,6 +21,7 @@ pub(crate) use file::{UnpackedFile, UnpackedStream};
 
 /// How something is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Packing {
     /// By gzip, RFC 1952.
     Gzip,

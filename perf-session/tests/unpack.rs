@@ -30,7 +30,7 @@ fn pack(packing: Packing, bytes: &[u8]) -> Vec<u8> {
             writer.write_all(bytes).expect("memory");
             writer.finish().expect("memory")
         }
-        Packing::Zstd => {
+        _ => {
             let mut packed = vec![0; zstd_safe::compress_bound(bytes.len())];
             let len = zstd_safe::compress(packed.as_mut_slice(), bytes, 1).expect("it fits");
             packed.truncate(len);

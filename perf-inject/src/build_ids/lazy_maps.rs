@@ -31,7 +31,7 @@ impl Default for LazyMaps {
     fn default() -> Self {
         // The session of the input has told what stands in both.
         let mut reader = Session::new();
-        reader.tells_ids = false;
+        reader.logs_ids = false;
         Self { reader, watermark: ReorderWatermark::default() }
     }
 }

@@ -6,6 +6,7 @@ use bstr::BString;
 
 /// The jitted code of a process: what was found, and how many samples it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JitSummary {
     /// The process.
     pub pid: i32,

@@ -25,15 +25,19 @@ pub enum ElfError {
     /// Not an ELF file at all.
     #[error("it is no ELF file")]
     NotElf,
-    /// An ELF file whose headers lie outside it, or contradict themselves.
+    /// An ELF file whose headers lie outside it, or contradict themselves; the text says which.
     #[error("it is a damaged ELF file: {0}")]
-    Damaged(object::read::Error),
+    Damaged(String),
     /// Its headers and notes are larger than any file's.
     #[error("it has more headers and notes than any ELF file")]
     TooLarge,
     /// It is packed, and cannot be unpacked.
     #[error("it cannot be unpacked: {0}")]
     Packed(UnpackError),
+}
+
+fn damaged(error: object::read::Error) -> ElfError {
+    ElfError::Damaged(error.to_string())
 }
 
 /// The build-id of an open ELF file, or of one that is packed with gzip, xz or zstd, as kernel modules are; `None`
@@ -91,9 +95,9 @@ where
     Elf: FileHeader<Endian = Endianness>,
     R: ReadRef<'d>,
 {
-    let header = Elf::parse(data).map_err(ElfError::Damaged)?;
-    let endian = header.endian().map_err(ElfError::Damaged)?;
-    let headers = header.program_headers(endian, data).map_err(ElfError::Damaged)?;
+    let header = Elf::parse(data).map_err(damaged)?;
+    let endian = header.endian().map_err(damaged)?;
+    let headers = header.program_headers(endian, data).map_err(damaged)?;
     let loaded = headers.iter().filter(|header| header.p_type(endian) == PT_LOAD).take(SEGMENTS_AT_MOST);
     let segments = loaded.map(|header| Segment {
         offset: header.p_offset(endian).into(),
@@ -114,7 +118,7 @@ where
         }
     }
     // The segments have no build-id, so that a damaged section table is an error.
-    let sections = header.section_headers(endian, data).map_err(ElfError::Damaged)?;
+    let sections = header.section_headers(endian, data).map_err(damaged)?;
     for section in sections {
         if let Ok(Some(notes)) = section.notes(endian, data)
             && let Some(id) = first_build_id(endian, notes)

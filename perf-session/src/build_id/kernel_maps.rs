@@ -13,6 +13,7 @@ use crate::module_name::module_name;
 
 /// An image of the running kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KernelMap {
     /// Its build-id, where it has one.
     pub build_id: Option<BuildId>,

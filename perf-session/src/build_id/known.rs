@@ -17,6 +17,7 @@ pub struct Known {
 
 /// An entry of a list that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadEntry {
     /// It has no blank between an id and a name.
     #[error("{0:?} is not an id, a blank and a name")]

@@ -109,6 +109,7 @@ pub struct Mapped {
 
 /// How sure it is that a file is the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Proof {
     /// It is.
     Proven,
@@ -129,6 +130,7 @@ impl Proof {
 
 /// Why nothing proves that a file is the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Unproven {
     /// Its file system shows another device in the maps of processes than in the metadata of files.
     Device,
@@ -142,6 +144,7 @@ pub enum Unproven {
 
 /// How a file that is here now differs from the recorded one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mismatch {
     /// On the device of the recorded file, another inode has its name.
     Inode {

@@ -24,6 +24,7 @@ pub enum Place {
 
 /// What shows that a recording is not of this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Clue {
     /// The host has another name.
     Host(BString),

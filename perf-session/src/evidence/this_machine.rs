@@ -1,10 +1,10 @@
 //! What is known of this machine: its name, its kernel and where that is.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, ErrorKind};
 
 use bstr::{BStr, BString, ByteSlice};
-use hashbrown::HashMap;
 use perf_format::BuildId;
 
 /// This machine, in this boot.
@@ -21,7 +21,7 @@ pub struct ThisMachine {
     /// The kernel's build-id, if it has one.
     pub kernel_id: Option<BuildId>,
     /// The loaded modules, and where they are, 0 where that is hidden; `None` where they cannot be read.
-    pub modules: Option<HashMap<BString, u64>>,
+    pub modules: Option<BTreeMap<BString, u64>>,
 }
 
 impl ThisMachine {
@@ -38,7 +38,7 @@ impl ThisMachine {
             modules: match fs::read("/proc/modules") {
                 Ok(list) => Some(modules(list.as_bstr())),
                 // A kernel without modules has no such file.
-                Err(error) if error.kind() == ErrorKind::NotFound => Some(HashMap::new()),
+                Err(error) if error.kind() == ErrorKind::NotFound => Some(BTreeMap::new()),
                 Err(_) => None,
             },
         }
@@ -58,7 +58,7 @@ fn references() -> Vec<u64> {
 }
 
 /// The names and addresses in `/proc/modules`: name, size in bytes, users, who uses it, state, address.
-fn modules(list: &BStr) -> HashMap<BString, u64> {
+fn modules(list: &BStr) -> BTreeMap<BString, u64> {
     let line = |line: &[u8]| {
         let mut words = line.split_str(" ");
         let name = words.next()?;

@@ -9,6 +9,7 @@ use crate::dso::{DsoId, MachinePid};
 
 /// An address that a sample asked for, and what it hit there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Hit {
     /// What was hit.
     pub dso: DsoId,
