@@ -13,3 +13,10 @@ pub const USAGE: u8 = 129;
 /// What a shell shows where the reader of standard output went away: 128 and the number of SIGPIPE, by which the
 /// program ends then.
 pub const READER_GONE: u8 = 141;
+
+/// Rows of the tables in the help and the man pages.
+pub(crate) const OF_SUCCESS: (&str, &str) = ("0", "Success, also where a warning says what was left out.");
+pub(crate) const OF_USAGE: (&str, &str) = ("129", "The command line is wrong.");
+pub(crate) const OF_SIGNALS: (&str, &str) =
+    ("130, 143", "Ended by a second SIGINT or SIGTERM; after the first a pipe is read to its end.");
+pub(crate) const OF_READER_GONE: (&str, &str) = ("141", "The reader of standard output went away.");

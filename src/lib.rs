@@ -1,14 +1,17 @@
 //! The program behind `perftool`: argv, terminals, files and exit codes. The libraries read and write perf data; they
 //! know nothing of any of this.
 //!
-//! It is a library so that the man pages and completions are rendered from the same definitions that parse the
-//! command line: see [`command`].
+//! It is a library so that the chores render man pages and completions from the definitions that parse the command
+//! line ([`command`]), as `perftool man` and `perftool completions` do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, FromArgMatches as _};
+
+pub use crate::cmd::completions::{Shell, script as completion_script};
+pub use crate::cmd::man::pages as man_pages;
 
 mod clocks;
 mod cmd;
@@ -27,15 +30,8 @@ mod summary;
 
 /// The command line: `perftool SUBCOMMAND [OPTIONS]`.
 #[derive(Debug, clap::Parser)]
-#[command(name = "perftool", version, about, propagate_version = true, infer_long_args = true)]
+#[command(name = "perftool", version, about, long_about = LONG_ABOUT, propagate_version = true, infer_long_args = true)]
 #[command(arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "\
-Examples:
-  perf record -o - CMD | perftool inject -b | perf report -i -
-  perftool buildid-list -i perf.data
-
-Exit status: 0 success, 1 damaged or unreadable data or a failed write, 129 usage error,
-141 the reader of standard output went away.")]
 struct Cli {
     #[command(flatten)]
     of_perf: OfPerf,
@@ -43,6 +39,13 @@ struct Cli {
     #[command(subcommand)]
     command: cmd::Command,
 }
+
+const LONG_ABOUT: &str = "\
+A filter for live profiling pipelines: adds build-ids to perf data as it passes
+
+perftool stands between perf record and perf report. A profile names addresses; which function an address is in depends on which \
+build of which binary was mapped: on its build-id. perftool injects the build-ids into the stream while perf records, names \
+jitted code, and converts recordings between file and pipe format.";
 
 /// What perf takes in front of its command. There is no pager here, and nothing is looked up in `~/.debug`, so that
 /// nothing follows from them.
@@ -66,7 +69,7 @@ struct OfPerf {
 /// The definition of the command line, for parsing, help, man pages and completions.
 #[must_use]
 pub fn command() -> clap::Command {
-    cmd::options::as_perf_parses(<Cli as clap::CommandFactory>::command())
+    cmd::options::as_perf_parses(cmd::with_sections(<Cli as clap::CommandFactory>::command()))
 }
 
 /// Runs the program with these arguments, its own name first.
@@ -90,7 +93,8 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error
     // The subcommands' usage begins with the program's name then.
     command.build();
     let args = cmd::options::expand(&command, args)?;
-    let matches = command.clone().try_get_matches_from(args)?;
+    let matches = command.clone().try_get_matches_from(&args);
+    let matches = matches.map_err(|error| cmd::options::with_advice(&command, &args, error))?;
     Ok(match cmd::options::listed(&command, &matches)? {
         Some(options) => Parsed::Listed(options),
         None => Parsed::Run(Cli::from_arg_matches(&matches)?),

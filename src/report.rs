@@ -5,7 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use log::{Level, LevelFilter};
 use perf_format::{Damage, PerfData};
 use perf_inject::{Cause, NameSummary, RunReport};
@@ -204,15 +204,9 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         return end(error.print().context("cannot write to standard output"));
     }
     let text = error.render().to_string();
-    let text = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) if !arg.starts_with('-') => {
-            let usage = text.find("\nUsage:").map_or("", |at| &text[at..]);
-            format!("{arg} belongs to no option; inputs are named with -i: -i {arg}\n{usage}")
-        }
-        _ => text.strip_prefix("error: ").map_or(text.clone(), str::to_owned),
-    };
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
     let text = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => text,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => text.to_owned(),
         _ => format!("perftool: error: {text}"),
     };
     // Where even that cannot be written there is nowhere to report it.

@@ -33,14 +33,57 @@ fn stream() -> StreamBuilder {
 #[test]
 fn help_is_on_standard_output() {
     for (name, args) in [
-        ("help", &["--help"][..]),
-        ("help_inject", &["inject", "--help"]),
+        ("help", &["-h"][..]),
+        ("help_inject", &["inject", "-h"]),
         ("help_buildid_list", &["buildid-list", "-h"]),
+        ("help_man", &["man", "-h"]),
+        ("help_completions", &["completions", "-h"]),
+        ("help_long", &["--help"]),
+        ("help_long_inject", &["inject", "--help"]),
+        ("help_long_buildid_list", &["buildid-list", "--help"]),
+        ("help_long_man", &["man", "--help"]),
+        ("help_long_completions", &["completions", "--help"]),
     ] {
         let output = perftool(args).output().expect("it runs");
         assert!(output.status.success());
         assert_eq!(stderr(&output), "");
         assert_snapshot!(name, String::from_utf8(output.stdout).expect("text"));
+    }
+}
+
+/// What a help prints.
+fn help(args: &[&str]) -> String {
+    let output = perftool(args).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{args:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn help_of_a_subcommand_is_its_long_help_as_in_perf() {
+    assert_eq!(help(&["help"]), help(&["--help"]));
+    for subcommand in ["inject", "buildid-list", "man", "completions"] {
+        assert_eq!(help(&["help", subcommand]), help(&[subcommand, "--help"]));
+    }
+    perftool(&["help", "report"]).assert().code(129).stdout("");
+}
+
+#[test]
+fn the_short_help_has_one_line_for_each_option_and_the_long_one_a_paragraph() {
+    for subcommand in ["inject", "buildid-list"] {
+        let short = help(&[subcommand, "-h"]);
+        let options: Vec<_> = short.lines().filter(|line| line.trim_start().starts_with('-')).collect();
+        // Between the title of the first group and the examples there are but these, titles and empty lines.
+        let lines =
+            short.lines().skip_while(|line| *line != "Options:").take_while(|line| *line != "Examples:");
+        let others: Vec<_> = lines.filter(|line| !options.contains(line)).collect();
+        assert!(others.iter().all(|line| line.is_empty() || line.ends_with(':')), "{others:?}");
+        assert!(short.lines().all(|line| line.len() <= 100), "{short}");
+        let long = help(&[subcommand, "--help"]);
+        for option in
+            options.iter().filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        {
+            assert!(long.contains(option), "{option}");
+        }
     }
 }
 

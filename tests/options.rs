@@ -95,6 +95,15 @@ fn an_input_without_its_option_is_told_how_it_is_named() {
 }
 
 #[test]
+fn an_argument_too_many_of_what_reads_no_input_is_none_either() {
+    for args in [&["man", "a", "b"][..], &["completions", "bash", "b"]] {
+        let told = usage_error(args);
+        assert!(told.starts_with("perftool: error: unexpected argument 'b' found\n"), "{told}");
+    }
+    assert!(usage_error(&["completions", "tcsh"]).contains("[possible values: bash, zsh, fish]"));
+}
+
+#[test]
 fn values_that_are_none_are_a_usage_error() {
     let told = usage_error(&["inject", "-b", "--known-build-ids=zz"]);
     assert!(told.contains("\"zz\" is not an id, a blank and a name"), "{told}");

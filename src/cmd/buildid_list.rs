@@ -8,66 +8,111 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
+use clap::ValueHint;
 use perf_buildid_list::{Collected, Scope, Sort, check, from_files, from_pipe, json, print};
 use perf_format::{PerfData, PipeStream, RecordReader, Recovering};
 use perf_session::build_id::{Chain, build_id_of, kernel_maps, running_kernel};
 use perf_session::evidence::EvidenceConfig;
 
 use super::Verbosity;
+use super::sections::HelpSection;
+use crate::exit;
 use crate::input::{self, Files, Input, packed};
 use crate::progress::Watch;
 use crate::report;
 
+/// What stands behind the options.
+pub(super) const SECTIONS: &[HelpSection] = &[
+    HelpSection::Commands(
+        "Examples",
+        &[
+            "perftool buildid-list -i perf.data",
+            "perftool buildid-list --with-hits --json -i perf.data",
+            "perf record -o - CMD | perftool inject -b | perftool buildid-list",
+        ],
+    ),
+    HelpSection::Terms(
+        "Exit status",
+        &[
+            exit::OF_SUCCESS,
+            ("1", "Damaged or unreadable data (what could be read is listed), with --check a file that"),
+            ("", "is another build, with --missing one without a build-id."),
+            exit::OF_USAGE,
+            exit::OF_READER_GONE,
+        ],
+    ),
+    HelpSection::Terms(
+        "Files",
+        &[
+            ("perf.data", "Read by default."),
+            ("/sys/kernel/notes, /proc/kallsyms", "The running kernel's build-id and maps, with -k and -m."),
+        ],
+    ),
+    super::ENVIRONMENT,
+    HelpSection::See(&["perftool(1)", "perftool-inject(1)", "perf-buildid-list(1)"]),
+];
+
 /// The options of `perftool buildid-list`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  perftool buildid-list -i perf.data
-  perftool buildid-list --with-hits --json -i perf.data
-  perf record -o - CMD | perftool inject -b | perftool buildid-list
-
-Exit status: 0 success, 1 damaged or unreadable data (what could be read is listed) or, with
---check, a file that is another build, or with --missing, one without a build-id, 129 usage error.")]
 pub(crate) struct Args {
-    /// Read from FILE: a recording, its directory, or an ELF file, also packed; - is standard input
-    /// [default: standard input if it is a pipe, else perf.data].
-    #[arg(short, long, value_name = "FILE")]
+    /// Read from FILE
+    ///
+    /// FILE is a recording, its directory, or an ELF file, also packed; - is standard input. The default is standard input if
+    /// it is a pipe, and otherwise perf.data.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     input: Option<PathBuf>,
 
-    /// List only what samples hit, by their own address or by their call chain.
+    /// List only what samples hit, by their own address or by their call chain
+    ///
+    /// By default all that carries a build-id is listed.
     #[arg(short = 'H', long)]
     with_hits: bool,
 
-    /// Read a file even if another user owns it.
+    /// Read a file even if another user owns it
+    ///
+    /// A recording of somebody else may be meant to mislead. By default only one's own and root's are read.
     #[arg(short, long)]
     force: bool,
 
-    /// Read on past damage: what is lost is counted, and is no error.
+    /// Read on past damage: what is lost is counted, and is no error
+    ///
+    /// By default what stands before the damage is listed, and the exit code is 1.
     #[arg(long)]
     recover: bool,
 
-    /// Print the running kernel's build-id.
+    /// Print the running kernel's build-id
+    ///
+    /// No recording is read.
     #[arg(short, long)]
     kernel: bool,
 
-    /// Print the build-id, start, end and name of the running kernel and of each of its modules.
+    /// Print the maps of the running kernel and of its modules
+    ///
+    /// A line has the build-id, start, end and name of one. No recording is read.
     #[arg(short = 'm', long)]
     kernel_maps: bool,
 
-    /// Print one JSON document: each DSO that has a build-id or is hit, with its hits and the places that carry its id.
+    /// Print one JSON document
+    ///
+    /// It has each DSO that has a build-id or is hit, with its hits and the places that carry its id.
     #[arg(long)]
     json: bool,
 
-    /// Sort by name, by hits, by build-id, or by time, as the recording comes to name them and perf before 6.10 prints them;
-    /// without it by name, the host's DSOs first.
+    /// Sort by KEY
+    ///
+    /// By default the order is by name, the host's DSOs first.
     #[arg(long, value_name = "KEY")]
     sort: Option<Key>,
 
-    /// List only the files and kernel images that samples hit and that have no build-id, and exit with 1 if there are any.
+    /// List only what samples hit and what has no build-id
+    ///
+    /// Listed are files and kernel images. The exit code is 1 if there are any.
     #[arg(long)]
     missing: bool,
 
-    /// Compare each build-id with that of this machine's file: same, differs or gone.
+    /// Compare each build-id with that of this machine's file
+    ///
+    /// A column of its own says same, differs or gone. The exit code is 1 if any differs.
     #[arg(long)]
     check: bool,
 
@@ -78,9 +123,13 @@ pub(crate) struct Args {
 /// What to sort by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Key {
+    /// By the DSO's name
     Name,
+    /// By how many samples hit it, the most first
     Hits,
+    /// By the build-id
     Id,
+    /// As the recording comes to name them, which is the order of perf before 6.10
     Time,
 }
 

@@ -1,13 +1,12 @@
 //! `perftool inject`: reads perf data, and writes it with records injected.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -19,205 +18,52 @@ use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::{Error, Repipe};
 
-use super::Verbosity;
+pub(super) use self::args::Args;
+use self::args::{IdDestinations, JitClock, JitImages, Root};
+use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
 use crate::input::{Files, Input, packed};
 use crate::output::Output;
 use crate::progress::{Watch, Watched};
 use crate::report::{self, UsageError};
-use crate::summary::{self, Form};
-use crate::{interrupt, splice};
+use crate::{exit, interrupt, splice, summary};
 
-/// The options of `perftool inject`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  perf record -o - -g CMD | perftool inject -b | perf report -i -
-  perf record -o - -a sleep 10 | perftool inject -b -o perf.data
-  perftool inject -b -i perf.data -o perf.data.new
+mod args;
 
-Exit status: 0 success, 1 damaged or unreadable data or a failed write, 129 usage error,
-141 the reader of standard output went away.")]
-pub(crate) struct Args {
-    /// Inject the build-id of each DSO that a sample hits.
-    #[arg(short = 'b', long)]
-    build_ids: bool,
-
-    /// Inject the build-id of each DSO that is mapped, in front of its first map, without looking at samples.
-    #[arg(long)]
-    buildid_all: bool,
-
-    /// Leave out the maps of code that no sample hits, and write the others as MMAP2 records with their build-ids, in
-    /// front of the first sample that hits them.
-    #[arg(short = 'B', long)]
-    mmap2_buildids: bool,
-
-    /// Write the record of each map as an MMAP2 record with its build-id, if one is found.
-    #[arg(long)]
-    mmap2_buildid_all: bool,
-
-    /// Where build-ids go: header (the table of a file, the default for files), events (BUILD_ID records, the default
-    /// for pipes), mmap2 (MMAP2 records, the default of -B and --mmap2-buildid-all), or several, separated by commas.
-    #[arg(long, value_name = "PLACES")]
-    buildid_to: Option<IdDestinations>,
-
-    /// Write the records inside compressed records in their place.
-    #[arg(long)]
-    decompress: bool,
-
-    /// Take text that a program moved to anonymous memory, in its own place (for huge pages), for its file's, as far as the
-    /// recording shows that.
-    #[arg(long)]
-    remap_text: bool,
-
-    /// From a file to a pipe, keep the features that make perf refuse a pipe; otherwise they are left out.
-    #[arg(long)]
-    keep_features: bool,
-
-    /// Read on past damage: all whole records are written, and what is lost is counted.
-    #[arg(long)]
-    recover: bool,
-
-    /// Name jitted code from the jitdumps that runtimes write: each function that samples hit goes into an ELF image of its
-    /// own, which all readers of recordings take, or all of a process into one, which perf reads.
-    #[arg(short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true, default_missing_value = "per-function")]
-    jit: Option<JitImages>,
-
-    /// Name jitted code from perf maps, the text files /tmp/perf-PID.map.
-    #[arg(long)]
-    perf_map: bool,
-
-    /// Write the images of jitted code to DIR, which is made if it is not there, and not to the directory of the output.
-    #[arg(long, value_name = "DIR")]
-    jit_dir: Option<PathBuf>,
-
-    /// Look for jitdumps and perf maps in DIR first.
-    #[arg(long, value_name = "DIR")]
-    jitdump_dir: Option<PathBuf>,
-
-    /// If the recording has another clock than a jitdump (it was made without -k 1), refuse the dump, or with auto
-    /// estimate how much the clocks differ.
-    #[arg(long, value_name = "HOW", default_value = "recorded")]
-    jit_clock: JitClock,
-
-    /// End with an error if a jitdump or perf map is missing, a dump is damaged or cut, or more than a tenth of the samples
-    /// have no name to come.
-    #[arg(long)]
-    strict: bool,
-
-    /// Build-ids to use before any other: HEX PATH[,HEX PATH], or file://LIST, a file with one entry a line as
-    /// buildid-list prints them.
-    #[arg(long, value_name = "IDS")]
-    known_build_ids: Option<OsString>,
-
-    /// The image of the recorded kernel, which says its build-id.
-    #[arg(short = 'k', long, value_name = "FILE")]
-    vmlinux: Option<PathBuf>,
-
-    /// Do not read the image that --vmlinux names.
-    #[arg(long)]
-    ignore_vmlinux: bool,
-
-    /// Taken as perf takes it: build-ids need no symbols of the kernel.
-    #[arg(long, value_name = "FILE")]
-    kallsyms: Option<PathBuf>,
-
-    /// Look for files below DIR, which holds those of the recorded machine; this machine's files are not used.
-    #[arg(long, value_name = "DIR")]
-    symfs: Option<PathBuf>,
-
-    /// Look for the files of a process and its descendants below DIR.
-    #[arg(long, value_name = "PID=DIR")]
-    root: Vec<Root>,
-
-    /// Look in DIR for files that are found nowhere else: a directory of files that are kept for their symbols
-    /// (~/.debug, /usr/lib/debug).
-    #[arg(long, value_name = "DIR")]
-    debug_dir: Vec<PathBuf>,
-
-    /// Use the build-ids of this machine's files and kernel even if they seem to be others than the recorded ones.
-    #[arg(long)]
-    allow_changed: bool,
-
-    /// Use no build-id of a file of which nothing proves that it is the recorded one: of file systems whose devices cannot
-    /// be compared (overlayfs, btrfs), of records without inodes, and of files that got another name since.
-    #[arg(long, conflicts_with = "allow_changed")]
-    strict_ids: bool,
-
-    /// At the end, report on standard error what was read, injected and not found; =json for programs.
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
-    summary: Option<Form>,
-
-    /// Read from FILE, in pipe or file format, also packed with gzip, xz or zstd, or from the directory of a recording; -
-    /// is standard input.
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    input: PathBuf,
-
-    /// Write to FILE, in file format; - is standard output, which gets pipe format, as a FIFO or a device does.
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
-
-    /// Read a file even if another user owns it.
-    #[arg(short, long)]
-    force: bool,
-
-    #[command(flatten)]
-    verbosity: Verbosity,
-}
-
-/// What an image holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum JitImages {
-    PerFunction,
-    PerProcess,
-}
-
-/// What to do if a recording has another clock than a jitdump.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum JitClock {
-    Recorded,
-    Auto,
-}
-
-/// The root directory of a process.
-#[derive(Debug, Clone)]
-struct Root {
-    pid: i32,
-    dir: PathBuf,
-}
-
-impl FromStr for Root {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('=').filter(|(_, dir)| !dir.is_empty());
-        let (pid, dir) = parts.ok_or("it is PID=DIR")?;
-        let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
-        Ok(Self { pid, dir: dir.into() })
-    }
-}
-
-/// The value of `--buildid-to`.
-#[derive(Debug, Clone, Copy)]
-struct IdDestinations(IdsTo);
-
-impl FromStr for IdDestinations {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut to = IdsTo::default();
-        for place in text.split(',') {
-            match place {
-                "header" => to.header = true,
-                "events" => to.events = true,
-                "mmap2" => to.mmap2 = true,
-                other => return Err(format!("{other:?} is none of header, events and mmap2")),
-            }
-        }
-        Ok(Self(to))
-    }
-}
+/// What stands behind the options.
+pub(super) const SECTIONS: &[HelpSection] = &[
+    HelpSection::Commands(
+        "Examples",
+        &[
+            "perf record -o - -g CMD | perftool inject -b | perf report -i -",
+            "perf record -o - -a sleep 10 | perftool inject -b -o perf.data",
+            "perftool inject -b -i perf.data -o perf.data.new",
+        ],
+    ),
+    HelpSection::Terms(
+        "Exit status",
+        &[
+            exit::OF_SUCCESS,
+            ("1", "Damaged or unreadable data, a failed write, or with --strict names that are missing;"),
+            ("", "all records that were whole before are written."),
+            exit::OF_USAGE,
+            exit::OF_SIGNALS,
+            exit::OF_READER_GONE,
+        ],
+    ),
+    HelpSection::Terms(
+        "Files",
+        &[
+            ("/proc/PID", "The files of recorded processes that still run."),
+            ("/sys/kernel/notes, /sys/module/*/notes", "The build-ids of the kernel and of its modules."),
+            ("/tmp/perf-PID.map", "Names of jitted code, with --perf-map."),
+            ("jitted-PID-INDEX.so, jit-PID.so", "Images of jitted code, with --jit and --perf-map."),
+        ],
+    ),
+    super::ENVIRONMENT,
+    HelpSection::See(&["perftool(1)", "perf-record(1)", "perf-inject(1)", "perf-report(1)"]),
+];
 
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use bstr::ByteSlice as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 
 /// An option that perf's subcommand has and this one does not.
@@ -154,6 +154,21 @@ fn in_full(subcommand: &Command, arg: &OsStr) -> Result<Option<OsString>, Error>
             let message = format!("--{typed} is cut too short: it could be {}", several.join(" or "));
             Err(subcommand.clone().error(ErrorKind::UnknownArgument, message))
         }
+    }
+}
+
+/// The parser's error; where an input stands without its option, one that says how it is named.
+pub(crate) fn with_advice(command: &Command, args: &[OsString], error: Error) -> Error {
+    let mut subcommands = args.iter().filter_map(|arg| command.find_subcommand(arg));
+    let reads = |subcommand: &&Command| subcommand.get_arguments().any(|arg| arg.get_id() == "input");
+    match (error.kind(), error.get(ContextKind::InvalidArg), subcommands.next().filter(reads)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(arg)), Some(subcommand))
+            if !arg.starts_with('-') =>
+        {
+            let message = format!("{arg} belongs to no option; inputs are named with -i: -i {arg}");
+            subcommand.clone().error(ErrorKind::UnknownArgument, message)
+        }
+        _ => error,
     }
 }
 

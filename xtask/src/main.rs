@@ -9,12 +9,10 @@ use crate::workspace::Workspace;
 
 mod bench;
 mod ci;
-mod completions;
 mod demo;
 mod fixtures;
 mod fuzz;
 mod libraries;
-mod man;
 mod newest_perf;
 mod public_api;
 mod run;
@@ -52,13 +50,6 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         "SECONDS [TARGET...]",
         fuzz::run,
         "fuzz each target for so long, or only these; --seeds makes what they begin with again",
-    ),
-    ("man", "", man::run, "write the man pages to target/dist/man"),
-    (
-        "completions",
-        "",
-        completions::run,
-        "write completions for bash, zsh and fish to target/dist/completions",
     ),
     (
         "bench",

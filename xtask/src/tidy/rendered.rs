@@ -1,12 +1,13 @@
 //! The man pages and completions can be rendered, and say something of every command and option.
 
-use crate::{completions, man};
+use perftool::Shell;
 
 pub(super) fn check(command: clap::Command) -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
     undocumented(&command, &mut findings);
-    let scripts = completions::scripts(&command);
-    for (name, text) in man::pages(command)?.into_iter().chain(scripts) {
+    let scripts = [Shell::Bash, Shell::Zsh, Shell::Fish]
+        .map(|shell| (format!("{shell:?}"), perftool::completion_script(&command, shell).into_bytes()));
+    for (name, text) in perftool::man_pages(command, None)?.into_iter().chain(scripts) {
         if text.is_empty() {
             findings.push(format!("{name}: it is rendered empty"));
         }

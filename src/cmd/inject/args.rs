@@ -1,0 +1,281 @@
+//! The options of `perftool inject`. The first paragraph of each is the line that `-h` shows; `--help` and the man page
+//! have all of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueHint;
+use perf_inject::IdsTo;
+
+use crate::cmd::Verbosity;
+use crate::summary::Form;
+
+/// The options of `perftool inject`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Read a recording from FILE or a directory
+    ///
+    /// FILE is in pipe or file format, also packed with gzip, xz or zstd, or the directory of a recording. - is standard
+    /// input, in either format.
+    #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub(super) input: PathBuf,
+
+    /// Write to FILE
+    ///
+    /// FILE is written in file format, beside its place, and takes its name when it is whole. - is standard output, which
+    /// gets pipe format, as a FIFO or a device does. The recording in a directory goes into a directory.
+    #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub(super) output: PathBuf,
+
+    /// Read a file even if another user owns it
+    ///
+    /// A recording or a jitdump of somebody else may be meant to mislead. By default only one's own and root's are read.
+    #[arg(short, long)]
+    pub(super) force: bool,
+
+    /// Report at the end what was done
+    ///
+    /// Standard error gets what was read, injected and not found, and why not: a table, or with =json a document for
+    /// programs. By default nothing is reported.
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
+    pub(super) summary: Option<Form>,
+
+    /// End with an error where names of samples will be missing
+    ///
+    /// The exit code is 1 if a jitdump or perf map is missing, a dump is damaged or cut, or more than a tenth of the samples
+    /// have no name to come. By default that is a warning.
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    #[command(flatten)]
+    pub(super) verbosity: Verbosity,
+
+    /// Inject the build-id of each DSO that a sample hits
+    ///
+    /// A sample hits DSOs by its address and by its call chain. A pipe gets BUILD_ID records, each in front of the first
+    /// sample that needs it; a file gets a table. Of several styles the first of --buildid-all, -b, --mmap2-buildid-all, -B
+    /// counts; by default there is none, and no build-id is injected.
+    #[arg(short = 'b', long, help_heading = BUILD_IDS)]
+    pub(super) build_ids: bool,
+
+    /// Inject the build-id of each DSO that is mapped
+    ///
+    /// It stands in front of the first map of the DSO; samples are not looked at.
+    #[arg(long, help_heading = BUILD_IDS)]
+    pub(super) buildid_all: bool,
+
+    /// Write the maps that samples hit, and no others, with build-ids
+    ///
+    /// The maps of code that no sample hits are left out. The others are written as MMAP2 records with their build-ids, in
+    /// front of the first sample that hits them; one whose build-id is not found stays as it was.
+    #[arg(short = 'B', long, help_heading = BUILD_IDS)]
+    pub(super) mmap2_buildids: bool,
+
+    /// Write all maps with build-ids
+    ///
+    /// The record of each map is written as an MMAP2 record with its build-id, if one is found.
+    #[arg(long, help_heading = BUILD_IDS)]
+    pub(super) mmap2_buildid_all: bool,
+
+    /// Where build-ids go: header, events, mmap2, or several
+    ///
+    /// header is the table of a file, events are BUILD_ID records, mmap2 are MMAP2 records; several are separated by commas.
+    /// The default is header for files, events for pipes, and mmap2 with -B and --mmap2-buildid-all.
+    #[arg(long, value_name = "PLACES", value_hint = ValueHint::Other, help_heading = BUILD_IDS)]
+    pub(super) buildid_to: Option<IdDestinations>,
+
+    /// Build-ids that are used before any other
+    ///
+    /// IDS is HEX PATH[,HEX PATH], or file://LIST, a file with one entry a line as buildid-list prints them. By default
+    /// there are none.
+    #[arg(long, value_name = "IDS", value_hint = ValueHint::Other, help_heading = BUILD_IDS)]
+    pub(super) known_build_ids: Option<OsString>,
+
+    /// Take the kernel's build-id from its image
+    ///
+    /// FILE is the vmlinux of the recorded kernel. It is asked where the recording does not say the kernel's build-id; by
+    /// default this machine's kernel is, if the recording was made in this boot.
+    #[arg(short = 'k', long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = BUILD_IDS)]
+    pub(super) vmlinux: Option<PathBuf>,
+
+    /// Do not read the image that --vmlinux names
+    ///
+    /// It takes --vmlinux back, as in perf.
+    #[arg(long, help_heading = BUILD_IDS)]
+    pub(super) ignore_vmlinux: bool,
+
+    /// Taken as perf takes it, and needed for nothing
+    ///
+    /// Build-ids need no symbols of the kernel.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = BUILD_IDS)]
+    pub(super) kallsyms: Option<PathBuf>,
+
+    /// Look for files below DIR, and for none of this machine
+    ///
+    /// DIR holds the files of the recorded machine, the kernel's image among them. By default this machine's files are read,
+    /// if the recording was made on it.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
+    pub(super) symfs: Option<PathBuf>,
+
+    /// Look for the files of a process below DIR
+    ///
+    /// It holds for the process PID and its descendants, as those of a container. It may be given several times.
+    #[arg(long, value_name = "PID=DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
+    pub(super) root: Vec<Root>,
+
+    /// Look in DIR for files that are found nowhere else
+    ///
+    /// DIR keeps files for their symbols, as ~/.debug and /usr/lib/debug do. It may be given several times; by default no
+    /// such directory is looked into.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
+    pub(super) debug_dir: Vec<PathBuf>,
+
+    /// Use ids of this machine's files without proof that they fit
+    ///
+    /// The build-ids of this machine's files and kernel are used even if they seem to be others than the recorded ones. By
+    /// default such an id is left out, with a warning.
+    #[arg(long, help_heading = BUILD_IDS)]
+    pub(super) allow_changed: bool,
+
+    /// Use no id of a file that nothing proves to be the recorded one
+    ///
+    /// It concerns files on file systems whose devices cannot be compared (overlayfs, btrfs), records without inodes, and
+    /// files that got another name since. By default the id of such a file is used, and --summary names it.
+    #[arg(long, conflicts_with = "allow_changed", help_heading = BUILD_IDS)]
+    pub(super) strict_ids: bool,
+
+    #[arg(
+        short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true,
+        default_missing_value = "per-function", help_heading = JITTED_CODE,
+        help = "Name code from jitdumps", long_help = JIT
+    )]
+    pub(super) jit: Option<JitImages>,
+
+    /// Name jitted code from perf maps, the text files /tmp/perf-PID.map
+    ///
+    /// Their names get into the recording, which can then be read on another machine, or when the files are gone.
+    #[arg(long, help_heading = JITTED_CODE)]
+    pub(super) perf_map: bool,
+
+    /// Write images of jitted code to DIR
+    ///
+    /// DIR is made if it is not there. The default is the directory of the output, and for a pipe the current one.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = JITTED_CODE)]
+    pub(super) jit_dir: Option<PathBuf>,
+
+    /// Look for jitdumps and perf maps in DIR first
+    ///
+    /// By default dumps are read where the recording says that they were mapped, and perf maps in /tmp, of a process that
+    /// runs in its own /tmp.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = JITTED_CODE)]
+    pub(super) jitdump_dir: Option<PathBuf>,
+
+    /// Clock of dumps (default: recorded)
+    ///
+    /// What to do if the recording has another clock than a jitdump, since it was made without -k 1.
+    #[arg(
+        long, value_name = "HOW", default_value = "recorded", hide_default_value = true,
+        help_heading = JITTED_CODE
+    )]
+    pub(super) jit_clock: JitClock,
+
+    /// Read on past damage: all whole records are written
+    ///
+    /// What is lost is counted and reported: bytes, places and the first offset. By default damage ends the run with an
+    /// error that has its offset.
+    #[arg(long, help_heading = RECORDS)]
+    pub(super) recover: bool,
+
+    /// Write the records inside compressed records in their place
+    ///
+    /// By default compressed records are looked into, and pass as they are.
+    #[arg(long, help_heading = RECORDS)]
+    pub(super) decompress: bool,
+
+    /// Take text that was moved to huge pages for its file's
+    ///
+    /// Some programs move their text to anonymous memory in its own place. It is taken for the text of the file as far as
+    /// the recording shows that. By default its samples have no names.
+    #[arg(long, help_heading = RECORDS)]
+    pub(super) remap_text: bool,
+
+    /// From a file to a pipe, keep features that perf refuses there
+    ///
+    /// perf stops reading a pipe at some features. By default these are left out, with a warning that names them.
+    #[arg(long, help_heading = RECORDS)]
+    pub(super) keep_features: bool,
+}
+
+const BUILD_IDS: &str = "Build-ids";
+const JITTED_CODE: &str = "Jitted code";
+const RECORDS: &str = "Records";
+
+/// Written as it is to be shown, for its example.
+const JIT: &str = "\
+Name code from jitdumps
+
+Runtimes (Node, CPython, the JVM, .NET, Julia, Wasmtime) write jitdumps of the code that they make as they run. Each function that samples hit goes into an ELF image of its own, or all of a process into one. By default jitted code gets no names; --jit alone is --jit=per-function.
+
+Record with perf's -k 1, so that both have one clock:
+
+  perf record -k 1 -g -o app.data -- node --perf-prof app.js
+  perftool inject --jit -b -i app.data -o app.named.data
+  perf report -i app.named.data";
+
+/// What an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum JitImages {
+    /// An image for each function, which all readers of recordings take
+    PerFunction,
+    /// An image for each process, which perf reads
+    PerProcess,
+}
+
+/// What to do if a recording has another clock than a jitdump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum JitClock {
+    /// Refuse the dump
+    Recorded,
+    /// Estimate by how much the clocks differ
+    Auto,
+}
+
+/// The root directory of a process.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub(super) pid: i32,
+    pub(super) dir: PathBuf,
+}
+
+impl FromStr for Root {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').filter(|(_, dir)| !dir.is_empty());
+        let (pid, dir) = parts.ok_or("it is PID=DIR")?;
+        let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
+        Ok(Self { pid, dir: dir.into() })
+    }
+}
+
+/// The value of `--buildid-to`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IdDestinations(pub(super) IdsTo);
+
+impl FromStr for IdDestinations {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut to = IdsTo::default();
+        for place in text.split(',') {
+            match place {
+                "header" => to.header = true,
+                "events" => to.events = true,
+                "mmap2" => to.mmap2 = true,
+                other => return Err(format!("{other:?} is none of header, events and mmap2")),
+            }
+        }
+        Ok(Self(to))
+    }
+}
