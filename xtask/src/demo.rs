@@ -11,7 +11,7 @@ use crate::run;
 use crate::workspace::{Workspace, cargo};
 
 /// About two seconds of work by several programs.
-const WORK: &str = "for i in 1 2 3 4 5; do seq 300000 | sort -r | gzip | wc -c; done > /dev/null";
+pub(crate) const WORK: &str = "for i in 1 2 3 4 5; do seq 300000 | sort -r | gzip | wc -c; done > /dev/null";
 
 /// What to show where perf is missing or may not record.
 const REPLAY: &str = "tests/data/callchain.pipe";
@@ -110,14 +110,14 @@ impl Demo {
 }
 
 /// Whether perf is here, and may.
-fn can_record() -> bool {
+pub(crate) fn can_record() -> bool {
     let mut perf = Command::new("perf");
     perf.args(["record", "-e", "cpu-clock", "-o", "/dev/null", "true"]);
     perf.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     perf.status().is_ok_and(|status| status.success())
 }
 
-fn finish(name: &str, mut child: Child) -> anyhow::Result<()> {
+pub(crate) fn finish(name: &str, mut child: Child) -> anyhow::Result<()> {
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
     if !status.success() {
         bail!("{name}: {status}");

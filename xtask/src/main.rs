@@ -10,6 +10,7 @@ use crate::workspace::Workspace;
 mod bench;
 mod ci;
 mod demo;
+mod dist;
 mod fixtures;
 mod fuzz;
 mod libraries;
@@ -57,6 +58,13 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
         bench::run,
         "how fast perftool is beside cat, cp and perf, or these parts of it; growth [SHAPE...]: how time and memory \
          grow; --rounds N, --perf PATH, --record, --large, --picture",
+    ),
+    (
+        "dist",
+        "[--check]",
+        dist::run,
+        "a static binary, man pages and completions in target/packages: tar.gz and .deb; --check makes them twice and \
+         installs",
     ),
     ("soak", "GIGABYTES", soak::run, "a pipe as long as that through inject -b: the same bytes, flat memory"),
     ("demo", "", demo::run, "show in a few seconds what perftool does"),

@@ -20,10 +20,10 @@ mod text;
 pub(crate) use paths::private;
 
 /// A file of the repository.
-struct File {
+pub(crate) struct File {
     /// Its path from the root.
-    path: String,
-    bytes: Vec<u8>,
+    pub(crate) path: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl File {
@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, _: &[String]) -> anyhow::Result<()> {
 }
 
 /// All files that git has or would take.
-fn files() -> anyhow::Result<Vec<File>> {
+pub(crate) fn files() -> anyhow::Result<Vec<File>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let names = String::from_utf8(run::output(git)?).context("the name of a file is not UTF-8")?;
