@@ -95,6 +95,18 @@ fn an_input_without_its_option_is_told_how_it_is_named() {
 }
 
 #[test]
+fn a_value_in_the_next_word_is_told_that_it_belongs_behind_an_equals_sign() {
+    for option in ["--jit", "--ji"] {
+        let told = usage_error(&["inject", "-b", option, "per-process", "-o", "out"]);
+        let expected = "perftool: error: --jit takes its value behind an equals sign: --jit=per-process\n";
+        assert!(told.starts_with(expected), "{told}");
+    }
+    assert!(usage_error(&["inject", "--summary", "json"]).contains(": --summary=json\n"));
+    // What stands before has no value to take.
+    assert!(usage_error(&["inject", "-b", "json"]).contains("inputs are named with -i: -i json\n"));
+}
+
+#[test]
 fn an_argument_too_many_of_what_reads_no_input_is_none_either() {
     for args in [&["man", "a", "b"][..], &["completions", "bash", "b"]] {
         let told = usage_error(args);

@@ -157,19 +157,28 @@ fn in_full(subcommand: &Command, arg: &OsStr) -> Result<Option<OsString>, Error>
     }
 }
 
-/// The parser's error; where an input stands without its option, one that says how it is named.
+/// The parser's error; of an argument that belongs to no option, one that says where it belongs: behind the "=" of the
+/// option before it, or behind -i.
 pub(crate) fn with_advice(command: &Command, args: &[OsString], error: Error) -> Error {
-    let mut subcommands = args.iter().filter_map(|arg| command.find_subcommand(arg));
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return error;
+    };
+    let subcommand = args.iter().find_map(|arg| command.find_subcommand(arg));
     let reads = |subcommand: &&Command| subcommand.get_arguments().any(|arg| arg.get_id() == "input");
-    match (error.kind(), error.get(ContextKind::InvalidArg), subcommands.next().filter(reads)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(arg)), Some(subcommand))
-            if !arg.starts_with('-') =>
-        {
-            let message = format!("{arg} belongs to no option; inputs are named with -i: -i {arg}");
-            subcommand.clone().error(ErrorKind::UnknownArgument, message)
-        }
-        _ => error,
-    }
+    let Some(subcommand) = subcommand.filter(reads).filter(|_| !arg.starts_with('-')) else { return error };
+    let before = args.windows(2).find(|words| words[1] == **arg).map(|words| &words[0]);
+    let takes_it = before.and_then(|before| {
+        let is_before = |long: &str| before.to_str() == Some(&format!("--{long}"));
+        let mut options = subcommand.get_arguments().filter(|option| option.is_require_equals_set());
+        options.find_map(|option| option.get_long().filter(|long| is_before(long)))
+    });
+    let message = match takes_it {
+        Some(long) => format!("--{long} takes its value behind an equals sign: --{long}={arg}"),
+        None => format!("{arg} belongs to no option; inputs are named with -i: -i {arg}"),
+    };
+    subcommand.clone().error(ErrorKind::UnknownArgument, message)
 }
 
 /// What the options ask for besides the subcommand's own work: `--list-opts`, or one that perf alone has.
