@@ -52,3 +52,8 @@ pub use function::{Function, LineRow, UnwindInfo};
 pub use layout::{FUNCTION_OFFSET, PackedLayout, TEXT_OFFSET};
 pub use target::{Target, machine_of_arch};
 pub use writer::{ImageWriter, Written};
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

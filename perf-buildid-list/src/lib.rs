@@ -19,3 +19,8 @@ pub use collect::{Collected, Scope, from_files, from_pipe};
 pub use json::json;
 pub use list::{CarriedId, HitCounts, IdLocation, List, ListedDso, OnDisk, Sort};
 pub use print::print;
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -93,3 +93,8 @@ pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Damage, Recovering};
 pub use sample::{Arch, Sample, SampleFormat, SampleId};
 pub use tracepoint::{EventFormat, FieldFormat, FieldShape, FieldValue, Numbers};
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

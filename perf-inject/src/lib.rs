@@ -29,3 +29,8 @@ pub use plan::{Plan, Tools};
 pub use remap_text::RemapText;
 pub use run::{Run, RunReport};
 pub use summary::{IdSummary, Reasoned};
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -74,3 +74,8 @@ pub use session_record::{SessionRecord, TracepointFields};
 pub use sink::{Pass, Passed, Repipe};
 pub use stack::{StackFrame, StackFrames};
 pub use tool::{Event, Injection, Tool, Verdict};
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
