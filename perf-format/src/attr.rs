@@ -345,6 +345,14 @@ impl Attr {
             .map_err(|error| Error::structure("attr", 0, error))
     }
 
+    /// The attr's bytes: as many as [`size`](Self::size) says.
+    #[must_use]
+    pub fn to_bytes(&self, endian: Endian) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Encoder::new(&mut bytes, endian, Misc::default()).put(self);
+        bytes
+    }
+
     /// The attr's size in bytes, from its own `size` field.
     #[must_use]
     pub fn size(&self) -> usize {

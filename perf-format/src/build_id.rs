@@ -12,6 +12,7 @@ pub struct BuildId {
 
 /// Bytes or text that are no build-id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildIdError {
     /// No bytes.
     #[error("a build-id has at least one byte")]

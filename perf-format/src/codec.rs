@@ -11,6 +11,7 @@ use crate::misc::Misc;
 
 /// Why a field could not be read. The caller knows the record and its offset and adds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Problem {
     /// The bytes end before the field does.
     Short,
@@ -321,6 +322,7 @@ impl<'a, T: Fixed> Array<'a, T> {
         self.bytes
     }
 
+    #[doc(hidden)]
     /// Takes `count` elements from the cursor.
     ///
     /// # Errors
@@ -380,6 +382,7 @@ impl<'a, T: Fixed> Codec<'a> for Array<'a, T> {
 }
 
 impl<T: Fixed> Array<'_, T> {
+    #[doc(hidden)]
     /// Writes the elements without a count before them.
     pub fn encode_elements(&self, e: &mut Encoder<'_>) {
         for element in self.iter() {

@@ -3,19 +3,27 @@
 
 use std::ops::Range;
 
-use zstd_safe::{DCtx, InBuffer, OutBuffer};
-
 use crate::Error;
 use crate::raw::Place;
 use crate::record::{Compressed2, RawRecord, RecordHeader, RecordType};
+
+#[cfg(feature = "zstd")]
+mod stream;
+#[cfg(not(feature = "zstd"))]
+#[path = "compressed/no_stream.rs"]
+mod stream;
+
+use stream::Stream;
 
 /// Bytes inflated at a time. The whole is never held, however much a record inflates to; a torn record of 64 KiB
 /// always has room to become whole.
 const BUFFER_SIZE: usize = 1 << 18;
 
 /// Inflates the compressed records of one recording, in their order.
+///
+/// Without the feature `zstd`, which is on by default, nothing inflates: [`Error::Inflate`] says so.
 pub struct Inflater {
-    context: DCtx<'static>,
+    stream: Stream,
     buffer: Box<[u8]>,
     /// First byte of the buffer that was not given out as part of a whole record.
     at: usize,
@@ -42,8 +50,16 @@ impl std::fmt::Debug for Inflater {
 impl Default for Inflater {
     fn default() -> Self {
         let buffer = vec![0; BUFFER_SIZE].into();
-        let context = DCtx::create();
-        Self { context, buffer, at: 0, end: 0, taken: 0, full: false, given: None, broken: false }
+        Self {
+            stream: Stream::default(),
+            buffer,
+            at: 0,
+            end: 0,
+            taken: 0,
+            full: false,
+            given: None,
+            broken: false,
+        }
     }
 }
 
@@ -144,13 +160,11 @@ impl Inflater {
         (self.at, self.end) = (0, self.end - self.at);
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let len = room.len();
-        let (mut piece, mut out) = (InBuffer::around(piece), OutBuffer::around(room));
-        self.context
-            .decompress_stream(&mut out, &mut piece)
-            .map_err(|code| failed(record, zstd_safe::get_error_name(code)))?;
-        self.full = out.pos() == len;
-        self.end += out.pos();
-        self.taken += piece.pos();
+        let (taken, inflated) =
+            self.stream.inflate(piece, room).map_err(|problem| failed(record, problem))?;
+        self.full = inflated == len;
+        self.end += inflated;
+        self.taken += taken;
         Ok(true)
     }
 

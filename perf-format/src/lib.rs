@@ -42,6 +42,7 @@
 
 pub mod attr;
 mod build_id;
+#[doc(hidden)]
 pub mod codec;
 mod compressed;
 mod endian;
@@ -74,6 +75,7 @@ pub mod tracing_data;
 
 pub use attr::Attr;
 pub use build_id::{BuildId, BuildIdError};
+pub use codec::{Array, FieldError, Problem, Words};
 pub use compressed::Inflater;
 pub use endian::Endian;
 pub use error::{Error, SectionProblem};

@@ -58,6 +58,7 @@ fn ids_at_most(attr_size: usize) -> usize {
 
 /// Which features a pipe gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PipeFeatures {
     /// Those that readers of a pipe take: perf reads nothing that stands behind another.
     #[default]

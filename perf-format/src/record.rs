@@ -127,7 +127,7 @@ impl Record<'_> {
     }
 }
 
-mod aux;
+mod aux_area;
 mod aux_output_hw_id;
 mod auxtrace;
 mod auxtrace_error;
@@ -165,7 +165,7 @@ mod throttle;
 mod time_conv;
 mod tracing_data;
 
-pub use aux::Aux;
+pub use aux_area::Aux;
 pub use aux_output_hw_id::AuxOutputHwId;
 pub use auxtrace::Auxtrace;
 pub use auxtrace_error::{AuxtraceError, AuxtraceErrorGuest, AuxtraceErrorHead};

@@ -17,6 +17,7 @@ const MAGIC: &[u8; 10] = b"\x17\x08\x44tracing";
 
 /// Tracing data, its texts borrowed from the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TracingData<'a> {
     /// The format's version, `0.5` or `0.6`.
     pub version: &'a BStr,
@@ -46,6 +47,7 @@ pub struct TracingData<'a> {
 
 /// A system of tracepoints: `sched`, `block` and so on.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct System<'a> {
     /// Its name.
     pub name: &'a BStr,

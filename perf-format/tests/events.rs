@@ -4,18 +4,13 @@ use std::fs::File;
 use std::path::Path;
 
 use perf_format::attr::{AttrFields, SampleType};
-use perf_format::codec::Encoder;
 use perf_format::testing::{attr, features::Bytes};
-use perf_format::{
-    Attr, Endian, Error, EventAttr, EventType, Feature, Misc, PerfReader, Preamble, SoftwareEvent,
-};
+use perf_format::{Attr, Endian, Error, EventAttr, EventType, Feature, PerfReader, Preamble, SoftwareEvent};
 
 const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 
 fn bytes_of(attr: &Attr, endian: Endian) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, endian, Misc::default()).put(attr);
-    bytes
+    attr.to_bytes(endian)
 }
 
 fn software(config: u64) -> Attr {

@@ -5,17 +5,15 @@ use std::fs::File;
 use std::path::Path;
 
 use perf_format::attr::SampleType;
-use perf_format::codec::Encoder;
 use perf_format::strategies::{config, endian};
 use perf_format::testing::{attr, features};
-use perf_format::{Endian, Error, EventAttr, Feature, FeatureValue, Misc, PerfReader, Preamble};
+use perf_format::{Endian, Error, EventAttr, Feature, FeatureValue, PerfReader, Preamble};
 use proptest::prelude::*;
 
 const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 
 fn preamble(endian: Endian) -> Preamble {
-    let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, endian, Misc::default()).put(&attr(SampleType::IP));
+    let bytes = attr(SampleType::IP).to_bytes(endian);
     let event = |id| EventAttr { attr: bytes.clone(), ids: vec![id] };
     let mut preamble = Preamble::new(endian, vec![event(1), event(2)]);
     preamble.features = features::whole(endian);

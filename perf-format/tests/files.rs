@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 
 use perf_format::attr::{BranchSampleType, SampleType};
-use perf_format::codec::Encoder;
 use perf_format::header::{FILE_HEADER_LEN, PIPE_HEADER_SIZE};
 use perf_format::record::{BuildIdRecord, EventUpdate, SizedBuildId, Update};
 use perf_format::strategies::config;
@@ -20,9 +19,7 @@ use proptest::prelude::*;
 const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 
 fn bytes_of(attr: &Attr, endian: Endian) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Encoder::new(&mut bytes, endian, Misc::default()).put(attr);
-    bytes
+    attr.to_bytes(endian)
 }
 
 /// What a preamble is made of, but for its byte order.

@@ -8,6 +8,7 @@ use crate::misc::Misc;
 
 /// What the feature says of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventName<'a> {
     /// The attr's bytes.
     pub attr: &'a [u8],

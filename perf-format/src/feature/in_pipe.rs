@@ -18,6 +18,7 @@ const CPU_AT_MOST: u32 = 32_766;
 
 /// Why readers of a pipe refuse a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PipeRefusal {
     /// The number is none of perf's features.
     Number,

@@ -4,6 +4,7 @@ use crate::codec::{Array, Decoder, Encoder, FieldError, Layout, Problem};
 
 /// `PERF_RECORD_CPU_MAP`, `struct perf_record_cpu_map` and its `struct perf_record_cpu_map_data`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CpuMap<'a> {
     /// `PERF_CPU_MAP__CPUS`: each CPU by number, 65535 for any.
     Cpus(Array<'a, u16>, &'a [u8]),

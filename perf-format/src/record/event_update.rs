@@ -16,6 +16,7 @@ pub struct EventUpdate<'a> {
 
 /// The union in `struct perf_record_event_update`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Update<'a> {
     /// `PERF_EVENT_UPDATE__UNIT`.
     Unit(&'a BStr),

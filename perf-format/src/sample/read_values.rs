@@ -34,7 +34,7 @@ impl ReadValues {
     ///
     /// # Errors
     /// Where the bytes end before the values do.
-    pub fn read(format: ReadFormat, d: &mut Decoder<'_>) -> Result<Self, Problem> {
+    pub(crate) fn read(format: ReadFormat, d: &mut Decoder<'_>) -> Result<Self, Problem> {
         let has = |flag| format.contains(flag);
         let tail = |value, d: &mut Decoder<'_>| {
             let id = optional(has(ReadFormat::ID), d)?;
@@ -55,7 +55,7 @@ impl ReadValues {
     }
 
     /// Writes the values in the given format.
-    pub fn write(&self, format: ReadFormat, e: &mut Encoder<'_>) {
+    pub(crate) fn write(&self, format: ReadFormat, e: &mut Encoder<'_>) {
         let group = format.contains(ReadFormat::GROUP);
         let first = match self.values.first() {
             Some(only) if !group => only.value,
