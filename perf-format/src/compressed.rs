@@ -4,16 +4,18 @@
 use std::ops::Range;
 
 use crate::Error;
-use crate::raw::Place;
+use crate::raw::RecordPlace;
 use crate::record::{Compressed2, RawRecord, RecordHeader, RecordType};
 
-#[cfg(feature = "zstd")]
-mod stream;
 #[cfg(not(feature = "zstd"))]
-#[path = "compressed/no_stream.rs"]
-mod stream;
+mod no_zstd;
+#[cfg(feature = "zstd")]
+mod zstd;
 
-use stream::Stream;
+#[cfg(not(feature = "zstd"))]
+use no_zstd::NoZstd as PieceStream;
+#[cfg(feature = "zstd")]
+use zstd::ZstdStream as PieceStream;
 
 /// Bytes inflated at a time. The whole is never held, however much a record inflates to; a torn record of 64 KiB
 /// always has room to become whole.
@@ -23,7 +25,7 @@ const BUFFER_SIZE: usize = 1 << 18;
 ///
 /// Without the feature `zstd`, which is on by default, nothing inflates: [`Error::Inflate`] says so.
 pub struct Inflater {
-    stream: Stream,
+    stream: PieceStream,
     buffer: Box<[u8]>,
     /// First byte of the buffer that was not given out as part of a whole record.
     at: usize,
@@ -51,7 +53,7 @@ impl Default for Inflater {
     fn default() -> Self {
         let buffer = vec![0; BUFFER_SIZE].into();
         Self {
-            stream: Stream::default(),
+            stream: PieceStream::default(),
             buffer,
             at: 0,
             end: 0,
@@ -170,7 +172,7 @@ impl Inflater {
 
     /// Goes behind the next whole record that was inflated, which stays in the buffer until more is.
     #[inline]
-    pub(crate) fn step(&mut self, record: &RawRecord<'_>) -> Result<Option<Place>, Error> {
+    pub(crate) fn step(&mut self, record: &RawRecord<'_>) -> Result<Option<RecordPlace>, Error> {
         let rest = self.buffer.get(self.at..self.end).unwrap_or_default();
         let Some(head) = rest.first_chunk() else { return Ok(None) };
         let header = RecordHeader::from_bytes(*head, record.endian);
@@ -181,14 +183,14 @@ impl Inflater {
         if len > rest.len() {
             return Ok(None);
         }
-        let place = Place { header, start: self.at, offset: record.offset };
+        let place = RecordPlace { header, start: self.at, offset: record.offset };
         self.at += len;
         Ok(Some(place))
     }
 
     /// The record of the last step, which has the offset and byte order of the one that it was in.
     #[inline]
-    pub(crate) fn at(&self, place: Place, record: &RawRecord<'_>) -> RawRecord<'_> {
+    pub(crate) fn at(&self, place: RecordPlace, record: &RawRecord<'_>) -> RawRecord<'_> {
         place.record_in(&self.buffer, record.endian)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Take};
 use crate::compressed::Inflater;
 use crate::header::FileHeader;
 use crate::open::PerfData;
-use crate::raw::{Place, RawRecord};
+use crate::raw::{RawRecord, RecordPlace};
 use crate::reader::RecordReader;
 use crate::record_type::RecordType;
 use crate::{Endian, Error, FilePreamble, PerfFile, PipeStream, Preamble};
@@ -37,7 +37,7 @@ pub struct PerfReader<S> {
     problems: Vec<Error>,
     inflater: Option<Inflater>,
     /// The compressed record that is being inflated.
-    outer: Option<Place>,
+    outer: Option<RecordPlace>,
 }
 
 impl<S: Read + Seek> PerfReader<S> {
@@ -140,7 +140,7 @@ impl<S: Read> PerfReader<S> {
         (self.preamble, self.records)
     }
 
-    fn begin(&mut self, place: Place) -> Result<(), Error> {
+    fn begin(&mut self, place: RecordPlace) -> Result<(), Error> {
         self.inflater.get_or_insert_default().begin(&self.records.at(place))?;
         self.outer = Some(place);
         Ok(())
@@ -166,7 +166,7 @@ impl<S: Read> PerfReader<S> {
         }
     }
 
-    fn step_inside(&mut self, outer: Place) -> Result<Option<Place>, Error> {
+    fn step_inside(&mut self, outer: RecordPlace) -> Result<Option<RecordPlace>, Error> {
         let outer = self.records.at(outer);
         let inflater = self.inflater.get_or_insert_default();
         loop {
@@ -180,6 +180,6 @@ impl<S: Read> PerfReader<S> {
     }
 }
 
-fn is_compressed(place: Place) -> bool {
+fn is_compressed(place: RecordPlace) -> bool {
     matches!(place.header.record_type, RecordType::COMPRESSED | RecordType::COMPRESSED2)
 }

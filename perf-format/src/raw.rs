@@ -68,13 +68,13 @@ pub struct RawRecord<'a> {
 
 /// Where a whole record stands in a reader's buffer: what a reader keeps of a record that it gives out later.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct RecordPlace {
     pub(crate) header: RecordHeader,
     pub(crate) start: usize,
     pub(crate) offset: u64,
 }
 
-impl Place {
+impl RecordPlace {
     /// The record, out of the buffer that it stands in.
     #[inline]
     pub(crate) fn record_in(self, buffer: &[u8], endian: Endian) -> RawRecord<'_> {

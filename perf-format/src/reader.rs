@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::foreign::Foreign;
 use crate::header::{Head, PIPE_HEADER_SIZE};
-use crate::raw::{Place, RawRecord, RecordHeader};
+use crate::raw::{RawRecord, RecordHeader, RecordPlace};
 use crate::read::read_once;
 use crate::record_type::RecordType;
 use crate::{Endian, Error};
@@ -130,7 +130,7 @@ impl<R: Read> RecordReader<R> {
 
     /// Goes behind the next record, which stays in the buffer until the next step.
     #[inline]
-    pub(crate) fn step(&mut self) -> Result<Option<Place>, Error> {
+    pub(crate) fn step(&mut self) -> Result<Option<RecordPlace>, Error> {
         let Cursor { start, end, offset, endian, payload, .. } = self.cursor;
         // Nearly all are whole records with nothing behind them.
         if payload.left == 0
@@ -141,13 +141,13 @@ impl<R: Read> RecordReader<R> {
         {
             let header = record.header;
             self.cursor.advance(header.size.into());
-            return Ok(Some(Place { header, start, offset }));
+            return Ok(Some(RecordPlace { header, start, offset }));
         }
         self.read_step()
     }
 
     /// The same, for all that the buffer alone does not tell.
-    fn read_step(&mut self) -> Result<Option<Place>, Error> {
+    fn read_step(&mut self) -> Result<Option<RecordPlace>, Error> {
         while self.next_payload()?.is_some() {}
         while self.missing().is_some() {
             if !self.read_or_end()? {
@@ -158,12 +158,12 @@ impl<R: Read> RecordReader<R> {
         let Cursor { start, offset, .. } = self.cursor;
         let mut batch = Batch { bytes, start, offset, failed: false, cursor: &mut self.cursor };
         let record = batch.next().transpose()?;
-        Ok(record.map(|RawRecord { header, offset, .. }| Place { header, start, offset }))
+        Ok(record.map(|RawRecord { header, offset, .. }| RecordPlace { header, start, offset }))
     }
 
     /// The record of the last step.
     #[inline]
-    pub(crate) fn at(&self, place: Place) -> RawRecord<'_> {
+    pub(crate) fn at(&self, place: RecordPlace) -> RawRecord<'_> {
         place.record_in(&self.buffer, self.cursor.endian)
     }
 

@@ -47,7 +47,7 @@ nrcpus avail : 2
 cpudesc : a CPU
 cpuid : CPU,1
 total memory : 1048576 kB
-cmdline : perf record 
+cmdline : perf record\x20
 event : name = cycles, , type = 0, size = 0
 sibling sockets : 0
 sibling sockets : 1
@@ -168,7 +168,7 @@ nrcpus avail : 2
 cpudesc : AMD EPYC
 cpuid : AuthenticAMD,25,1,1
 total memory : 24683656 kB
-cmdline : /usr/bin/perf 
+cmdline : /usr/bin/perf\x20
 event : name = cpu-clock, , id = { 67974, 67975 }, type = 1, size = 144
 sibling sockets : 0-1
 sibling dies    : 0-1

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bstr::BString;
 
-use super::read::{Part, Parts};
+use super::read::{FeatureParts, Part};
 
 /// A PMU of PMU_MAPPINGS: the name of a type that the kernel gave out as it booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct PmuMapping {
 }
 
 impl PmuMapping {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { pmu: parts.word("PMU")?, name: parts.text("name of a PMU")? })
     }
 }
@@ -39,17 +39,17 @@ pub struct PmuCaps {
 }
 
 impl PmuCaps {
-    fn read_caps(parts: &mut Parts<'_>) -> Part<Vec<(BString, BString)>> {
+    fn read_caps(parts: &mut FeatureParts<'_>) -> Part<Vec<(BString, BString)>> {
         parts.list("count of capabilities", |parts| {
             Ok((parts.text("name of a capability")?, parts.text("value of a capability")?))
         })
     }
 
-    pub(super) fn read_of_cpu(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read_of_cpu(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { caps: Self::read_caps(parts)?, pmu: "cpu".into() })
     }
 
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { caps: Self::read_caps(parts)?, pmu: parts.text("name of a PMU")? })
     }
 }
@@ -78,7 +78,7 @@ pub struct HybridPmu {
 }
 
 impl HybridPmu {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { pmu: parts.text("name of a PMU")?, cpus: parts.text("CPUs of a PMU")? })
     }
 }

@@ -7,11 +7,11 @@ use crate::codec::{Codec, Decoder, FieldError};
 use crate::misc::Misc;
 
 /// A cursor over a feature.
-pub(super) struct Parts<'a>(Decoder<'a>);
+pub(super) struct FeatureParts<'a>(Decoder<'a>);
 
 pub(super) type Part<T> = Result<T, FieldError>;
 
-impl<'a> Parts<'a> {
+impl<'a> FeatureParts<'a> {
     pub(super) fn new(data: &'a [u8], endian: Endian) -> Self {
         Self(Decoder::new(data, 0, endian, Misc::default()))
     }

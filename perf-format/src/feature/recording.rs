@@ -4,7 +4,7 @@ use std::fmt;
 
 use bstr::BString;
 
-use super::read::{Part, Parts};
+use super::read::{FeatureParts, Part};
 use super::topology::version;
 
 /// A group of GROUP_DESC: events that are counted together.
@@ -23,7 +23,7 @@ pub struct EventGroup {
 
 impl EventGroup {
     /// The groups of events that have these names.
-    pub(super) fn read(parts: &mut Parts<'_>, events: &[BString]) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>, events: &[BString]) -> Part<Self> {
         let name = parts.text("name of a group")?;
         let (leader, len) = (parts.word("leader of a group")?, parts.word("members of a group")?);
         let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -55,7 +55,7 @@ pub struct SampleTimes {
 }
 
 impl SampleTimes {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { first: parts.word("first time")?, last: parts.word("last time")? })
     }
 }
@@ -91,7 +91,7 @@ pub struct ClockReference {
 }
 
 impl ClockReference {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         version("version", parts.word::<u32>("version")?.into())?;
         Ok(Self {
             clockid: parts.word("clock")?,
@@ -140,7 +140,7 @@ pub struct Compression {
 }
 
 impl Compression {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         // perf writes 0 and reads any.
         let _version: u32 = parts.word("version")?;
         Ok(Self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bstr::BString;
 
-use super::read::{Part, Parts};
+use super::read::{FeatureParts, Part};
 use crate::codec::{FieldError, Problem};
 
 /// NRCPUS: how many CPUs there are.
@@ -18,7 +18,7 @@ pub struct CpuCounts {
 }
 
 impl CpuCounts {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { available: parts.word("available CPUs")?, online: parts.word("online CPUs")? })
     }
 }
@@ -57,7 +57,7 @@ pub struct CpuPlace {
 
 impl CpuTopology {
     /// Reads the topology of so many CPUs.
-    pub(super) fn read(parts: &mut Parts<'_>, cpus: u32) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>, cpus: u32) -> Part<Self> {
         let (sockets, cores) = (parts.texts("count of sockets")?, parts.texts("count of cores")?);
         let mut topology = Self { sockets, dies: Vec::new(), cores, cpus: Vec::new() };
         if parts.is_at_end() {
@@ -79,7 +79,7 @@ impl CpuTopology {
 
 impl fmt::Display for CpuTopology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = Lines::new(f);
+        let mut lines = SeparateLines::new(f);
         for (what, lists) in
             [("sockets :", &self.sockets), ("dies    :", &self.dies), ("threads :", &self.cores)]
         {
@@ -111,7 +111,7 @@ pub struct NumaNode {
 }
 
 impl NumaNode {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self {
             node: parts.word("node")?,
             total: parts.word("memory of a node")?,
@@ -150,7 +150,7 @@ pub struct MemoryNode {
 }
 
 impl MemoryTopology {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         version("version", parts.word::<u64>("version")?)?;
         let block_size = parts.word("block size")?;
         let count: u64 = parts.word("count of nodes")?;
@@ -226,7 +226,7 @@ pub struct CpuCache {
 }
 
 impl CpuCache {
-    pub(super) fn read_all(parts: &mut Parts<'_>) -> Part<Vec<Self>> {
+    pub(super) fn read_all(parts: &mut FeatureParts<'_>) -> Part<Vec<Self>> {
         version("version", parts.word::<u32>("version")?.into())?;
         parts.list("count of caches", |parts| {
             Ok(Self {
@@ -260,7 +260,7 @@ pub struct ElfMachine {
 }
 
 impl ElfMachine {
-    pub(super) fn read(parts: &mut Parts<'_>) -> Part<Self> {
+    pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         Ok(Self { machine: parts.word("machine")?, flags: parts.word("flags")? })
     }
 }
@@ -276,13 +276,13 @@ pub(super) fn version(field: &'static str, version: u64) -> Part<()> {
     if version == 1 { Ok(()) } else { Err(FieldError { field, problem: Problem::Value(version) }) }
 }
 
-/// Lines, each but the first with a newline before it.
-pub(super) struct Lines<'f, 'o> {
+/// SeparateLines, each but the first with a newline before it.
+pub(super) struct SeparateLines<'f, 'o> {
     f: &'f mut fmt::Formatter<'o>,
     is_first: bool,
 }
 
-impl<'f, 'o> Lines<'f, 'o> {
+impl<'f, 'o> SeparateLines<'f, 'o> {
     pub(super) fn new(f: &'f mut fmt::Formatter<'o>) -> Self {
         Self { f, is_first: true }
     }

@@ -5,9 +5,11 @@ use std::fmt;
 use bstr::{BStr, BString};
 
 use super::pmu::{HybridPmu, PmuCaps, PmuMapping};
-use super::read::{Part, Parts};
+use super::read::{FeatureParts, Part};
 use super::recording::{ClockReference, Compression, EventGroup, SampleTimes};
-use super::topology::{CpuCache, CpuCounts, CpuTopology, ElfMachine, Lines, MemoryTopology, NumaNode};
+use super::topology::{
+    CpuCache, CpuCounts, CpuTopology, ElfMachine, MemoryTopology, NumaNode, SeparateLines,
+};
 use super::{Feature, event_names};
 use crate::codec::{FieldError, Problem};
 use crate::{Attr, Error, EventInfo, Preamble};
@@ -106,7 +108,7 @@ impl Preamble {
 
     fn read_feature(&self, feature: Feature, data: &[u8]) -> Part<FeatureValue> {
         use FeatureValue as V;
-        let mut parts = Parts::new(data, self.endian);
+        let mut parts = FeatureParts::new(data, self.endian);
         let p = &mut parts;
         Ok(match feature {
             Feature::HOSTNAME => V::Hostname(p.text("text")?),
@@ -146,7 +148,7 @@ impl Preamble {
     }
 
     fn described_events(&self, data: &[u8]) -> Part<Vec<EventInfo>> {
-        let mut parts = Parts::new(data, self.endian);
+        let mut parts = FeatureParts::new(data, self.endian);
         let (count, _): (u32, u32) = (parts.word("count of events")?, parts.word("size of an attr")?);
         let events = event_names(data, self.endian);
         if events.len() as u64 != u64::from(count) {
@@ -163,14 +165,14 @@ impl Preamble {
     /// The CPUs that CPU_TOPOLOGY has something for.
     fn available_cpus(&self) -> Part<u32> {
         let counts = self.features.get(&Feature::NRCPUS).map(Vec::as_slice).unwrap_or_default();
-        CpuCounts::read(&mut Parts::new(counts, self.endian)).map(|counts| counts.available)
+        CpuCounts::read(&mut FeatureParts::new(counts, self.endian)).map(|counts| counts.available)
     }
 }
 
 impl fmt::Display for FeatureValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = |values: &mut dyn Iterator<Item = &dyn fmt::Display>| {
-            let mut lines = Lines::new(f);
+            let mut lines = SeparateLines::new(f);
             for value in values {
                 lines.line(value)?;
             }
@@ -230,7 +232,7 @@ impl fmt::Display for FeatureValue {
 
 /// An event a line, up to the config: perf goes on with the rest of the attr.
 fn described(events: &[EventInfo], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut lines = Lines::new(f);
+    let mut lines = SeparateLines::new(f);
     events.iter().try_for_each(|EventInfo { attr, ids, name }| {
         let ids: Vec<_> = ids.iter().map(|id| format!(" {id}")).collect();
         let ids = if ids.is_empty() { String::new() } else { format!(", id = {{{} }}", ids.join(",")) };

@@ -3,15 +3,15 @@
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 /// A stream that is being inflated.
-pub(super) struct Stream(DCtx<'static>);
+pub(super) struct ZstdStream(DCtx<'static>);
 
-impl Default for Stream {
+impl Default for ZstdStream {
     fn default() -> Self {
         Self(DCtx::create())
     }
 }
 
-impl Stream {
+impl ZstdStream {
     /// Inflates as much of a piece as there is room for: how many bytes of it were taken, and how many came of them.
     pub(super) fn inflate(&mut self, piece: &[u8], room: &mut [u8]) -> Result<(usize, usize), &'static str> {
         let (mut piece, mut out) = (InBuffer::around(piece), OutBuffer::around(room));

@@ -2,9 +2,9 @@
 
 /// A stream that cannot be inflated.
 #[derive(Default)]
-pub(super) struct Stream(());
+pub(super) struct NoZstd(());
 
-impl Stream {
+impl NoZstd {
     pub(super) fn inflate(&mut self, _: &[u8], _: &mut [u8]) -> Result<(usize, usize), &'static str> {
         Err("perf-format was built without its feature zstd")
     }
