@@ -74,8 +74,22 @@ fn records(file: &mut PerfFile<Cursor<&[u8]>>, data: &[u8]) {
 
 /// What a pipe says of a preamble is what it was, but for what a pipe has no place for, and what is said to be left out.
 pub(crate) fn survives_a_pipe(preamble: &Preamble) {
+    is_read(preamble);
     passes_a_pipe(preamble, PipeFeatures::All);
     passes_a_pipe(preamble, PipeFeatures::Readable);
+}
+
+/// Features and events say something, or are errors with their place.
+fn is_read(preamble: &Preamble) {
+    let has_place = |error: &Error| assert!(offset_of(error).is_some(), "without an offset: {error}");
+    for feature in preamble.features.keys() {
+        let value = preamble.feature(*feature).expect("it is there");
+        let _ = value.map(|value| value.to_string()).inspect_err(has_place);
+    }
+    match preamble.event_infos() {
+        Ok(events) => assert_eq!(events.len(), preamble.events.len()),
+        Err(error) => has_place(&error),
+    }
 }
 
 fn passes_a_pipe(preamble: &Preamble, features: PipeFeatures) {

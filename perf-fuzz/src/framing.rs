@@ -1,15 +1,16 @@
 //! `framing`: the reader cuts any bytes, in any pieces, into the same records, payloads and error.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use perf_format::header::PIPE_HEADER_SIZE;
-use perf_format::{Endian, Error, PerfData, RecordReader};
+use perf_format::{Endian, Error, PerfData, PerfReader, RecordReader};
 
 use crate::laws::offset_of;
 use crate::{FuzzPieces, cut};
 
 /// A pipe's stream; other bytes are records at once, in the order that the first one's lowest bit tells.
 pub fn framing(data: &[u8]) {
+    lent(data);
     match PerfData::open(data) {
         Ok(PerfData::Pipe(stream)) if stream.is_headless() => any_split(data, stream.endian(), 0),
         Ok(PerfData::Pipe(stream)) => {
@@ -23,6 +24,20 @@ pub fn framing(data: &[u8]) {
             any_split(records, if order & 1 == 0 { Endian::Little } else { Endian::Big }, 1);
         }
     }
+}
+
+/// Whatever stands there, a reader that lends its records comes to an end, or to an error that comes again.
+fn lent(data: &[u8]) {
+    let Ok(mut reader) = PerfReader::open(Cursor::new(data)) else { return };
+    // A few bytes may inflate to millions of records.
+    let error = (0..1 << 16).find_map(|_| match reader.next_record() {
+        Ok(None) => Some(None),
+        Ok(Some(_)) | Err(Error::Inflate { .. }) => None,
+        Err(error) => Some(Some(error.to_string())),
+    });
+    let Some(Some(error)) = error else { return };
+    let again = reader.next_record().map(|_| ()).expect_err("nothing can be read behind it");
+    assert_eq!(again.to_string(), error);
 }
 
 fn any_split(records: &[u8], endian: Endian, offset: u64) {
