@@ -104,7 +104,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY")]
     sort: Option<Key>,
 
-    /// List only what samples hit and what has no build-id
+    /// List only what samples hit that has no build-id
     ///
     /// Listed are files and kernel images. The exit code is 1 if there are any.
     #[arg(long)]

@@ -30,7 +30,8 @@ pub(crate) struct Args {
 
     /// Read a file even if another user owns it
     ///
-    /// A recording or a jitdump of somebody else may be meant to mislead. By default only one's own and root's are read.
+    /// What somebody else wrote may be meant to mislead. By default recordings are one's own or root's, and jitdumps and perf
+    /// maps these or of the recorded process's user.
     #[arg(short, long)]
     pub(super) force: bool,
 
@@ -166,8 +167,8 @@ pub(crate) struct Args {
 
     /// Look for jitdumps and perf maps in DIR first
     ///
-    /// By default dumps are read where the recording says that they were mapped, and perf maps in /tmp, of a process that
-    /// runs in its own /tmp.
+    /// By default dumps are read where the recording says that they were mapped, and perf maps in /tmp; of a process that
+    /// still runs both are looked for below its own root first.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = JITTED_CODE)]
     pub(super) jitdump_dir: Option<PathBuf>,
 
