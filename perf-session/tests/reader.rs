@@ -1,13 +1,12 @@
 //! What a reader of recordings gives: the same records in the same order, wherever they are.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Cursor, Write as _};
-use std::path::Path;
 
 use perf_format::strategies::scenario::scenario;
 use perf_format::strategies::{config, endian, lengths};
 use perf_format::testing::{At, OwnedRecord, Pieces, StreamBuilder, records, swapped};
-use perf_format::{CpuMode, Endian, Misc, PipeStream, Preamble, Record, RecordType};
+use perf_format::{CpuMode, Endian, RecordType};
 use perf_session::{Error, SessionReader};
 use proptest::prelude::*;
 

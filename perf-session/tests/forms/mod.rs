@@ -10,7 +10,7 @@ use perf_format::{Endian, Misc, PipeStream, Preamble, Record, RecordType};
 use zstd_safe::{CCtx, InBuffer, OutBuffer};
 
 /// A pipe's stream as a file.
-pub fn file_of(stream: &[u8]) -> Vec<u8> {
+pub(crate) fn file_of(stream: &[u8]) -> Vec<u8> {
     let mut records = PipeStream::open(stream).expect("a stream").records();
     let preamble = Preamble::read_from_pipe(&mut records).expect("a preamble");
     let mut out = Cursor::new(Vec::new());
@@ -28,7 +28,7 @@ pub fn file_of(stream: &[u8]) -> Vec<u8> {
 }
 
 /// A stream whose records of the kernel are inside compressed ones, each piece but the last of so many bytes.
-pub fn compressed(stream: &[u8], endian: Endian, piece: usize) -> Vec<u8> {
+pub(crate) fn compressed(stream: &[u8], endian: Endian, piece: usize) -> Vec<u8> {
     let mut out = stream[..16].to_vec();
     let mut context = CCtx::create();
     let mut inside = Vec::new();
@@ -60,17 +60,22 @@ pub fn compressed(stream: &[u8], endian: Endian, piece: usize) -> Vec<u8> {
     out
 }
 
-/// Writes a recording's directory: the records of the kernel are dealt out to two files, all else is in the first.
-pub fn directory(stream: &[u8], path: &Path) {
+/// Writes a recording's directory: the records of the kernel are dealt out to three files, the preamble is in the first, and
+/// all else is left out.
+pub(crate) fn directory(stream: &[u8], path: &Path) {
     let others = [path.join("data.0"), path.join("data.1")];
     let mut files = others.map(|path| File::create(path).expect("made"));
     let mut first = stream[..16].to_vec();
     for (number, record) in records(stream).into_iter().enumerate() {
         match record.record_type {
-            record_type if record_type.is_kernel() => {
-                files[number % 2].write_all(&record.bytes).expect("written");
+            record_type if record_type.is_kernel() => match files.get_mut(number % 3) {
+                Some(file) => file.write_all(&record.bytes).expect("written"),
+                None => first.extend_from_slice(&record.bytes),
+            },
+            RecordType::HEADER_ATTR | RecordType::HEADER_FEATURE | RecordType::TRACING_DATA => {
+                first.extend_from_slice(&record.bytes);
+                first.extend_from_slice(&record.payload);
             }
-            RecordType::HEADER_ATTR => first.extend_from_slice(&record.bytes),
             _ => {}
         }
     }
