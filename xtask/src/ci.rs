@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
+use crate::dist;
 use crate::fuzz;
 use crate::libraries;
 use crate::newest_perf::{NewestPerf, PERFS};
@@ -51,9 +52,20 @@ fn before_tests(workspace: &Workspace) -> anyhow::Result<()> {
     println!("== tidy: cargo xtask tidy");
     tidy::run(workspace, &[])?;
     libraries::run(workspace, &[])?;
+    packages(workspace)?;
     dependencies()?;
     short_fuzz()?;
     step("tests, built", cargo(&["test", "--workspace", "--no-run"]))
+}
+
+/// What people install, made and tried.
+fn packages(workspace: &Workspace) -> anyhow::Result<()> {
+    if let Err(reason) = dist::require_tools() {
+        println!("== packages: LEFT OUT: {reason}");
+        return Ok(());
+    }
+    println!("== packages: cargo xtask dist --try");
+    dist::run(workspace, &["--try".to_owned()])
 }
 
 /// Licences, doubles and origins of the dependencies, as deny.toml wants them.

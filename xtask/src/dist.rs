@@ -1,6 +1,6 @@
 //! `cargo xtask dist`: what people install. A static binary, with man pages and completions, in a tar.gz and in a .deb; both
-//! are the same bytes in whichever folder they are made. With `--check` they are made in a second folder and compared,
-//! and the .deb is installed in an empty root and tried there.
+//! are the same bytes in whichever folder they are made. With `--try` the .deb is installed in an empty root and tried
+//! there; with `--check` all is made in a second folder and compared, besides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,10 +58,11 @@ fn epoch() -> anyhow::Result<String> {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> {
-    let is_checked = match args {
-        [] => false,
-        [option] if option == "--check" => true,
-        _ => bail!("dist takes --check, and nothing else"),
+    let (is_tried, is_compared) = match args {
+        [] => (false, false),
+        [option] if option == "--try" => (true, false),
+        [option] if option == "--check" => (true, true),
+        _ => bail!("dist takes --try or --check, and nothing else"),
     };
     build::require_tools()?;
     let release = Release::of(workspace)?;
@@ -70,7 +71,18 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     for path in &made {
         println!("{}  {}", sha256(path)?, shown(path));
     }
-    if is_checked { check::run(&release, &made) } else { Ok(()) }
+    if is_compared {
+        check::is_the_same_elsewhere(&release, &made)?;
+    }
+    if is_tried { check::does_what_the_readme_says(&made) } else { Ok(()) }
+}
+
+/// What is missing on this machine to make packages.
+///
+/// # Errors
+/// Where anything is.
+pub(crate) fn require_tools() -> anyhow::Result<()> {
+    build::require_tools()
 }
 
 /// Makes the packages of the sources in a folder, and returns where they are.

@@ -61,10 +61,10 @@ const TASKS: &[(&str, &str, Task, &str)] = &[
     ),
     (
         "dist",
-        "[--check]",
+        "[--try | --check]",
         dist::run,
-        "a static binary, man pages and completions in target/packages: tar.gz and .deb; --check makes them twice and \
-         installs",
+        "a static binary, man pages and completions in target/packages: tar.gz and .deb; --try installs and runs it, \
+         --check makes all twice besides",
     ),
     ("soak", "GIGABYTES", soak::run, "a pipe as long as that through inject -b: the same bytes, flat memory"),
     ("demo", "", demo::run, "show in a few seconds what perftool does"),

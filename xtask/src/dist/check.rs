@@ -1,5 +1,5 @@
-//! What `--check` adds: packages of a second folder are the same bytes, and the .deb does in an empty root what the README
-//! says, and leaves nothing when it is removed.
+//! What `--check` and `--try` add: packages of a second folder are the same bytes; the .deb does in an empty root what the
+//! README says, and leaves nothing when it is removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,15 @@ use anyhow::{Context as _, bail};
 use super::{Release, command, make, sha256};
 use crate::{demo, run, tidy};
 
-pub(super) fn run(release: &Release, made: &[PathBuf]) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
-    is_the_same_elsewhere(release, made, &folder.path().join("another/place"))?;
-    let Some(deb) = made.iter().find(|path| path.extension().is_some_and(|end| end == "deb")) else {
-        return Ok(());
-    };
-    if !rustix::process::geteuid().is_root() {
-        println!("== installation: LEFT OUT, since chroot and mount are root's");
-        return Ok(());
-    }
-    let root = Root { path: folder.path().join("root") };
-    root.install(deb)?;
-    root.runs_the_pipeline()?;
-    root.remove()
-}
-
 /// Makes all of it in another folder, with a target directory of its own.
-fn is_the_same_elsewhere(release: &Release, made: &[PathBuf], elsewhere: &Path) -> anyhow::Result<()> {
+pub(super) fn is_the_same_elsewhere(release: &Release, made: &[PathBuf]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let elsewhere = folder.path().join("another/place");
     println!("== the same, made in {}", elsewhere.display());
     for file in tidy::files()? {
         super::files::write(&elsewhere.join(&file.path), &file.bytes, 0o644)?;
     }
-    let again = make(release, elsewhere, &elsewhere.join("target"))?;
+    let again = make(release, &elsewhere, &elsewhere.join("target"))?;
     for (one, other) in made.iter().zip(&again) {
         let (sum, sum_elsewhere) = (sha256(one)?, sha256(other)?);
         println!("{sum_elsewhere}  {}", other.display());
@@ -41,6 +27,22 @@ fn is_the_same_elsewhere(release: &Release, made: &[PathBuf], elsewhere: &Path) 
         }
     }
     Ok(())
+}
+
+/// Installs the .deb in an empty root, runs the README's pipeline there, and removes it.
+pub(super) fn does_what_the_readme_says(made: &[PathBuf]) -> anyhow::Result<()> {
+    let Some(deb) = made.iter().find(|path| path.extension().is_some_and(|end| end == "deb")) else {
+        return Ok(());
+    };
+    if !rustix::process::geteuid().is_root() {
+        println!("== installation: LEFT OUT, since chroot and mount are root's");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let root = Root { path: folder.path().join("root") };
+    root.install(deb)?;
+    root.runs_the_pipeline()?;
+    root.remove()
 }
 
 /// A root directory with nothing in it but what the package brings.
