@@ -28,6 +28,7 @@ pub(crate) mod memory;
 mod picture;
 mod pipes;
 mod programs;
+mod read;
 mod real;
 mod recording;
 mod report;
@@ -41,6 +42,7 @@ type Part = (&'static str, fn(&Bench) -> anyhow::Result<Vec<Row>>);
 const PARTS: &[Part] = &[
     ("files", files::run),
     ("lists", lists::run),
+    ("read", read::run),
     ("jit", jit::run),
     ("memory", memory::run),
     ("delay", delay::run),

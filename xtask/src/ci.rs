@@ -42,8 +42,10 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
 
 fn before_tests(workspace: &Workspace) -> anyhow::Result<()> {
     step("format", cargo(&["fmt", "--all", "--check"]))?;
-    // A workspace of its own, but code all the same.
-    step("format", cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    // Workspaces of their own, but code all the same.
+    for manifest in ["fuzz/Cargo.toml", "compare/Cargo.toml"] {
+        step("format", cargo(&["fmt", "--manifest-path", manifest, "--check"]))?;
+    }
     let lint = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     step("lints", cargo(&lint))?;
     let mut document = cargo(&["doc", "--workspace", "--no-deps"]);
