@@ -128,18 +128,26 @@ impl<R: Read> RecordReader<R> {
         Ok(self.step()?.map(|place| self.at(place)))
     }
 
+    /// The next record where it is in memory already, and nothing but that is to be read before it: what
+    /// [`next_record`](Self::next_record) gives then. `None` says nothing of the input.
+    #[must_use]
+    #[inline]
+    pub fn buffered(&self) -> Option<RawRecord<'_>> {
+        let Cursor { start, end, offset, endian, payload, .. } = self.cursor;
+        let rest = self.buffer.get(start..end)?;
+        let record = RawRecord::first(rest, offset, endian)?;
+        // Nearly all are whole records with nothing behind them.
+        let is_plain = payload.left == 0
+            && matches!(record.payload_len(), Ok(0))
+            && rest.first_chunk().is_some_and(|head| Foreign::at(*head).is_none());
+        is_plain.then_some(record)
+    }
+
     /// Goes behind the next record, which stays in the buffer until the next step.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Option<RecordPlace>, Error> {
-        let Cursor { start, end, offset, endian, payload, .. } = self.cursor;
-        // Nearly all are whole records with nothing behind them.
-        if payload.left == 0
-            && let Some(rest) = self.buffer.get(start..end)
-            && let Some(record) = RawRecord::first(rest, offset, endian)
-            && matches!(record.payload_len(), Ok(0))
-            && rest.first_chunk().is_some_and(|head| Foreign::at(*head).is_none())
-        {
-            let header = record.header;
+        let Cursor { start, offset, .. } = self.cursor;
+        if let Some(RawRecord { header, .. }) = self.buffered() {
             self.cursor.advance(header.size.into());
             return Ok(Some(RecordPlace { header, start, offset }));
         }

@@ -173,7 +173,22 @@ impl Ordered {
             self.next = Place::Due;
             return true;
         }
+        if let Some(index) = self.at_a_plain_record(readers) {
+            self.next = Place::Reader(index);
+            return true;
+        }
         self.read_on(readers, evlist)
+    }
+
+    /// The reader whose next record comes as it is: where nothing is sorted, nearly all do.
+    #[inline]
+    fn at_a_plain_record<R: Read>(&self, readers: &[RecordReader<R>]) -> Option<usize> {
+        let index = self.reading.filter(|_| !self.sorts)?;
+        if self.files.get(index)?.inside.is_some() {
+            return None;
+        }
+        let record_type = readers.get(index)?.buffered()?.record_type();
+        (self.wants.contains(record_type) && !is_compressed(record_type)).then_some(index)
     }
 
     fn read_on<R: Read>(&mut self, readers: &mut [RecordReader<R>], evlist: &Evlist) -> bool {
@@ -227,7 +242,7 @@ impl Ordered {
                 return RawRecord::first(self.due.bytes.get(at..)?, offset, self.endian);
             }
             Place::Reader(index) => {
-                let record = readers.get_mut(index)?.next_batch().ok()??.next()?.ok()?;
+                let record = readers.get_mut(index)?.next_record().ok()??;
                 count(&mut self.passed, &record);
                 record
             }
