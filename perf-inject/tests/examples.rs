@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use perf_format::testing::swapped;
-use perf_session::SessionReader;
+use perf_session::{AddressSpace, SessionReader};
 
 fn recording(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
@@ -48,8 +48,12 @@ fn inputs(dir: &Path) -> Vec<PathBuf> {
 fn of_one_process_all_samples_stay_and_of_others_none() {
     let dir = tempfile::tempdir().expect("a folder");
     for input in inputs(dir.path()) {
-        let all = samples(&example("onlypid", &input, &["-1"]));
-        assert_eq!(all, [], "{}: no process is that of the kernel's maps", input.display());
+        let of_nobody = example("onlypid", &input, &["-1"]);
+        assert_eq!(samples(&of_nobody), [], "{}: no process is that of the kernel's maps", input.display());
+        let mut reader = SessionReader::from_stream(&of_nobody[..]).expect("perf data");
+        while reader.next().expect("whole").is_some() {}
+        let kernel = reader.session().machines.host().maps(AddressSpace::Kernel).expect("an address space");
+        assert_eq!(kernel.iter().count(), 1, "{}: the kernel's map", input.display());
         let mut reader = SessionReader::open(&input).expect("perf data");
         let mut pids = Vec::new();
         while let Some(record) = reader.next().expect("whole") {

@@ -66,8 +66,8 @@ impl<'r> SessionRecord<'r> {
         Ok(Some(Sample::parse(&evsel.format, &self.record)?))
     }
 
-    /// The process of the record, as the kernel noted it with the record; without such a note, the one that it is about
-    /// (COMM, FORK, EXIT, MMAP, MMAP2).
+    /// The process that the record is about: the one that COMM, MMAP and MMAP2 name (-1 is the kernel's), the child of a
+    /// FORK, the one that EXIT ends; of other records the one that ran, as the `sample_id` or the sample says.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
         self.task().map(|task| task.pid.cast_signed())
@@ -106,15 +106,9 @@ impl<'r> SessionRecord<'r> {
     }
 
     fn task(&self) -> Option<Tid> {
-        let format = self.evsel().map(|evsel| &evsel.format);
         let record = &self.record;
-        if record.record_type() == RecordType::SAMPLE {
-            return format?.tid(record);
-        }
-        if let Some(tid) = format.and_then(|format| format.trailer_tid(record)) {
-            return Some(tid);
-        }
         match record.record_type() {
+            RecordType::SAMPLE => self.evsel()?.format.tid(record),
             RecordType::COMM | RecordType::MMAP | RecordType::MMAP2 => {
                 // All three begin with both.
                 let Comm { pid, tid, .. } = record.parse_as().ok()?;
@@ -124,7 +118,7 @@ impl<'r> SessionRecord<'r> {
                 let Task { pid, tid, .. } = record.parse_as().ok()?;
                 Some(Tid { pid, tid })
             }
-            _ => None,
+            _ => self.evsel()?.format.trailer_tid(record),
         }
     }
 }
