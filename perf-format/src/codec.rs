@@ -5,6 +5,7 @@
 use bstr::{BStr, ByteSlice as _};
 use std::fmt;
 use std::marker::PhantomData;
+use std::slice::ChunksExact;
 
 use crate::Endian;
 use crate::misc::Misc;
@@ -346,11 +347,51 @@ impl<'a, T: Fixed> Array<'a, T> {
     }
 
     /// The elements in order.
-    pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
+    #[must_use]
+    #[inline]
+    pub fn iter(&self) -> ArrayIter<'a, T> {
+        let Self { bytes, endian, element } = *self;
+        ArrayIter { chunks: bytes.chunks_exact(T::SIZE), endian, element }
+    }
+}
+
+impl<'a, T: Fixed> IntoIterator for Array<'a, T> {
+    type Item = T;
+    type IntoIter = ArrayIter<'a, T>;
+
+    fn into_iter(self) -> ArrayIter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T: Fixed> IntoIterator for &Array<'a, T> {
+    type Item = T;
+    type IntoIter = ArrayIter<'a, T>;
+
+    fn into_iter(self) -> ArrayIter<'a, T> {
+        self.iter()
+    }
+}
+
+/// The elements of an [`Array`] in their order.
+#[derive(Debug, Clone)]
+pub struct ArrayIter<'a, T> {
+    chunks: ChunksExact<'a, u8>,
+    endian: Endian,
+    element: PhantomData<T>,
+}
+
+impl<T: Fixed> Iterator for ArrayIter<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
         let endian = self.endian;
-        self.bytes
-            .chunks_exact(T::SIZE)
-            .filter_map(move |chunk| T::decode(&mut Decoder::new(chunk, 0, endian, Misc::default())).ok())
+        self.chunks.find_map(|chunk| T::decode(&mut Decoder::new(chunk, 0, endian, Misc::default())).ok())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, self.chunks.size_hint().1)
     }
 }
 

@@ -75,7 +75,7 @@ pub mod tracing_data;
 
 pub use attr::Attr;
 pub use build_id::{BuildId, BuildIdError};
-pub use codec::{Array, FieldError, Problem, Words};
+pub use codec::{Array, ArrayIter, FieldError, Problem, Words};
 pub use compressed::Inflater;
 pub use endian::Endian;
 pub use error::{Error, SectionProblem};
@@ -89,7 +89,6 @@ pub use header::{FileHeader, FileHeaderWords, Format, Head, Section};
 pub use open::{PerfData, PipeStream};
 pub use perf_reader::PerfReader;
 pub use preamble::{DataPlacement, EventAttr, PipeFeatures, Preamble};
-pub use read::read_full;
 pub use reader::{Batch, RecordReader, Skipped};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Damage, Recovering};

@@ -19,7 +19,7 @@ pub(crate) fn read_once(source: &mut impl Read, room: &mut [u8], offset: u64) ->
 ///
 /// # Errors
 /// [`Error::Io`] with the offset at which reading failed; `offset` is where the first byte stands.
-pub fn read_full(source: &mut impl Read, place: &mut [u8], offset: u64) -> Result<usize, Error> {
+pub(crate) fn read_full(source: &mut impl Read, place: &mut [u8], offset: u64) -> Result<usize, Error> {
     let mut have = 0;
     while let Some(room) = place.get_mut(have..).filter(|room| !room.is_empty()) {
         match read_once(source, room, offset + have as u64)? {

@@ -149,7 +149,11 @@ impl Contents {
                 entries: Array::new(&arrays.branches, arrays.endian),
                 counters: branch(BranchSampleType::COUNTERS).then(counters),
             }),
-            regs_user: has(SampleType::REGS_USER).then(|| Regs { abi: self.abi.0, regs: regs_user() }),
+            regs_user: has(SampleType::REGS_USER).then(|| Regs {
+                abi: self.abi.0,
+                mask: attr.fields.sample_regs_user,
+                regs: regs_user(),
+            }),
             stack_user: has(SampleType::STACK_USER).then(|| StackDump {
                 bytes: stack,
                 dyn_size: (!stack.is_empty()).then_some(self.fields[18]),
@@ -162,7 +166,11 @@ impl Contents {
             }),
             data_src: word(SampleType::DATA_SRC, 20).map(DataSource),
             transaction: word(SampleType::TRANSACTION, 21),
-            regs_intr: has(SampleType::REGS_INTR).then(|| Regs { abi: self.abi.1, regs: regs_intr() }),
+            regs_intr: has(SampleType::REGS_INTR).then(|| Regs {
+                abi: self.abi.1,
+                mask: attr.fields.sample_regs_intr,
+                regs: regs_intr(),
+            }),
             phys_addr: word(SampleType::PHYS_ADDR, 22),
             cgroup: word(SampleType::CGROUP, 23),
             data_page_size: word(SampleType::DATA_PAGE_SIZE, 24),
@@ -384,8 +392,8 @@ fn registers_have_the_names_and_values_that_perf_prints() {
         while let Some(record) = reader.next_record().unwrap() {
             if record.record_type() == RecordType::SAMPLE {
                 let sample = Sample::parse(&format, &record).unwrap();
-                let of_intr = sample.regs_intr.unwrap().named(attr.fields.sample_regs_intr, Arch::X86_64);
-                let of_user = sample.regs_user.unwrap().named(attr.fields.sample_regs_user, Arch::X86_64);
+                let of_intr = sample.regs_intr.unwrap().named(Arch::X86_64);
+                let of_user = sample.regs_user.unwrap().named(Arch::X86_64);
                 let said = of_intr.chain(of_user).map(|(name, value)| format!("{name}:{value:#x}"));
                 found |= said.collect::<Vec<_>>().join(" ") == REGISTERS;
             }

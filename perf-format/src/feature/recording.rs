@@ -6,6 +6,7 @@ use bstr::BString;
 
 use super::read::{FeatureParts, Part};
 use super::topology::version;
+use crate::{Endian, Error};
 
 /// A group of GROUP_DESC: events that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,15 @@ pub struct ClockReference {
 }
 
 impl ClockReference {
+    /// Reads the bytes of CLOCK_DATA: of a HEADER_FEATURE record, or of [`Preamble::features`](crate::Preamble::features).
+    ///
+    /// # Errors
+    /// [`Error::Structure`] where they are of no known version, or too few.
+    pub fn parse(data: &[u8], endian: Endian) -> Result<Self, Error> {
+        Self::read(&mut FeatureParts::new(data, endian))
+            .map_err(|error| Error::structure("CLOCK_DATA", 0, error))
+    }
+
     pub(super) fn read(parts: &mut FeatureParts<'_>) -> Part<Self> {
         version("version", parts.word::<u32>("version")?.into())?;
         Ok(Self {

@@ -43,57 +43,59 @@ macro_rules! fields {
 }
 
 fields! {
-    /// `PERF_RECORD_SAMPLE` in full: each field that the attr's `sample_type` names, in the order of the record.
+    /// `PERF_RECORD_SAMPLE` in full: each field that the attr's `sample_type` names, in the order of the record. A field
+    /// is `None` where the attr does not name it.
     pub struct Sample<'a> {
-        /// The event's id.
+        /// The id of the event's instance, in front of all fields, so that events of different layouts are told apart.
         IDENTIFIER identifier: u64,
-        /// The address.
+        /// The address of the instruction: the instruction pointer.
         IP ip: u64,
-        /// Process and thread.
+        /// The process and thread that ran.
         TID tid: Tid,
-        /// The time, in ns.
+        /// The time, in ns of the recording's clock.
         TIME time: u64,
-        /// A data address.
+        /// The data address of a memory access, or what else the event defines: the address of a page fault or breakpoint.
         ADDR addr: u64,
-        /// The event's id.
+        /// The id of the event's instance; where the event was inherited from a parent, the parent's.
         ID id: u64,
-        /// The stream's id.
+        /// The id of the event's instance itself, inherited or not.
         STREAM_ID stream_id: u64,
-        /// The CPU.
+        /// The CPU on which it was taken.
         CPU cpu: Cpu,
-        /// Events since the last sample.
+        /// How much the event's count rose since its last sample: the weight of this one.
         PERIOD period: u64,
-        /// Counter values.
+        /// The values of the event's counter, and of the others of its group.
         READ read: ReadValues,
-        /// The call chain, innermost first, with its markers.
+        /// The call chain as recorded, innermost address first, with markers between
+        /// (`PERF_CONTEXT_*`): [`frames`](crate::sample::frames) tells them apart.
         CALLCHAIN callchain: Array<'a, u64>,
-        /// A tracepoint's fields.
+        /// The data of a tracepoint ([`EventFormat`](crate::EventFormat) has its fields) or of a PMU.
         RAW raw: Raw<'a>,
-        /// The last branches.
+        /// The last branches that were taken (LBR and the like).
         BRANCH_STACK branch_stack: BranchStack<'a>,
-        /// User registers.
+        /// The registers of user space.
         REGS_USER regs_user: Regs<'a, true>,
-        /// A piece of the user stack.
+        /// A copy of the top of the user stack.
         STACK_USER stack_user: StackDump<'a>,
-        /// A weight.
+        /// What the sample cost, by the PMU's measure; for loads on x86 the latency, in cycles.
         WEIGHT weight: u64,
-        /// Three weights in one word.
+        /// The same in three parts; an attr has one of the two.
         WEIGHT_STRUCT weight_struct: WeightStruct,
-        /// Where the data of a memory access came from.
+        /// Where the data of a memory access came from, `union perf_mem_data_src`.
         DATA_SRC data_src: DataSource,
-        /// Transaction flags.
+        /// Why a hardware transaction was aborted, `PERF_TXN_*`.
         TRANSACTION transaction: u64,
-        /// Registers at the interrupt.
+        /// The registers when the event's interrupt came, of the kernel or of user space.
         REGS_INTR regs_intr: Regs<'a, false>,
-        /// A physical address.
+        /// The physical address of `addr`.
         PHYS_ADDR phys_addr: u64,
-        /// The cgroup's id.
+        /// The id of the cgroup, whose path a CGROUP record gives.
         CGROUP cgroup: u64,
-        /// Page size at the data address, in bytes.
+        /// The page size at `addr`, in bytes.
         DATA_PAGE_SIZE data_page_size: u64,
-        /// Page size at the address, in bytes.
+        /// The page size at `ip`, in bytes.
         CODE_PAGE_SIZE code_page_size: u64,
-        /// AUX data.
+        /// A piece of a hardware trace, in the tracer's own format.
         AUX aux: AuxData<'a>,
     }
 }

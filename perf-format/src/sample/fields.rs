@@ -46,7 +46,7 @@ layout! {
     pub fixed struct Cpu {
         /// Its number.
         pub cpu: u32,
-        /// Reserved.
+        /// Nothing so far: 0.
         pub reserved: u32,
     }
 }
@@ -64,14 +64,15 @@ layout! {
 }
 
 /// Three weights in one word, `union perf_sample_weight`: the kernel writes the word, so that the first weight is
-/// its low half in either byte order.
+/// its low half in either byte order. What each is depends on the PMU; on x86 the first is a load's latency and the second
+/// the instruction's, in cycles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WeightStruct {
-    /// First.
+    /// The low 32 bits, `var1_dw`.
     pub var1: u32,
-    /// Second.
+    /// The next 16 bits, `var2_w`.
     pub var2: u16,
-    /// Third.
+    /// The high 16 bits, `var3_w`.
     pub var3: u16,
 }
 
@@ -87,7 +88,8 @@ impl Codec<'_> for WeightStruct {
     }
 }
 
-/// A tracepoint's fields or a PMU's data: a size and that many bytes, in whatever order they are.
+/// The data of a tracepoint or of a PMU, as bytes. [`EventFormat`](crate::EventFormat) finds a tracepoint's fields in
+/// them, whose numbers are in the byte order of the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(pub &'a [u8]);
 
@@ -124,12 +126,12 @@ fn sized<'a>(size: u64, d: &mut Decoder<'a>) -> Result<&'a [u8], Problem> {
     usize::try_from(size).ok().and_then(|size| d.take(size).ok()).ok_or(Problem::Count(size))
 }
 
-/// A piece of the user stack.
+/// A copy of the user stack, from the stack pointer on: the memory that unwinding by DWARF reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StackDump<'a> {
-    /// The bytes that the record holds.
+    /// The bytes that the record holds, as many as the attr's `sample_stack_user` says.
     pub bytes: &'a [u8],
-    /// How many of them were there to copy; `None` where the record holds none at all.
+    /// How many of them the kernel copied, the rest being of no meaning; `None` where the record holds none at all.
     pub dyn_size: Option<u64>,
 }
 
@@ -147,22 +149,35 @@ impl<'a> Codec<'a> for StackDump<'a> {
     }
 }
 
-/// Registers, those of one of the attr's two masks: `sample_regs_user` where `USER` is true, otherwise
-/// `sample_regs_intr`.
+/// The values of registers, those of one of the attr's two masks: `sample_regs_user` where `USER` is true
+/// ([`Sample::regs_user`](crate::Sample::regs_user)), otherwise `sample_regs_intr`
+/// ([`Sample::regs_intr`](crate::Sample::regs_intr)). [`named`](Self::named) gives them names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Regs<'a, const USER: bool> {
     /// `PERF_SAMPLE_REGS_ABI_*`: 0 none, 1 32-bit, 2 64-bit.
     pub abi: u64,
+    /// The attr's mask: a bit for each register that was recorded, of the number that [`Arch::register_name`] takes.
+    pub mask: u64,
     /// The registers of the mask, from its lowest bit; none where the abi is 0.
     pub regs: Array<'a, u64>,
 }
 
 impl<'a, const USER: bool> Regs<'a, USER> {
-    /// The registers with the names that perf has for them, in the order of their numbers. `mask` is that of the attr
-    /// (`sample_regs_user` for [`Sample::regs_user`](crate::Sample::regs_user), `sample_regs_intr` for
-    /// [`Sample::regs_intr`](crate::Sample::regs_intr)). One that has no name is `unknown`; an x86 XMM register is two
-    /// words of one name, the low one first.
-    pub fn named(&self, mask: u64, arch: Arch) -> impl Iterator<Item = (&'static str, u64)> + use<'a, USER> {
+    /// The registers with the names that perf has for them, in the order of their numbers. The architecture is that of the
+    /// machine that recorded ([`Preamble::arch`](crate::Preamble::arch)). One that has no name is `unknown`; an x86 XMM
+    /// register is two words of one name, the low one first.
+    ///
+    /// ```
+    /// # let preamble = perf_format::Preamble::new(perf_format::Endian::Little, Vec::new());
+    /// # let sample = perf_format::Sample::default();
+    /// if let (Some(regs), Some(arch)) = (sample.regs_user, preamble.arch()) {
+    ///     for (name, value) in regs.named(arch) {
+    ///         println!("{name} {value:#x}");
+    ///     }
+    /// }
+    /// ```
+    pub fn named(&self, arch: Arch) -> impl Iterator<Item = (&'static str, u64)> + use<'a, USER> {
+        let mask = self.mask;
         let numbers = (0..u64::BITS).filter(move |number| mask >> number & 1 != 0);
         numbers
             .zip(self.regs.iter())
@@ -174,8 +189,8 @@ impl<'a, const USER: bool> SampleField<'a> for Regs<'a, USER> {
     fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, Problem> {
         let abi = d.get()?;
         let mask = if USER { format.regs_user } else { format.regs_intr };
-        let count = if abi == 0 { 0 } else { u64::from(mask) };
-        Ok(Self { abi, regs: Array::counted(d, count)? })
+        let count = if abi == 0 { 0 } else { u64::from(mask.count_ones()) };
+        Ok(Self { abi, mask, regs: Array::counted(d, count)? })
     }
 
     fn write(&self, _: &SampleFormat, e: &mut Encoder<'_>) {
