@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use perf_format::header::PIPE_HEADER_SIZE;
+use perf_session::DataFiles;
 use perf_session::evidence::{Nanos, Produced};
 use perf_session::unpack::Packing;
 
@@ -75,13 +76,10 @@ impl Input {
         if !path.is_dir() {
             return Ok(Self::new(open(path, force)?, Some(path.to_owned())));
         }
-        let first = path.join("data");
-        if !first.is_file() {
+        let Some(DataFiles { first, others, .. }) = DataFiles::find(path) else {
             bail!("cannot open {}: it is a directory, and no recording is in it", path.display());
-        }
-        let numbered = (0..).map(|number| path.join(format!("data.{number}")));
-        let others = numbered.take_while(|path| path.is_file()).map(|path| open(&path, force));
-        let others = others.collect::<anyhow::Result<_>>()?;
+        };
+        let others = others.iter().map(|path| open(path, force)).collect::<anyhow::Result<_>>()?;
         let first = Self::new(open(&first, force)?, Some(path.to_owned()));
         Ok(Self { others, is_directory: true, ..first })
     }

@@ -65,7 +65,7 @@ impl Tool for Rename {
         let (tid, trailer) = (evsel.format.tid(event.record), evsel.format.sample_id(event.record));
         let (tid, trailer) = (tid.expect("it is sampled"), trailer.expect("it is whole"));
         let comm = Comm { pid: tid.pid, tid: tid.tid, comm: "added".into() };
-        inject.inject_traced(Misc::default(), &Record::Comm(comm), &trailer)?;
+        inject.inject_with_sample_id(Misc::default(), &Record::Comm(comm), &trailer)?;
         self.0 += 1;
         Ok(Verdict::Repipe)
     }
@@ -75,19 +75,10 @@ impl Tool for Rename {
 fn ran(plan: Plan, recording: &[u8], to: Format, tool: &mut dyn Tool) -> (Vec<u8>, RunReport) {
     let mut run = Run::new(plan, Chain(Vec::new())).with_tool(tool);
     let mut out = Cursor::new(Vec::new());
-    let is_file = recording.starts_with(b"PERFILE2") && recording[8] > 16;
-    let copy =
-        |source: &mut Cursor<&[u8]>, len, out: &mut Cursor<Vec<u8>>| io::copy(&mut source.take(len), out);
     let source = Cursor::new(recording);
-    let ran = match (is_file, to) {
-        (_, Format::Pipe) => run.any_to_pipe(source, &mut out),
-        (false, Format::File) => {
-            run.pipe_to_file(&mut PipeStream::open(source).expect("a stream").records(), &mut out)
-        }
-        (true, Format::File) => {
-            let mut file = PerfFile::open(source).expect("a file");
-            run.file_to_file(&mut file, None, &mut [], &mut out, copy)
-        }
+    let ran = match to {
+        Format::Pipe => run.any_to_pipe(source, &mut out),
+        Format::File => run.any_to_file(source, &mut out),
     };
     ran.expect("whole");
     (out.into_inner(), run.into_report())

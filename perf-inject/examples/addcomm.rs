@@ -32,7 +32,7 @@ impl Tool for AddComm {
             let comm = Comm { pid: sampled.pid, tid: self.tid, comm: self.name.as_str().into() };
             // Of the sample's event, time and CPU.
             let sample_id = format.sample_id(event.record).unwrap_or_default();
-            inject.inject_traced(Misc::of(CpuMode::User), &Record::Comm(comm), &sample_id)?;
+            inject.inject_with_sample_id(Misc::of(CpuMode::User), &Record::Comm(comm), &sample_id)?;
             self.is_added = true;
         }
         Ok(Verdict::Repipe)

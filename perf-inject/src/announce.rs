@@ -53,8 +53,8 @@ impl<'m> Announcement<'m> {
 }
 
 impl<'a, 'r> Announcer<'a, 'r> {
-    /// An announcer of maps that were hit in an address space, at an address and a time in ns, if that is known. `None` where
-    /// `record` is of no known event, or too short for a `sample_id`.
+    /// An announcer of maps that were hit in an address space, at an address and a time in ns, if that is known. `None`
+    /// where `record` is of no known event, or too short for a `sample_id`.
     pub(crate) fn new(
         record: &'a RawRecord<'r>,
         session: &'a Session,
@@ -112,6 +112,6 @@ impl<'a, 'r> Announcer<'a, 'r> {
         };
         let &Announcement { start, len, pgoff, file, prot, flags, filename } = map;
         let map = Mmap2 { pid, tid, start, len, pgoff, file, prot, flags, filename };
-        inject.inject_traced(Misc::of(mode), &Record::Mmap2(map), &self.trailer)
+        inject.inject_with_sample_id(Misc::of(mode), &Record::Mmap2(map), &self.trailer)
     }
 }

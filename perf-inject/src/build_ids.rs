@@ -13,22 +13,22 @@ mod ids;
 mod in_maps;
 mod lazy_maps;
 
-pub use by_name::IdsByName;
-pub use ids::Ids;
-pub use in_maps::IdsInMaps;
+pub(crate) use by_name::IdsByName;
+use ids::Ids;
+pub(crate) use in_maps::IdsInMaps;
 
-/// The places that ids go to.
+/// The places in the output that ids go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IdsTo {
-    /// To the table behind a file's records.
+    /// The table of the feature BUILD_ID, behind a file's records.
     pub header: bool,
-    /// To BUILD_ID records.
+    /// BUILD_ID records, each in front of the first sample that needs it.
     pub events: bool,
-    /// To MMAP2 records, in the place of device and inode.
+    /// MMAP2 records, in the place of device and inode.
     pub mmap2: bool,
 }
 
-/// The selection of the DSOs that get ids.
+/// Which DSOs get ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DsoSelection {
@@ -39,11 +39,11 @@ pub enum DsoSelection {
 }
 
 /// The ids of a run, which its tools share.
-pub type SharedIds = Rc<RefCell<Ids>>;
+pub(crate) type SharedIds = Rc<RefCell<Ids>>;
 
 /// Ids out of these sources, for the tools of one run.
 #[must_use]
-pub fn shared_ids(sources: Chain) -> SharedIds {
+pub(crate) fn shared_ids(sources: Chain) -> SharedIds {
     Rc::new(RefCell::new(Ids::new(sources)))
 }
 

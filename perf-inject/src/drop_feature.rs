@@ -6,7 +6,7 @@ use perf_session::{Error, Event, Injection, RecordSet, Session, Tool, Verdict};
 
 /// Drops the HEADER_FEATURE records of one feature.
 #[derive(Debug, Clone, Copy)]
-pub struct DropFeature(pub Feature);
+pub(crate) struct DropFeature(pub(crate) Feature);
 
 impl Tool for DropFeature {
     fn wants(&self) -> RecordSet {

@@ -55,8 +55,8 @@ enum Pass {
 }
 
 impl Jit {
-    /// A tool that writes names into `images`; with `read_at_once` open images are closed at the end of each round,
-    /// since a reader may need them then.
+    /// A tool that writes images with the names into `images`; with `read_at_once` open images are closed at the end of
+    /// each round, since a reader may need them then.
     #[must_use]
     pub fn new(options: JitOptions, images: Box<dyn Images>, read_at_once: bool) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Jit {
     }
 
     /// The images' ids, as entries of a table.
-    pub fn for_table(&self) -> impl Iterator<Item = (Misc, BuildIdRecord<'_>)> {
+    pub(crate) fn for_table(&self) -> impl Iterator<Item = (Misc, BuildIdRecord<'_>)> {
         self.images.for_table()
     }
 

@@ -1,9 +1,27 @@
-//! Tools that put records into a passing stream of perf data, and the run that passes it: from a pipe, a file or a
-//! directory, to a pipe or a file.
+//! Adds records to perf data as it passes, or drops some: from a pipe, a file or a directory, to a pipe or a file.
 //!
-//! [`Plan`] has what is to be injected, and makes the tools that do it; each injector is one file and one row there.
-//! Records are injected through [`perf_session::Injection`], in front of the record that needs them; the recording's
-//! own bytes are never touched. [`Run`] knows the pairings of input and output.
+//! A [`Plan`] says what is injected: build-ids, in front of the first sample that needs each, or names of jitted code
+//! ([`jit`]). A [`Run`] passes a recording: [`Run::any_to_pipe`] and [`Run::any_to_file`] take a file or a pipe's stream,
+//! and [`Run::into_report`] says what was done. [`Run::with_tool`] adds a [`Tool`](perf_session::Tool) of your own, which
+//! sees records as they pass and may drop them or inject others through [`perf_session::Injection`]. The recording's own
+//! bytes are never re-encoded: a record passes as it is or is dropped.
+//!
+//! ```no_run
+//! use std::fs::File;
+//!
+//! use perf_inject::{DsoSelection, Plan, Run};
+//! use perf_session::build_id::{Chain, Recorded};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+//! // Of the ids, those that the recording carries in its table or its MMAP2 records; `Chain::of_recording` has all sources.
+//! let mut run = Run::new(plan, Chain(vec![Box::new(Recorded)]));
+//! run.any_to_pipe(File::open("perf.data")?, &mut std::io::stdout())?;
+//! let passed = run.into_report().passed;
+//! eprintln!("{} records, {} bytes injected", passed.records, passed.injected);
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -21,12 +39,12 @@ mod run;
 mod summary;
 mod watermark;
 
-pub use build_ids::{DsoSelection, Ids, IdsByName, IdsInMaps, IdsTo, SharedIds, shared_ids};
-pub use drop_feature::DropFeature;
+pub use build_ids::{DsoSelection, IdsTo};
 pub use jit::Jit;
 pub use names::{Cause, NameSummary, Unnamed};
-pub use plan::{Plan, Tools};
-pub use remap_text::RemapText;
+pub use plan::Plan;
+#[doc(hidden)]
+pub use plan::Tools;
 pub use run::{Run, RunReport};
 pub use summary::{IdSummary, Reasoned};
 

@@ -19,7 +19,8 @@ const SAMPLES_AT_LEAST: u64 = 100;
 /// One part in so many without a name is worth a word.
 const WORTH_A_WORD: u64 = 10;
 
-/// What samples lie in, added up. Of many samples a part was looked at, and stands for the others.
+/// How many samples readers of the output will not find names for, and why. Of many samples a part was looked at, and
+/// stands for the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NameSummary {
@@ -72,7 +73,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The word for it in a summary for programs.
+    /// The word that summaries for programs have for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

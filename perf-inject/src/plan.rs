@@ -5,45 +5,49 @@ use perf_session::build_id::Chain;
 use perf_session::{Session, Tool};
 
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
+use crate::drop_feature::DropFeature;
 use crate::jit::JitSummary;
 use crate::names::{CountSamples, NameSummary};
-use crate::{DropFeature, DsoSelection, IdSummary, IdsTo, Jit, RemapText};
+use crate::remap_text::RemapText;
+use crate::{DsoSelection, IdSummary, IdsTo, Jit};
 
-/// A plan: what is injected, and how the records are read and written.
+/// A plan: what is injected, and how the records are read and written. That of [`Plan::default`] injects nothing, so that
+/// all passes as it is; write `Plan { live: true, ..Plan::default() }`, since fields are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The build-ids of these DSOs.
+    /// The DSOs whose build-ids are injected; `None` for no ids.
     pub build_ids: Option<DsoSelection>,
-    /// Whether maps of code that nothing hits are left out, where the others' records carry their ids.
+    /// Whether MMAP2 records of code that nothing hits are dropped. It needs [`IdsTo::mmap2`].
     pub drop_unused_maps: bool,
-    /// Where the ids go; by default to the place where readers of the output look first.
+    /// The places that the ids go to. `None`: BUILD_ID records in a pipe, the table of BUILD_ID in a file.
     pub ids_to: Option<IdsTo>,
-    /// Whether the recording is being made, so that files may be gone when a sample hits them.
+    /// Whether the recording is being made. Then files are read when they are mapped: they may be gone when a sample hits
+    /// them.
     pub live: bool,
-    /// Whether compressed records are replaced by the records inside them.
+    /// Whether COMPRESSED and COMPRESSED2 records are replaced by the records inside them.
     pub decompress: bool,
-    /// Whether damaged parts of the input are left out, so that all whole records come out.
+    /// Whether damaged parts of the input are skipped, so that all whole records come out; otherwise damage ends the run.
     pub recover: bool,
-    /// Whether a pipe gets features of a file that make perf refuse it.
+    /// Whether the features of a file that make perf refuse a pipe's stream are written to one all the same.
     pub keep_features: bool,
-    /// Whether it is counted what samples lie in, also where that is not needed to inject ids.
+    /// Whether [`RunReport::names`](crate::RunReport::names) is wanted also where all DSOs get ids and samples need not be
+    /// looked at.
     pub count_samples: bool,
-    /// Whether text that programs moved to anonymous memory is its file's: [`RemapText`].
+    /// Whether text that a program moved to anonymous memory (to have it on huge pages) is mapped as its file's again.
     pub remap_text: bool,
-    /// Whether jitted code gets names: [`Run::with_jit`](crate::Run::with_jit).
+    /// Whether jitted code gets names. The tool that does it is given to [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
 }
 
 /// The tools of a plan; those that it does not need are `None`, and cost nothing.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct Tools {
     /// Names jitted code.
-    pub jit: Option<Jit>,
+    pub(crate) jit: Option<Jit>,
     /// Injects build-ids that go by the names of DSOs.
-    pub ids_by_name: Option<IdsByName>,
+    pub(crate) ids_by_name: Option<IdsByName>,
     /// Writes build-ids into maps.
-    pub ids_in_maps: Option<IdsInMaps>,
+    pub(crate) ids_in_maps: Option<IdsInMaps>,
     ids: SharedIds,
     count_samples: Option<CountSamples>,
     drop_feature: Option<DropFeature>,
@@ -66,7 +70,9 @@ impl Plan {
         self.decompress || self.jit || self.remap_text || self.ids_to.is_some_and(|to| to.mmap2)
     }
 
-    /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`.
+    /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`. For drivers
+    /// that are not a [`Run`](crate::Run).
+    #[doc(hidden)]
     #[must_use]
     pub fn tools(self, sources: Chain, ids_to: IdsTo) -> Tools {
         let IdsTo { header, events, mmap2 } = self.ids_to.unwrap_or(ids_to);
@@ -113,7 +119,7 @@ impl Tools {
 
     /// The summary of the ids; `None` where the plan injects none.
     #[must_use]
-    pub fn id_summary(&self, session: &Session) -> Option<IdSummary> {
+    pub(crate) fn id_summary(&self, session: &Session) -> Option<IdSummary> {
         if self.ids_by_name.is_none() && self.ids_in_maps.is_none() {
             return None;
         }
@@ -125,7 +131,7 @@ impl Tools {
 
     /// What samples lie in that will have no name; `None` where no tool looks at samples for their DSOs.
     #[must_use]
-    pub fn name_summary(&mut self, jit: &[JitSummary], session: &Session) -> Option<NameSummary> {
+    pub(crate) fn name_summary(&mut self, jit: &[JitSummary], session: &Session) -> Option<NameSummary> {
         // Where ids go by name and into maps, either has seen all samples.
         let census: Vec<_> = match (&mut self.count_samples, &mut self.ids_by_name, &mut self.ids_in_maps) {
             (Some(count_samples), _, _) => count_samples.census(session).collect(),

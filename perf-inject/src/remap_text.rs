@@ -8,7 +8,7 @@ use perf_session::{Change, Error, Event, Injection, RecordSet, Session, Tool, Ve
 /// Drops maps of anonymous memory in the place of a file's text, and maps the file where such memory lies between its
 /// parts. The session finds both ([`Session::remap_text`]).
 #[derive(Debug, Clone, Copy)]
-pub struct RemapText;
+pub(crate) struct RemapText;
 
 impl Tool for RemapText {
     fn wants(&self) -> RecordSet {
@@ -42,7 +42,7 @@ impl Tool for RemapText {
         if let (Some(start), Some(trailer)) = (moved, trailer) {
             let len = map.start - start;
             let moved = Mmap2 { start, len, pgoff: map.pgoff.wrapping_sub(len), ..map };
-            inject.inject_traced(record.misc(), &Record::Mmap2(moved), &trailer)?;
+            inject.inject_with_sample_id(record.misc(), &Record::Mmap2(moved), &trailer)?;
         }
         Ok(Verdict::Repipe)
     }

@@ -20,7 +20,9 @@ use perf_session::{Error, InOrder, Injection, Passed, Pipeline, RecordSet, Repip
 use crate::jit::{Jit, JitSummary};
 use crate::{DsoSelection, IdSummary, IdsTo, NameSummary, Plan};
 
-/// A run of a plan over a recording, with tools of others if there are any.
+/// A run: passes one recording from its input to its output, with the tools of a [`Plan`] and those of the caller. One of
+/// the functions that are named after input and output is called, once; [`into_report`](Self::into_report) then says what
+/// was done.
 pub struct Run<'t> {
     plan: Plan,
     sources: Chain,
@@ -73,7 +75,7 @@ enum Table<'p> {
 }
 
 impl<'t> Run<'t> {
-    /// A run of a plan; ids come from `sources`.
+    /// A run of a plan; build-ids come from `sources`. Where the plan injects none, `Chain::default()` will do.
     #[must_use]
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut report = RunReport::default();
@@ -81,8 +83,8 @@ impl<'t> Run<'t> {
         Self { plan, sources, report, damage: None, jit: None, others: Vec::new() }
     }
 
-    /// The same, with a tool of the caller's own, or several: each sees a record before those of the plan do, the first that
-    /// was added first.
+    /// Adds a tool of the caller's own. Several see a record in the order in which they were added, and before the tools of
+    /// the plan.
     ///
     /// Tools see the records of the stream, wherever it comes from and goes to. The preamble is no part of it where the
     /// input or the output is a file: then the events and features are in the session, and not shown. Where a tool
@@ -99,7 +101,7 @@ impl<'t> Run<'t> {
         self.plan.writes_plain() || self.others.iter().any(|tool| cuts_inside(&**tool))
     }
 
-    /// The same, with a tool that names jitted code.
+    /// Adds the tool that names jitted code, which [`Plan::jit`] announces.
     #[must_use]
     pub fn with_jit(mut self, mut jit: Jit) -> Self {
         if self.plan.ids_to.is_some_and(|to| to.mmap2) {
@@ -109,7 +111,8 @@ impl<'t> Run<'t> {
         self
     }
 
-    /// The same; the sources know the root directories of these processes.
+    /// Says of which processes the sources know the root directories
+    /// ([`SourceConfig::roots`](perf_session::build_id::SourceConfig::roots)).
     #[must_use]
     pub fn with_roots(mut self, pids: impl IntoIterator<Item = i32>) -> Self {
         self.report.session.roots.extend(pids);
@@ -122,7 +125,9 @@ impl<'t> Run<'t> {
         RunReport { damage: self.damage.map(|damage| damage.get()), ..self.report }
     }
 
-    /// A source of records that gives whole ones alone; the report counts what it leaves out.
+    /// A source of records that skips what is damaged of another one ([`Plan::recover`]), which starts at `offset` in the
+    /// input; the report counts what it skips. It is for [`pipe_to_pipe`](Self::pipe_to_pipe) and
+    /// [`pipe_to_file`](Self::pipe_to_file), which get a reader that is made already.
     pub fn recovering<R: Read>(&mut self, source: R, endian: Endian, offset: u64) -> Recovering<R> {
         let (source, damage) = Recovering::new(source, endian, offset);
         self.damage = Some(damage);
@@ -144,8 +149,8 @@ impl<'t> Run<'t> {
         Ok(RecordReader::records(source, endian, offset))
     }
 
-    /// From a source in either format to a pipe; where it holds a file, it has to be able to seek. Standard input can be
-    /// read as a [`File`](std::fs::File), of a pipe or of a file.
+    /// From a file or a pipe's stream, whichever the source holds, to a pipe's stream. Only a file is sought in, so that
+    /// standard input as a [`File`](std::fs::File) will do for either.
     ///
     /// # Errors
     /// The errors of [`pipe_to_pipe`](Self::pipe_to_pipe) and [`file_to_pipe`](Self::file_to_pipe), and where the source
@@ -165,7 +170,34 @@ impl<'t> Run<'t> {
         self.pipe_to_pipe(&mut records.with_header(head.pipe_header()), Repipe::To(out))
     }
 
-    /// From a pipe to a pipe: every byte passes as soon as it comes.
+    /// From a file or a pipe's stream, whichever the source holds, to a file. A caller that can copy within the kernel, or
+    /// has the files of a directory, uses [`file_to_file`](Self::file_to_file).
+    ///
+    /// # Errors
+    /// The errors of [`pipe_to_file`](Self::pipe_to_file) and [`file_to_file`](Self::file_to_file), and where the source
+    /// holds no perf data.
+    pub fn any_to_file<S: Read + Seek + Send, W: Write + Seek + Send>(
+        &mut self,
+        source: S,
+        out: &mut W,
+    ) -> Result<(), Error> {
+        let stream = match PerfData::open(source)? {
+            PerfData::File(source) => {
+                let copy = |source: &mut S, len, out: &mut W| io::copy(&mut source.take(len), out);
+                return self.file_to_file(&mut PerfFile::open(source)?, None, &mut [], out, copy);
+            }
+            PerfData::Pipe(stream) => stream,
+        };
+        let (source, head) = stream.into_parts();
+        if !self.plan.recover {
+            return self.pipe_to_file(&mut RecordReader::pipe(source, head), out);
+        }
+        let (endian, offset) = (head.format.endian(), head.records_at());
+        let source = self.recovering(head.record_bytes().chain(source), endian, offset);
+        self.pipe_to_file(&mut RecordReader::records(source, endian, offset), out)
+    }
+
+    /// From a pipe's stream to a pipe's stream: every byte passes as soon as it comes. [`Repipe::To`] has the output.
     ///
     /// # Errors
     /// The errors of [`Pipeline::run`].
@@ -177,7 +209,7 @@ impl<'t> Run<'t> {
         self.pass(records, repipe, TO_EVENTS, Table::None)
     }
 
-    /// From a file to a pipe: the preamble becomes records.
+    /// From a file to a pipe's stream: the events and features of its header become records.
     ///
     /// # Errors
     /// Where the file cannot be read, or the output cannot be written.
@@ -209,8 +241,8 @@ impl<'t> Run<'t> {
         self.all_was_read(file)
     }
 
-    /// From a pipe to a file: the records of the preamble become a header and a table. Of a stream that cannot be read on
-    /// the file holds what was whole: it may be all that there is.
+    /// From a pipe's stream to a file: the records of its events and features become a header and the sections behind the
+    /// records. If the stream cannot be read to its end, the file is finished with what was read, and the error returned.
     ///
     /// # Errors
     /// Where the stream cannot be read on, or the output cannot be written.

@@ -7,7 +7,7 @@ use perf_session::Session;
 use perf_session::build_id::{FoundId, NoBuildId, Origin};
 use perf_session::dso::{DsoId, DsoKind};
 
-/// The outcome for the selected DSOs.
+/// How many of the selected DSOs got ids, from where, and why the others got none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdSummary {
@@ -23,7 +23,7 @@ pub struct IdSummary {
     pub missing: Vec<Reasoned>,
 }
 
-/// A DSO, and a reason.
+/// A DSO without an id, or with one that is not proven, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Reasoned {

@@ -148,7 +148,9 @@ impl Past {
 }
 
 impl AddressSpaceMaps {
-    /// When the address space as of a time began, with a fork or an exec, in ns; 0 where that is not known.
+    /// The time at which the address space that holds at a time began, with a fork or an exec, in ns; 0 where it is not
+    /// known.
+    #[doc(hidden)]
     #[must_use]
     pub fn began(&self, time: u64) -> u64 {
         self.beginning(time).0
@@ -156,6 +158,7 @@ impl AddressSpaceMaps {
 
     /// When that in which an address is found as of a time began: the address space as of then, or, where it has nothing
     /// there, that of the program before.
+    #[doc(hidden)]
     #[must_use]
     pub fn began_with(&self, addr: u64, time: u64) -> u64 {
         let began = self.began(time);
@@ -213,6 +216,7 @@ impl AddressSpaceMaps {
     }
 
     /// Whether no map is known, now or in the past, that has an address from `first` to `last`, both included.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_empty_between(&self, first: u64, last: u64) -> bool {
         let is_empty = |snapshot: &Snapshot| snapshot.floor(last).is_none_or(|map| map.end <= first);
@@ -376,7 +380,7 @@ impl AddressSpaceMaps {
 
     /// Whether there is a past, which will have to be forgotten.
     #[must_use]
-    pub fn has_past(&self) -> bool {
+    pub(crate) fn has_past(&self) -> bool {
         !self.past.entries.is_empty()
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use perf_format::{Error, RawRecord, RecordType};
 
-/// How many odd records there were of each type, and what was wrong with the first.
+/// The odd records: how many of each type, and what was wrong with the first. They are whole, do not fit their type or
+/// are of no known event, change nothing, and pass.
 #[derive(Debug, Default)]
 pub struct Anomalies {
     by_type: BTreeMap<RecordType, Anomaly>,
@@ -16,7 +17,7 @@ pub struct Anomalies {
 pub struct Anomaly {
     /// How many there were.
     pub count: u64,
-    /// The problem of the first.
+    /// What was wrong with the first, and its offset.
     pub first: String,
 }
 
@@ -42,7 +43,7 @@ impl Anomalies {
         odd.count += 1;
     }
 
-    /// How many there were.
+    /// How many odd records there were, of all types.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.by_type.values().map(|odd| odd.count).sum()

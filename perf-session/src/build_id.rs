@@ -139,7 +139,7 @@ pub enum NoBuildId {
     NoNote,
     /// The file that is here now is not the recorded one, or nothing proves that it is.
     Changed(Mismatch),
-    /// What is here is not what was recorded, since that was elsewhere or in another boot, or nothing tells.
+    /// The recording was made elsewhere or in another boot, or it is not known where, so that what is here is no evidence.
     NotHere(Place),
     /// The module is not loaded any more.
     NotLoaded,
@@ -151,8 +151,8 @@ pub enum NoBuildId {
     Ambiguous(usize),
     /// The recording has another file of its name, to which a record that identifies DSOs by name would give this id.
     Namesake,
-    /// Readers find it by its name: with an id, perf looks for it in `~/.debug` alone, and names none of its functions where
-    /// that has none.
+    /// Readers find it by its name: with an id, perf looks for it in `~/.debug` alone, and names none of its functions
+    /// where that has none.
     FoundByName,
     /// No source has an id for it.
     Unknown,
@@ -210,7 +210,7 @@ impl BuildIdSource for Recorded {
     }
 }
 
-/// Sources that are tried one after the other, until one has the id.
+/// Sources that are tried one after the other, until one has the id or says why there is none. An empty one finds nothing.
 #[derive(Default)]
 pub struct Chain(pub Vec<Box<dyn BuildIdSource>>);
 
@@ -220,20 +220,21 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// The sources for a recording's ids, besides the recording itself.
+/// Where the ids of a recording's DSOs are looked for, besides the recording itself. The default is this machine's files,
+/// as far as there is [evidence](crate::evidence) that they are the recorded ones.
 #[derive(Debug, Default)]
 pub struct SourceConfig {
     /// Ids that the user gave.
     pub known: Known,
-    /// The id of the image that is the recorded kernel's.
+    /// The id of the recorded kernel's image ([`build_id_of`] reads it from a vmlinux).
     pub vmlinux: Option<BuildId>,
-    /// What there is to tell whether this machine's files are the recorded ones.
+    /// The evidence for the files of this machine.
     pub evidence: EvidenceConfig,
     /// The files of the recorded machine, where that is not this one: then this machine's files are not used.
     pub symfs: Option<InRoot>,
-    /// The root directories of some processes.
+    /// The root directories of some processes (containers), by pid.
     pub roots: Vec<(i32, InRoot)>,
-    /// Directories of files kept for their symbols.
+    /// Directories of files that are kept for their symbols, such as `/usr/lib/debug` and perf's cache.
     pub debug_dirs: Vec<InRoot>,
 }
 

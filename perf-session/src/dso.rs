@@ -7,10 +7,11 @@ use perf_format::{BuildId, CpuMode};
 
 use crate::module_name::module_name;
 
-/// A machine: -1 the host, 0 a guest that nobody named, a guest's own pid otherwise.
+/// The number of a machine, as BUILD_ID records have it: -1 the host ([`HOST`](crate::machine::HOST)), 0 a guest that is
+/// not named ([`DEFAULT_GUEST`](crate::machine::DEFAULT_GUEST)), otherwise the pid of the guest's process on the host.
 pub type MachinePid = i32;
 
-/// The id of a DSO in its session.
+/// The number of a DSO in its session: [`Session::dso`](crate::Session::dso) has the DSO, [`PerDso`] is a table by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DsoId(u32);
 
@@ -59,7 +60,7 @@ impl DsoKind {
     /// What is the kernel's and no module is its image, whatever it is called: `perf record` writes the path of the
     /// vmlinux that it found in the place of `[kernel.kallsyms]`.
     #[must_use]
-    pub fn of_build_id(mode: CpuMode, name: &BStr) -> Option<Self> {
+    pub(crate) fn of_build_id(mode: CpuMode, name: &BStr) -> Option<Self> {
         match mode {
             CpuMode::Kernel | CpuMode::GuestKernel if is_module(name) => Some(Self::Module),
             CpuMode::Kernel | CpuMode::GuestKernel => Some(Self::Kernel),
@@ -109,30 +110,32 @@ pub struct Dso {
     pub machine: MachinePid,
     /// Its kind.
     pub kind: DsoKind,
-    /// Its long name: a path, or a name in brackets.
+    /// Its name (perf's long name): a path, or a name in brackets.
     pub name: BString,
-    /// The inode that its first map recorded.
+    /// The device and inode that its first map recorded; `None` where MMAP2 records have build-ids in their place.
     pub inode: Option<Inode>,
     /// The build-id of its first MMAP2 record that has one.
     pub mapped_id: Option<BuildId>,
     /// When it was first mapped, in ns of the recording's clock, or 0 for before the recording; `None` where the
     /// recording has no times.
     pub mapped_at: Option<u64>,
-    /// The process that first mapped it, to execute it if any did, and the addresses; `None` where the kernel maps it, or
-    /// nobody knows who.
+    /// The first map of it in a process, an executable one if there is any; `None` where the kernel maps it, or the process
+    /// is not known.
     pub mapped_by: Option<MappedBy>,
-    /// The id that the recording itself carries for it.
+    /// The build-id that the recording carries for it, wherever: where nothing does, [sources](crate::build_id) may find
+    /// one.
     pub build_id: Option<BuildId>,
     /// The file under whose name the recording carries the kernel's id (`/usr/lib/debug/boot/vmlinux-6.1`), if it does.
     pub kernel_file: Option<BString>,
-    /// Whether the recording gives that id to another module, too: then at most one of them has it.
+    /// Whether the recording carries the same id for another module, too: then at most one of them
+    /// has it.
     pub shares_id: bool,
-    /// The DSO that was the first with its name on its machine, where this is another file: a program that was built
-    /// again while it was recorded, or one in a container. Records that identify DSOs by name mean the first.
+    /// The first DSO of this name on its machine, where this one is another file: a program that was built again while it
+    /// was recorded, or one in a container. BUILD_ID records, which have names alone, mean the first.
     pub namesake_of: Option<DsoId>,
 }
 
-/// A map of a process.
+/// The map by which a process has a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedBy {
     /// The process.
@@ -161,7 +164,7 @@ impl Dso {
         own.is_none_or(|own| own.may_be(identity))
     }
 
-    /// A DSO with its name alone.
+    /// A DSO of which the name alone is known.
     #[must_use]
     pub fn new(machine: MachinePid, kind: DsoKind, name: &BStr) -> Self {
         let name = name.to_owned();
@@ -183,8 +186,8 @@ impl Dso {
 
 /// The DSOs of a session. A DSO is identified by its machine, whether it is the kernel's, and its name, which is all
 /// that a BUILD_ID record has. Files of one name are distinguished where their maps have inodes or build-ids. A module
-/// is one DSO, whether it is named by its file or in brackets; what is in brackets is one whoever's it is, since old
-/// versions of perf (4.4) write modules in the mode of users.
+/// is one DSO, whether it is named by its file or in brackets; what is in brackets is one DSO in the kernel's mode and in
+/// that of users, since old versions of perf (4.4) write modules in the latter.
 #[derive(Debug, Default)]
 pub struct Dsos {
     all: Vec<Dso>,
@@ -254,7 +257,7 @@ impl FileIdentity {
 
 impl Dsos {
     /// The first DSO of that name, made if it is new.
-    pub fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
+    pub(crate) fn find_or_create(&mut self, machine: MachinePid, kind: DsoKind, name: &BStr) -> DsoId {
         let in_brackets = in_brackets(kind, name);
         let named = in_brackets.as_ref().map_or(name, |name| name.as_bstr());
         let is_kernel = kind.is_kernel() || named.starts_with(b"[");
@@ -270,9 +273,8 @@ impl Dsos {
     }
 
     /// The DSO of that name and file, as far as the map identifies the file; made if it is new. Where the map does not
-    /// show that the file is the first of its name, `continued` is asked whether it is the one that is mapped just before
-    /// it.
-    pub fn find_or_create_file(
+    /// show that the file is the first of its name, `continued` says whether it is the one that is mapped just before it.
+    pub(crate) fn find_or_create_file(
         &mut self,
         machine: MachinePid,
         kind: DsoKind,
@@ -308,7 +310,7 @@ impl Dsos {
         id
     }
 
-    /// A DSO.
+    /// The DSO of a number; `None` where the number is of another session.
     #[must_use]
     pub fn get(&self, id: DsoId) -> Option<&Dso> {
         self.all.get(id.index())
@@ -348,7 +350,7 @@ fn push(all: &mut Vec<Dso>, dso: Dso) -> DsoId {
     id
 }
 
-/// A value for each DSO, for a tool.
+/// A table with a value for each DSO: counts, marks.
 #[derive(Debug, Clone)]
 pub struct PerDso<T> {
     notes: Vec<T>,
@@ -368,7 +370,7 @@ impl<T> PerDso<T> {
 }
 
 impl<T: Default> PerDso<T> {
-    /// The value of a DSO, at first the default.
+    /// The value of a DSO, to read or change it; at first the default.
     #[expect(clippy::indexing_slicing, reason = "the table was made long enough a line before")]
     pub fn of(&mut self, dso: DsoId) -> &mut T {
         if self.notes.len() <= dso.index() {

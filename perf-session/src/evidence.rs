@@ -1,5 +1,5 @@
-//! Evidence: whether what is on this machine now is what was recorded. There is no other way to a build-id that the
-//! recording does not hold itself, and nothing is taken for granted.
+//! Evidence: whether what is on this machine now is what was recorded. A build-id that the recording does not hold itself
+//! is taken only where this is proven, or where it is likely and marked as [`Unproven`].
 //!
 //! | question | what proves it | what disproves it |
 //! |---|---|---|
@@ -9,12 +9,12 @@
 //! | is it this process? | it started before the map, and has the same file at the same addresses | |
 //!
 //! The kernel, its modules and the vdso need this boot. A file needs this machine, its identity, and that it was not
-//! changed since: times are compared with the uncertainty that their conversion leaves ([`WallClock`]), and inside of it
+//! changed since: times are compared with the uncertainty that their conversion leaves, and inside of it
 //! the generation must prove the inode, and something that its contents were kept: it is a program, which nobody can
 //! write into while it runs; or they were written before; or it was just made.
 //!
 //! On file systems that show other devices in the maps of processes than in the metadata of files (overlayfs, btrfs) and
-//! in records without inodes there is no identity: then a file counts as [`Proof::Unproven`], in this boot, with fitting
+//! in records without inodes there is no identity: then a file counts as [`Unproven`], in this boot, with fitting
 //! segments and times. So does a file of several names whose `ctime` alone is after the map: perf changes it when it links
 //! what it recorded into its cache. A file that is reached through the process that has it mapped needs no name.
 
@@ -35,26 +35,29 @@ mod process;
 mod segments;
 mod this_machine;
 
-pub use clock::{ClockReading, Clocks, Nanos, Produced, Span, WallClock};
-pub use file::{FileFacts, Mapped, Mismatch, Proof, Unproven, compare};
-pub use place::{Clue, Hints, Place, place};
-pub use segments::{ElfLayout, Fit, MappedPart, Segment, fit, page_sizes};
+pub(crate) use clock::WallClock;
+pub use clock::{ClockReading, Clocks, Nanos, Produced, Span};
+pub use file::{FileFacts, Mismatch, Unproven};
+pub(crate) use file::{Mapped, Proof, compare};
+pub use place::{Clue, Place};
+pub(crate) use place::{Hints, place};
+pub(crate) use segments::{ElfLayout, Fit, MappedPart, Segment, fit, page_sizes};
 pub use this_machine::ThisMachine;
 
 use process::LiveMap;
 
-/// What evidence is drawn from besides the recording.
+/// What decides, besides the recording, whether the files of this machine are the recorded ones.
 #[derive(Debug, Clone, Default)]
 pub struct EvidenceConfig {
-    /// What is here is trusted even where it differs (`--allow-changed`).
+    /// Whether what is on this machine is taken for what was recorded, without any proof (`--allow-changed`).
     pub allow_changed: bool,
-    /// Files of which nothing proves that they are the recorded ones are refused (`--strict-ids`).
+    /// Whether files are refused that are only likely to be the recorded ones ([`Unproven`]; `--strict-ids`).
     pub strict: bool,
     /// When the recording was written.
     pub produced: Produced,
     /// The clocks of this machine; without them no time can be compared.
     pub clocks: Option<Rc<dyn Clocks>>,
-    /// What this machine is; the running kernel is asked where nothing is given.
+    /// The facts about this machine; `None` reads them from the running kernel.
     pub machine: Option<ThisMachine>,
 }
 

@@ -4,12 +4,12 @@ use bstr::{BStr, BString};
 use hashbrown::HashMap;
 use perf_format::{Attr, EventFormat, RawRecord, RecordType, SampleFormat};
 
-/// An event: its attr, and how its records are laid out.
+/// An event (perf's evsel): its attr, its name and ids, and how its records are laid out.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evsel {
-    /// The name: `cpu-clock`, `sched:sched_switch`. It is that of EVENT_DESC or EVENT_UPDATE, or made of the type and config
-    /// ([`Attr::made_up_name`]).
+    /// The name: `cpu-clock`, `sched:sched_switch`. It is that of EVENT_DESC or EVENT_UPDATE, or made of the type and
+    /// config ([`Attr::made_up_name`]).
     pub name: BString,
     /// The ids of its instances, one a CPU or thread.
     pub ids: Vec<u64>,
@@ -34,7 +34,7 @@ enum Identify {
     Unknowable,
 }
 
-/// The events of a recording.
+/// The events of a recording (perf's evlist), which find a record's event by its id.
 #[derive(Debug, Clone)]
 pub struct Evlist {
     evsels: Vec<Evsel>,
@@ -105,7 +105,7 @@ impl Evlist {
         }
     }
 
-    /// How all records are laid out, if all are alike.
+    /// The layout of all records, if that is the same for all events.
     #[must_use]
     #[inline]
     pub fn only_format(&self) -> Option<&SampleFormat> {

@@ -1,12 +1,15 @@
-//! Hits: which DSOs the samples hit, those included whose map stands behind them in the stream.
+//! Hits: which DSOs the samples hit, those included whose map stands behind the sample in the stream.
 //!
-//! Whoever asks wants to know of each DSO once. So nothing caches what stands at an address; what is kept is where
-//! something stands that was not hit yet (`pending`), and nearly all samples are nowhere near that.
+//! [`Hits`] is for a filter, which sees records in the order of the stream; [`hits_of`] is enough for records in the order
+//! of time.
 //!
-//! Up to one sample in two hundred of a busy machine stands before the MMAP2 that explains it, out of another
-//! CPU's buffer. So what samples ask for is kept for two rounds (`log`), and when a map comes that is older than some of
-//! them, or a fork that brings maps, the log is searched for what hits it. That is so as well where an older map seemed
-//! to explain a sample: then both are hit, and one too many. A consumer delivers a round's samples only after a later
+//! A filter needs each DSO's first hit alone. So no cache has what stands at an address; what is kept is the ranges of maps
+//! whose DSO was not hit yet (pending), and nearly all samples are nowhere near those.
+//!
+//! Up to one sample in two hundred of a busy machine stands before the MMAP2 that resolves it, which comes out of another
+//! CPU's buffer. So the queries of samples are kept for two rounds (the log). When a map comes that is older than some of
+//! them, or a fork that brings maps, the log is searched for queries that hit it. It is searched as well where an older map
+//! resolved a sample: then both DSOs are hit, and one too many. A consumer delivers a round's samples only after a later
 //! FINISHED_ROUND, so that an id put in front of the map is there in time.
 
 use std::ops::ControlFlow;
@@ -44,9 +47,9 @@ use self::stacks::Stacks;
 pub use self::census::{Counted, LiesIn};
 pub use self::query::Hit;
 
-/// Shows each hit of a sample that the session has taken in, or of the later part of a call chain: as of the maps that
-/// are known by now, so that records are to come in the order of time. A sample that cannot be read is noted as an
-/// anomaly.
+/// Calls `hit` with each hit of a record that the session has taken in: of a sample by its address and its call chain, or
+/// of a CALLCHAIN_DEFERRED record. Lookups find the maps that the session knows by now, so that records have to come in
+/// the order of time. A sample that cannot be read is noted in [`Session::anomalies`].
 pub fn hits_of(record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMut(Hit)) {
     let Some(Evsel { format, .. }) = session.evlist.evsel(record) else {
         return session.anomalies.no_event(record);
@@ -67,16 +70,17 @@ pub fn hits_of(record: &RawRecord<'_>, session: &mut Session, mut hit: impl FnMu
     }
 }
 
-/// Finds hits in records that come in the order of a stream.
+/// Finds hits in records that come in the order of a stream. A [tool](crate::Tool) owns one, wants [`Hits::WANTS`], and
+/// gives it each event.
 #[derive(Debug, Default)]
 pub struct Hits {
     /// Which DSOs are hit.
     is_hit: PerDso<bool>,
-    /// Whether every hit is asked for, and not only the first of each DSO.
+    /// Whether every hit is found, and not only the first of each DSO.
     every: bool,
     /// Whether everything that is mapped counts as hit, since the picture is incomplete, or of a hardware trace.
     assume_all: bool,
-    /// Whether it does where there is a hardware trace that nobody has decoded.
+    /// Whether it does where there is a hardware trace.
     with_aux_data: bool,
     spaces: Spaces,
     stacks: Stacks,
@@ -105,22 +109,22 @@ impl Hits {
         Self::default()
     }
 
-    /// Finds every hit of each sample, and of each map that comes behind samples that it explains the earliest one. Of a
-    /// process whose samples have its registers or its stack all code is hit.
+    /// Finds every hit of each sample. Of a map that comes behind samples that hit it, the earliest hit is found. All
+    /// code of a process counts as hit whose samples have its registers or stack: unwinding may lead anywhere.
     #[must_use]
     pub fn every() -> Self {
         Self { every: true, ..Self::default() }
     }
 
-    /// The same, and what samples lie in is counted.
+    /// Counts what samples lie in as well, for [`census`](Self::census).
     #[must_use]
     pub fn counting(mut self) -> Self {
         self.census = Some(Census::default());
         self
     }
 
-    /// What the host's samples of known times lie in, in no order; nothing unless that is counted. Of many samples a part
-    /// is counted, and stands for the others.
+    /// What the host's samples lie in, as far as they have times, in no order; nothing without
+    /// [`counting`](Self::counting). Of many samples a part is looked up, and stands for the others.
     pub fn census(&mut self, session: &Session) -> impl Iterator<Item = (LiesIn, Counted)> {
         if let Some(census) = &mut self.census {
             census.finish(session);
@@ -128,21 +132,21 @@ impl Hits {
         self.census.iter().flat_map(Census::counts)
     }
 
-    /// The same; where there is a hardware trace all that is mapped counts as hit, for nobody knows what an undecoded one
-    /// hits.
+    /// Counts all that is mapped as hit where the recording has a hardware trace, which is not decoded here and may hit
+    /// anything.
     #[must_use]
     pub fn with_aux_data(self) -> Self {
         Self { with_aux_data: true, ..self }
     }
 
-    /// Whether everything that is mapped counts as hit.
+    /// Whether all that is mapped counts as hit: the recording has a hardware trace, or needed more work than is done.
     #[must_use]
     pub fn assumes_all(&self) -> bool {
         self.assume_all
     }
 
-    /// Shows the hits that a record brings: those of a sample, or of earlier samples that a map explains. A sample that
-    /// cannot be read is noted as an anomaly.
+    /// Calls `hit` with the hits that a record brings: those of a sample, or those of earlier samples that a map resolves.
+    /// A sample that cannot be read is noted in [`Session::anomalies`].
     pub fn event(&mut self, event: &Event<'_>, session: &mut Session, hit: impl FnMut(Hit)) {
         let record = event.record;
         if session.is_incomplete() || self.with_aux_data && session.recording.has_aux_data {
@@ -180,7 +184,8 @@ impl Hits {
         self.found.drain(..).for_each(hit);
     }
 
-    /// Takes samples that bring no hit off the front of a batch; tells how many.
+    /// Skips the samples at the front of a batch that bring no hit, and returns how many
+    /// ([`Tool::skip_samples`](crate::Tool::skip_samples)).
     pub fn skip_samples(&mut self, batch: &mut Batch<'_>, session: &Session) -> u64 {
         if self.every {
             return 0;

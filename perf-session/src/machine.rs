@@ -22,8 +22,8 @@ pub const HOST: MachinePid = perf_format::record::HOST_PID;
 /// The pid of the guest whose records do not name their machine.
 pub const DEFAULT_GUEST: MachinePid = 0;
 
-/// The pid of the processes that are outside the pid namespace of a recorder in a container: all have this one, so that
-/// nobody knows which of them a map or a sample is of. Otherwise it is the idle task's, which maps nothing.
+/// The pid of the processes that are outside the pid namespace of a recorder in a container: all have this one, so that it
+/// is not known which of them a map or a sample is of. Otherwise it is the idle task's, which maps nothing.
 pub const OUTSIDE: i32 = 0;
 
 /// The name of a machine's kernel, as its map has it.
@@ -35,7 +35,7 @@ pub(crate) fn kernel_of(machine: MachinePid) -> BString {
     }
 }
 
-/// A machine.
+/// A machine: the host or a guest, with its kernel's maps and its processes.
 #[derive(Debug)]
 pub struct Machine {
     /// -1 for the host.
@@ -75,7 +75,7 @@ impl Machine {
         }
     }
 
-    /// The map at an address as of a time in ns; without one, as of now.
+    /// The map at an address as of a time in ns; without a time, as of the last record.
     #[must_use]
     #[inline]
     pub fn find_map(&self, space: AddressSpace, addr: u64, time: Option<u64>) -> Option<&Map> {
@@ -92,12 +92,15 @@ impl Machine {
     }
 
     /// Whether no map is known, now or in the past, that has an address from `first` to `last`, both included.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_empty_between(&self, space: AddressSpace, first: u64, last: u64) -> bool {
         self.maps(space).is_none_or(|maps| maps.is_empty_between(first, last))
     }
 
-    /// When an address space as of a time began, with a fork or an exec, in ns; 0 where that is not known.
+    /// The time at which the address space that holds at a time began, with a fork or an exec, in ns; 0 where it is not
+    /// known.
+    #[doc(hidden)]
     #[must_use]
     pub fn began(&self, space: AddressSpace, time: u64) -> u64 {
         match space {
@@ -110,6 +113,7 @@ impl Machine {
 
     /// When that in which an address is found as of a time began, in ns: the address space as of then, or, where it has
     /// nothing there, that of the program before the last exec.
+    #[doc(hidden)]
     #[must_use]
     pub fn began_with(&self, space: AddressSpace, addr: u64, time: u64) -> u64 {
         match space {
@@ -121,6 +125,7 @@ impl Machine {
     }
 
     /// Whether what is found at an address as of a time in ns is of the program before the last exec.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_before_exec(&self, space: AddressSpace, addr: u64, time: u64) -> bool {
         self.began_with(space, addr, time) < self.began(space, time)
@@ -325,7 +330,7 @@ pub(crate) struct UpdateContext<'u> {
 
 /// The threads of a FORK record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TaskIds {
+pub(crate) struct TaskIds {
     /// The process.
     pub pid: i32,
     /// Its parent.
@@ -358,7 +363,7 @@ impl Machines {
     }
 
     /// A machine, made if it is new.
-    pub fn find_or_create(&mut self, pid: MachinePid) -> &mut Machine {
+    pub(crate) fn find_or_create(&mut self, pid: MachinePid) -> &mut Machine {
         if pid == HOST {
             return &mut self.host;
         }
@@ -370,7 +375,7 @@ impl Machines {
 
     /// The guest that a record with that pid is of: the one with this pid, if it is known, otherwise the default guest.
     #[must_use]
-    pub fn guest_pid(&self, pid: MachinePid) -> MachinePid {
+    pub(crate) fn guest_pid(&self, pid: MachinePid) -> MachinePid {
         if self.guests.contains_key(&pid) { pid } else { DEFAULT_GUEST }
     }
 

@@ -11,7 +11,8 @@ use crate::session::Session;
 use crate::sink::{Passed, Repipe, Sink};
 use crate::tool::{Tool, Verdict};
 
-/// The tools that a stream passes through, and the inflater of its compressed records.
+/// Passes a stream through tools: reads its records in batches, shows them to the session and the tools in the order of the
+/// stream, and repipes them.
 pub struct Pipeline<'t, 'u> {
     dispatch: Dispatch<'t, 'u>,
     /// Made when the first compressed record comes: it is large.

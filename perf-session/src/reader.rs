@@ -5,10 +5,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use perf_format::{FilePreamble, PerfData, PerfFile, PipeStream, Preamble, RecordReader, Section};
 
+use crate::data_files::DataFiles;
 use crate::error::Error;
 use crate::ordered::{Ordered, Wants};
 use crate::session::Session;
@@ -21,7 +22,7 @@ type Source<'s> = Box<dyn Read + Send + 's>;
 
 /// Reads the records of a recording in the order of time, each after the session has taken it in.
 ///
-/// It lends: each record is gone when the next one is asked for.
+/// It lends: a record can be used until the next call of [`next`](Self::next).
 ///
 /// ```no_run
 /// # fn main() -> Result<(), perf_session::Error> {
@@ -35,11 +36,12 @@ type Source<'s> = Box<dyn Read + Send + 's>;
 /// # }
 /// ```
 ///
-/// The order is that of perf: records of the kernel are sorted by their times, as far as FINISHED_ROUND records say that no
-/// earlier one can come; those of one time stay in the order of the stream. Records that have no time, such as those
+/// The order is that of perf: records of the kernel are sorted by their times, as far as FINISHED_ROUND records say that
+/// no earlier one can come; those of one time stay in the order of the stream. Records that have no time, such as those
 /// that perf itself writes, come where they stand. Records inside COMPRESSED and COMPRESSED2 records take the place of
-/// these. The records in front of a pipe's stream that a file has as its header (HEADER_ATTR, HEADER_FEATURE, TRACING_DATA)
-/// go into the session and are not given. At most 64 MiB of records wait for their time; of more, the earlier half is given.
+/// these. The records in front of a pipe's stream that a file has as its header (HEADER_ATTR, HEADER_FEATURE,
+/// TRACING_DATA) go into the session and are not given. At most 64 MiB of records wait for their time; of more, the
+/// earlier half is given.
 pub struct SessionReader<'s> {
     session: Session,
     preamble: Preamble,
@@ -71,8 +73,11 @@ impl SessionReader<'static> {
         if !path.is_dir() {
             return Self::of_file(open(path)?);
         }
-        let mut reader = Self::of_file(open(&path.join("data"))?)?;
-        let others = data_files(path).iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let Some(DataFiles { first, others }) = DataFiles::find(path) else {
+            return Self::of_file(open(&path.join("data"))?);
+        };
+        let mut reader = Self::of_file(open(&first)?)?;
+        let others = others.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let endian = reader.ordered.endian();
         reader.readers.extend(others.into_iter().map(|file| RecordReader::records(boxed(file), endian, 0)));
         reader.ordered = Ordered::new(reader.readers.len(), endian, Wants::All);
@@ -98,12 +103,6 @@ impl SessionReader<'static> {
             Some(packing) => Self::from_source(UnpackedFile::new(packing, file)),
         }
     }
-}
-
-/// The files of a recording in a directory beside its `data`, in which the events are: `data.0` and so on.
-fn data_files(directory: &Path) -> Vec<PathBuf> {
-    let numbered = (0..).map(|number: u32| directory.join(format!("data.{number}")));
-    numbered.take_while(|path| path.is_file()).collect()
 }
 
 fn open(path: &Path) -> Result<File, Error> {
@@ -171,9 +170,9 @@ impl<'s> SessionReader<'s> {
         })
     }
 
-    /// The same, in the order in which the records stand in the stream: nothing waits, and nothing is copied. What the
-    /// session knows at a record may then be later than the record; lookups as of a time are right all the same, for two
-    /// rounds. Of a directory, one file is read after the other.
+    /// Makes the reader give the records in the order in which they stand in the stream: nothing waits, and nothing is
+    /// copied. What the session knows at a record may then be later than the record; lookups as of a time are right all
+    /// the same, for two rounds. Of a directory, one file is read after the other.
     #[must_use]
     pub fn unsorted(self) -> Self {
         Self { ordered: self.ordered.unsorted(), ..self }
@@ -209,13 +208,13 @@ impl<'s> SessionReader<'s> {
         &self.preamble
     }
 
-    /// What the records so far add up to.
+    /// The session: what the records so far add up to.
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The same, to set what it shall do ([`Session::jit_names`]) before the first record.
+    /// The session, to set how it treats records ([`Session::jit_names`]) before the first one is read.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
     }

@@ -3,47 +3,42 @@
 use std::collections::BTreeMap;
 
 use bstr::{BString, ByteSlice as _};
+use perf_format::feature::ClockReference;
 use perf_format::{BuildId, Endian, Feature};
 
-/// The facts about a recording: what it says of where and when it was made.
+/// The facts about a recording: what it says of where and when it was made. All that its features say is in
+/// [`SessionReader::preamble`](crate::SessionReader::preamble).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Recording {
     /// The name of the machine that it was made on (`uname -n`).
     pub hostname: Option<BString>,
     /// The release of the kernel that it was made on (`uname -r`).
     pub release: Option<BString>,
-    /// The machine that it was made on (`uname -m`).
+    /// The architecture of the machine that it was made on (`uname -m`): [`Arch::parse`](perf_format::Arch::parse) reads
+    /// it.
     pub arch: Option<BString>,
-    /// Where its kernel's reference symbol was; `None` where that was hidden.
+    /// The address of its kernel's reference symbol (`_text` or `_stext`), which is another in each boot; `None` where the
+    /// recorder might not read it.
     pub kernel_reference: Option<u64>,
     /// The build-id of its kernel, where the recording carries it.
     pub kernel_id: Option<BuildId>,
-    /// Its kernel's modules, and where they were; 0 where that was hidden.
+    /// Its kernel's modules, and the addresses where they were loaded; 0 where the recorder might not read those.
     pub modules: BTreeMap<BString, u64>,
     /// The clock of its times (`perf_event_attr.clockid`); `None` for perf's own.
     pub clockid: Option<i32>,
-    /// The wall clock at a moment of its clock.
-    pub clock_data: Option<ClockData>,
+    /// What its clock and the wall clock showed at one moment (the feature `CLOCK_DATA`).
+    pub clock_data: Option<ClockReference>,
     /// Its times, as far as they are known.
     pub times: Times,
     /// Whether it has AUX data: a hardware trace (Intel PT, ETM, SPE), which is not decoded here.
     pub has_aux_data: bool,
 }
 
-/// The wall clock at a moment of the recording's clock (the feature `CLOCK_DATA`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockData {
-    /// The recording's clock (`clockid_t`).
-    pub clockid: i32,
-    /// The wall clock, in ns since the epoch.
-    pub tod_ns: u64,
-    /// The recording's clock at that moment, in ns.
-    pub clockid_ns: u64,
-}
-
-/// Times in a recording, in ns of its clock; those of records that were made up for what was before it are 0 and do not
-/// count.
+/// The first and the last time in a recording, in ns of its clock. Records of what was there before the recording began,
+/// which perf makes up, have the time 0 and do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Times {
     /// The earliest that is known.
     pub first: Option<u64>,
@@ -53,6 +48,7 @@ pub struct Times {
 
 impl Times {
     /// Takes in a time.
+    #[doc(hidden)]
     pub fn note(&mut self, time: u64) {
         if time != 0 {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
@@ -74,23 +70,12 @@ impl Recording {
                     .filter_map(|at| endian.u64_at(data, *at))
                     .for_each(|time| self.times.note(time));
             }
-            Feature::CLOCK_DATA => self.clock_data = clock_data(data, endian),
+            Feature::CLOCK_DATA => self.clock_data = ClockReference::parse(data, endian).ok(),
             // Whoever decodes the trace takes this index of it out.
             Feature::AUXTRACE => self.has_aux_data = true,
             _ => {}
         }
     }
-}
-
-/// The feature `CLOCK_DATA`, of the only version that there is.
-fn clock_data(data: &[u8], endian: Endian) -> Option<ClockData> {
-    const VERSION: u32 = 1;
-    endian.u32_at(data, 0).filter(|version| *version == VERSION)?;
-    Some(ClockData {
-        clockid: endian.u32_at(data, 4)?.cast_signed(),
-        tod_ns: endian.u64_at(data, 8)?,
-        clockid_ns: endian.u64_at(data, 16)?,
-    })
 }
 
 /// A feature that is one text: a length, and the text up to a NUL.

@@ -30,7 +30,10 @@ use crate::round::Round;
 use crate::shared_ids::DuplicateIds;
 use crate::work::Work;
 
-/// The state that the records so far describe: machines, threads, maps, DSOs, events.
+/// The state that the records so far describe: machines, processes, maps, DSOs, events.
+///
+/// [`SessionReader`](crate::SessionReader) keeps one. By itself it is for those who read records on their own:
+/// [`load_preamble`](Self::load_preamble) first, then [`update`](Self::update) with each record.
 #[derive(Debug)]
 pub struct Session {
     /// The events.
@@ -39,21 +42,21 @@ pub struct Session {
     pub machines: Machines,
     /// The files and images that are mapped.
     pub dsos: Dsos,
-    /// Records that were whole but odd; they passed all the same.
+    /// The records that do not fit their type or are of no known event: counts, and what is wrong with the first.
     pub anomalies: Anomalies,
-    /// The facts about the recording, out of its features.
+    /// What the recording says of where and when it was made.
     pub recording: Recording,
-    /// Whether executable anonymous memory is a DSO of its process, under the name of the file in which its runtime may
-    /// leave symbols (`/tmp/perf-PID.map`), as perf names it. Memory that has a name of its own keeps that.
+    /// Whether executable anonymous memory is a DSO of its process, named after the perf map in which its runtime may leave
+    /// symbols (`/tmp/perf-PID.map`), as perf names it. Memory that has a name of its own keeps that.
     pub jit_names: bool,
     /// Whether text that a program has moved to anonymous memory, in its own place, counts as its file's, as far as the
     /// recording shows that.
     pub remap_text: bool,
-    /// Whether the ids that it takes in are logged (`log::debug!`).
+    /// Whether the build-ids that the recording carries are logged (`log::debug!`).
     pub logs_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: BTreeSet<i32>,
-    /// `None` where nobody wants the names of threads.
+    /// `None` where the names of threads are not kept.
     comms: Option<Comms>,
     round: Round,
     guest_of_id: HashMap<u64, MachinePid>,
@@ -105,13 +108,13 @@ impl Session {
         RecordType::EVENT_UPDATE,
     ]);
 
-    /// A session of which nothing is known.
+    /// A session that has taken in nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The round that the stream is in.
+    /// The number of the round that the stream is in.
     #[must_use]
     pub fn round(&self) -> Round {
         self.round
@@ -124,16 +127,16 @@ impl Session {
         self.is_incomplete
     }
 
-    /// Keeps the names of threads from here on: [`comm`](Self::comm). It costs a look at each COMM, FORK and EXIT record, and
-    /// memory for each thread.
+    /// Keeps the names of threads from here on, for [`comm`](Self::comm); a [`SessionReader`](crate::SessionReader) does.
+    /// It costs a look at each COMM, FORK and EXIT record, and memory for each thread.
     pub fn keep_comms(&mut self) {
         self.comms.get_or_insert_default();
     }
 
-    /// The name of a thread of the host as of a time in ns; without one, as of now. That of a thread that got none is its
-    /// parent's of when it began. `None` where it is not known, which perf shows as `:TID`, and without
-    /// [`keep_comms`](Self::keep_comms). What it was before is remembered for two rounds, and the names of the last 16,384
-    /// threads that ended.
+    /// The name of a thread of the host as of a time in ns; without a time, as of the last record. That of a thread that
+    /// got none is its parent's of when it began. `None` where it is not known, which perf shows as `:TID`, and without
+    /// [`keep_comms`](Self::keep_comms). What it was before is remembered for two rounds, and the names of the last
+    /// 16,384 threads that ended.
     #[must_use]
     pub fn comm(&self, tid: i32, time: Option<u64>) -> Option<&BStr> {
         self.comms.as_ref()?.comm(tid, time)
@@ -466,7 +469,7 @@ impl Session {
         by_id.unwrap_or_else(|| self.machines.guest_pid(pid))
     }
 
-    /// The DSO at an address as of a time in ns; without one, as of now.
+    /// The DSO at an address as of a time in ns; without a time, as of the last record.
     #[must_use]
     #[inline]
     pub fn dso_at(
@@ -479,7 +482,7 @@ impl Session {
         Some(self.map_at(machine, space, addr, time)?.dso)
     }
 
-    /// The map at an address as of a time in ns; without one, as of now.
+    /// The map at an address as of a time in ns; without a time, as of the last record.
     #[must_use]
     #[inline]
     pub fn map_at(

@@ -1,9 +1,9 @@
-//! A record with the session that has taken it in: what a reader of recordings asks of a record.
+//! A record with the session that has taken it in: its time, thread, event, stack and fields.
 
 use bstr::{BStr, ByteSlice as _};
 use perf_format::record::{Comm, Task};
 use perf_format::sample::{Raw, Tid};
-use perf_format::{EventFormat, FieldValue, RawRecord, RecordType, Sample};
+use perf_format::{EventFormat, FieldValue, RawRecord, RecordType, Sample, SampleId};
 
 use crate::error::Error;
 use crate::evlist::Evsel;
@@ -21,7 +21,8 @@ pub struct SessionRecord<'r> {
 }
 
 impl Session {
-    /// A record that the session has taken in, to ask what it is of: for [tools](crate::Tool).
+    /// A record that the session has taken in, with what the session knows of it: for [tools](crate::Tool), which get
+    /// the two apart.
     #[must_use]
     pub fn record<'r>(&'r self, record: &RawRecord<'r>) -> SessionRecord<'r> {
         SessionRecord { record: *record, session: self }
@@ -60,10 +61,14 @@ impl<'r> SessionRecord<'r> {
     /// # Errors
     /// [`Error::Format`] where the record does not have the fields that its event's attr says.
     pub fn sample(&self) -> Result<Option<Sample<'r>>, Error> {
-        let Some(evsel) = self.evsel().filter(|_| self.record_type() == RecordType::SAMPLE) else {
-            return Ok(None);
-        };
+        let Some(evsel) = self.evsel().filter(|_| self.is_sample()) else { return Ok(None) };
         Ok(Some(Sample::parse(&evsel.format, &self.record)?))
+    }
+
+    /// Whether the record is a sample, of whatever event.
+    #[must_use]
+    pub fn is_sample(&self) -> bool {
+        self.record_type() == RecordType::SAMPLE
     }
 
     /// The process that the record is about: the one that COMM, MMAP and MMAP2 name (-1 is the kernel's), the child of a
@@ -73,10 +78,33 @@ impl<'r> SessionRecord<'r> {
         self.task().map(|task| task.pid.cast_signed())
     }
 
-    /// The thread of the record, in the same way.
+    /// The thread of the record: the kernel's note, or else the thread that the record is about.
     #[must_use]
     pub fn tid(&self) -> Option<i32> {
         self.task().map(|task| task.tid.cast_signed())
+    }
+
+    /// The CPU on which the kernel made the record; `None` for one that is not the kernel's, and where its event has no
+    /// CPUs (`perf record` notes them with `-a`, `-C` or `--sample-cpu`).
+    #[must_use]
+    pub fn cpu(&self) -> Option<u32> {
+        let format = &self.evsel()?.format;
+        let cpu = if self.is_sample() {
+            Sample::parse(format, &self.record).ok()?.cpu
+        } else {
+            SampleId::parse(format, &self.record).ok()?.cpu
+        };
+        cpu.map(|cpu| cpu.cpu)
+    }
+
+    /// The bytes of the `sample_id` at the end of the record: its thread, time, event and CPU, as far as the event's attr
+    /// has them. Of a sample, those that another record of its moment would end with. A tool that replaces a record, or
+    /// adds one of the same moment, gives them to
+    /// [`Injection::inject_with_sample_id`](crate::Injection::inject_with_sample_id). Empty where the recording's records
+    /// end with none.
+    #[must_use]
+    pub fn sample_id(&self) -> Vec<u8> {
+        self.evsel().and_then(|evsel| evsel.format.sample_id(&self.record)).unwrap_or_default()
     }
 
     /// The name of the record's thread at its time ([`Session::comm`]); `None` where it is not known, which perf shows as

@@ -4,17 +4,17 @@ use std::io::{self, Write};
 
 use crate::error::Error;
 
-/// Whether the stream is repiped, and where to. The `repipe` of the first perf inject, with its writer inside.
+/// Whether the stream is repiped, which is to write what passes, and where to.
 pub enum Repipe<'w> {
     /// The stream is only read.
     Off,
     /// The stream is written to this output, the bytes of each read before the next read.
     To(&'w mut dyn Write),
-    /// The stream is written in the same way, but the input's own bytes need not come out of memory.
+    /// The stream is written by a [`Pass`], which can move the input's own bytes within the kernel.
     Through(&'w mut dyn Pass),
 }
 
-/// Writes what it can get without the pipeline's copy: the input's bytes, by where they stand in it.
+/// An output that can move bytes from the input by itself, without the pipeline's copy of them (`splice(2)`).
 pub trait Pass {
     /// Passes on bytes of the input, of which the first stands at `offset`; returns how many. Bytes before them that
     /// were not passed on never will be.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Repipe<'_> {
     }
 }
 
-/// Counts of what has passed.
+/// Counts of the records and bytes that were read, written and injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Passed {

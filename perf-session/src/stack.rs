@@ -18,7 +18,7 @@ pub struct StackFrame<'s> {
     pub address: u64,
     /// Whose code it is: the kernel's, a process's, a guest's or the hypervisor's.
     pub cpumode: CpuMode,
-    /// Whether it stands behind a call: not the innermost frame of a mode.
+    /// Whether it is a caller, whose address stands behind its call: all but the innermost frame of a mode.
     pub is_caller: bool,
     /// The map at the address when the sample was taken; `None` where none is known.
     pub map: Option<&'s Map>,

@@ -37,28 +37,35 @@ pub struct Injection<'i> {
 }
 
 impl<'i> Injection<'i> {
-    /// Records in the given byte order, at the end of `bytes`.
+    /// An injection that appends records to `bytes`, in the given byte order: for drivers of tools.
     pub fn new(endian: Endian, bytes: &'i mut Vec<u8>) -> Self {
         Self { endian, bytes }
     }
 
-    /// Adds a record without a trailer, in the byte order of the stream.
+    /// Injects a record without a `sample_id`, in the byte order of the stream: one of perf's own types (BUILD_ID).
     ///
     /// # Errors
     /// Where the record would not fit in a record's 65535 bytes.
     pub fn inject(&mut self, misc: Misc, record: &Record<'_>) -> Result<(), Error> {
-        self.inject_traced(misc, record, &[])
+        self.inject_with_sample_id(misc, record, &[])
     }
 
-    /// Adds a record that ends with a `sample_id`, as those of the kernel do.
+    /// Injects a record that ends with a `sample_id`, as those of the kernel do (COMM, MMAP2):
+    /// [`SessionRecord::sample_id`](crate::SessionRecord::sample_id) has the bytes of the record that the tool sees.
+    /// Readers find the time and the event of such a record in it, and misread one that lacks it.
     ///
     /// # Errors
     /// Where the record would not fit in a record's 65535 bytes.
-    pub fn inject_traced(&mut self, misc: Misc, record: &Record<'_>, trailer: &[u8]) -> Result<(), Error> {
+    pub fn inject_with_sample_id(
+        &mut self,
+        misc: Misc,
+        record: &Record<'_>,
+        trailer: &[u8],
+    ) -> Result<(), Error> {
         Ok(record.encode(misc, trailer, self.endian, self.bytes)?)
     }
 
-    /// Adds a record, or several, as they were injected elsewhere in the same stream.
+    /// Injects the bytes of one or several whole records that are encoded already, in the byte order of the stream.
     pub fn inject_encoded(&mut self, records: &[u8]) {
         self.bytes.extend_from_slice(records);
     }

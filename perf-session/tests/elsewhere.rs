@@ -37,8 +37,15 @@ fn put(dir: &Path, name: &str, byte: u8) -> PathBuf {
     path
 }
 
+/// A recording of a machine with this kernel's release.
+fn of_release(release: &str) -> Recording {
+    let mut recording = Recording::default();
+    recording.release = Some(release.into());
+    recording
+}
+
 fn find_id(source: &mut dyn BuildIdSource, dso: &Dso) -> Result<Option<FoundId>, NoBuildId> {
-    let recording = Recording { release: Some("9.9.9".into()), ..Recording::default() };
+    let recording = of_release("9.9.9");
     source.build_id(dso, &recording)
 }
 
@@ -70,7 +77,7 @@ fn the_files_of_another_machine_are_found_below_a_directory_and_nowhere_else() {
     }
     assert!(found(DsoKind::Vdso, "[vdso]").is_err(), "this machine's is another");
     assert!(found(DsoKind::File, "[anon:x]").is_err());
-    let sneaky = Recording { release: Some("../../outside".into()), ..Recording::default() };
+    let sneaky = of_release("../../outside");
     assert!(chain.build_id(&dso(DsoKind::Kernel, "[kernel.kallsyms]"), &sneaky).is_err());
 }
 

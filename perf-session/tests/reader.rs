@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Cursor, Write as _};
+use std::path::Path;
 
 use perf_format::strategies::scenario::scenario;
 use perf_format::strategies::{config, endian, lengths};
@@ -236,6 +237,31 @@ fn the_session_has_taken_a_record_in_when_it_is_given() {
         samples += 1;
     }
     assert_eq!(samples, 200);
+}
+
+#[test]
+fn every_record_of_the_kernel_has_the_cpu_and_the_sample_id_that_it_was_recorded_with() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/system-wide.pipe");
+    let mut reader = SessionReader::open(path).expect("perf data");
+    let (mut samples, mut others) = (0, 0);
+    while let Some(record) = reader.next().expect("whole") {
+        let Some(evsel) = record.evsel() else {
+            assert_eq!((record.cpu(), record.sample_id()), (None, Vec::new()));
+            continue;
+        };
+        let id = record.sample_id();
+        assert_eq!(id.len(), evsel.format.trailer_len());
+        if let Some(sample) = record.sample().expect("whole") {
+            assert!(record.is_sample());
+            assert_eq!(record.cpu(), sample.cpu.map(|cpu| cpu.cpu));
+            samples += 1;
+        } else {
+            assert!(!record.is_sample() && record.record.bytes.ends_with(&id));
+            others += 1;
+        }
+        assert!(record.cpu().is_some(), "{:?}", record.record);
+    }
+    assert!(samples > 0 && others > 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{DsoSelection, SharedIds, is_map};
 
 /// Injects ids that go by name. A DSO whose id is already there gets none; one without an id is not looked up again.
 #[derive(Debug)]
-pub struct IdsByName {
+pub(crate) struct IdsByName {
     selection: DsoSelection,
     to_header: bool,
     to_events: bool,
@@ -48,7 +48,7 @@ impl Done {
 impl IdsByName {
     /// An injector of ids into BUILD_ID records (`to_events`), the table of a file (`to_header`), or both.
     #[must_use]
-    pub fn new(selection: DsoSelection, ids: SharedIds, to_header: bool, to_events: bool) -> Self {
+    pub(crate) fn new(selection: DsoSelection, ids: SharedIds, to_header: bool, to_events: bool) -> Self {
         Self {
             selection,
             to_header,
@@ -64,7 +64,7 @@ impl IdsByName {
 
     /// The same of a recording that is being made: files are read when their maps pass, and not when they are hit.
     #[must_use]
-    pub fn eager(mut self, eager: bool) -> Self {
+    pub(crate) fn eager(mut self, eager: bool) -> Self {
         self.eager = eager;
         self
     }
@@ -80,17 +80,20 @@ impl IdsByName {
     }
 
     /// Notes that the table of the input has an entry for a DSO.
-    pub fn stands_in_header(&mut self, dso: DsoId) {
+    pub(crate) fn stands_in_header(&mut self, dso: DsoId) {
         self.notes.of(dso).done.header = true;
     }
 
     /// Notes that a BUILD_ID record of a DSO stands in front of all that passes.
-    pub fn stands_in_front(&mut self, dso: DsoId) {
+    pub(crate) fn stands_in_front(&mut self, dso: DsoId) {
         self.notes.of(dso).done.events = true;
     }
 
     /// The entries that the input's table lacks.
-    pub fn for_table<'e>(&'e self, session: &'e Session) -> impl Iterator<Item = (Misc, BuildIdRecord<'e>)> {
+    pub(crate) fn for_table<'e>(
+        &'e self,
+        session: &'e Session,
+    ) -> impl Iterator<Item = (Misc, BuildIdRecord<'e>)> {
         let with_dso = self.for_header.iter().filter_map(|(dso, id)| Some((session.dso(*dso)?, *id)));
         with_dso.map(|(dso, id)| (misc(dso), record(dso, id)))
     }

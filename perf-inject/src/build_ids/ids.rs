@@ -11,7 +11,7 @@ use crate::limits::WARNINGS_AT_MOST;
 
 /// The sources, and a cache of what they answered.
 #[derive(Debug)]
-pub struct Ids {
+pub(crate) struct Ids {
     sources: Chain,
     answers: PerDso<Option<Answer>>,
     /// How many DSOs were refused what is here, aloud.

@@ -11,7 +11,7 @@ use super::{DsoSelection, SharedIds, is_map};
 
 /// Writes ids into the records of maps.
 #[derive(Debug)]
-pub struct IdsInMaps {
+pub(crate) struct IdsInMaps {
     selection: DsoSelection,
     /// Whether maps that nothing hits are left out, where the others get their ids.
     drop_unused: bool,
@@ -27,7 +27,7 @@ pub struct IdsInMaps {
 impl IdsInMaps {
     /// An injector of ids into the maps of these DSOs.
     #[must_use]
-    pub fn new(selection: DsoSelection, ids: SharedIds) -> Self {
+    pub(crate) fn new(selection: DsoSelection, ids: SharedIds) -> Self {
         Self {
             selection,
             drop_unused: false,
@@ -42,14 +42,14 @@ impl IdsInMaps {
 
     /// The same of a recording that is being made: files are read when their maps pass, and not when they are hit.
     #[must_use]
-    pub fn eager(mut self, eager: bool) -> Self {
+    pub(crate) fn eager(mut self, eager: bool) -> Self {
         self.eager = eager;
         self
     }
 
     /// The same, but maps of code that has an id and that nothing hits are left out.
     #[must_use]
-    pub fn drop_unused(mut self, drop_unused: bool) -> Self {
+    pub(crate) fn drop_unused(mut self, drop_unused: bool) -> Self {
         self.drop_unused = drop_unused;
         self
     }
@@ -186,7 +186,8 @@ fn rewrite(
     let trailer = session.evlist.evsel(record).and_then(|evsel| evsel.format.sample_id(record));
     let file = MapFile::BuildId(Some(id));
     let Some(trailer) = trailer.filter(|_| map.file != file) else { return Ok(Verdict::Repipe) };
-    match inject.inject_traced(record.misc(), &Record::Mmap2(Mmap2 { file, ..map.clone() }), &trailer) {
+    match inject.inject_with_sample_id(record.misc(), &Record::Mmap2(Mmap2 { file, ..map.clone() }), &trailer)
+    {
         // A name that only just fits in an MMAP is no reason to end the run.
         Err(Error::Format(error @ perf_format::Error::RecordTooLarge { .. })) => {
             log::warn!("{error}; left as it is");

@@ -22,7 +22,7 @@ pub(super) mod output;
 use arrange::{Arrangement, AsInMemory};
 use of_function::FunctionImage;
 
-/// The place that images are written to.
+/// The directory that images are written to: the caller implements it.
 pub trait Images: std::fmt::Debug + Send {
     /// The name by which a reader of the recording finds the file that has this name here: a path from the root.
     fn path(&self, name: &str) -> BString;
@@ -30,8 +30,9 @@ pub trait Images: std::fmt::Debug + Send {
     /// Whether nothing has that name. A file that is there may belong to another recording, and stays.
     fn is_free(&self, name: &str) -> bool;
 
-    /// Makes a file, which gets the first of these names that is free when it is whole. One that has the same contents
-    /// is that file: then nothing is made. Returns the name.
+    /// Makes a file with the contents that `fill` writes, under the first of these names that is free when it is whole;
+    /// where a file of one of the names has the same contents, that one stays and nothing is made. Returns the name and
+    /// what `fill` returned.
     ///
     /// # Errors
     /// Where that cannot be done.

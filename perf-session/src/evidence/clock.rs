@@ -36,15 +36,9 @@ impl Span {
         Self { from: moment, to: moment }
     }
 
-    /// The span that is later by a number of ns.
-    #[must_use]
-    pub fn later(self, by: Nanos) -> Self {
-        Self { from: self.from.saturating_add(by), to: self.to.saturating_add(by) }
-    }
-
     /// The span that is wider by a number of ns at either end.
     #[must_use]
-    pub fn wider(self, by: Nanos) -> Self {
+    pub(crate) fn wider(self, by: Nanos) -> Self {
         Self { from: self.from.saturating_sub(by), to: self.to.saturating_add(by) }
     }
 
@@ -74,14 +68,14 @@ pub struct ClockReading {
     pub took: Nanos,
 }
 
-/// The clocks of this machine. Libraries read none: who runs them has them.
+/// The clocks of this machine. This crate reads none: the caller implements it.
 pub trait Clocks: fmt::Debug {
-    /// Reads them. perf's own may be left out unless it is asked for: to measure it may take 10 ms, where nobody else uses
-    /// perf at the moment.
+    /// Reads the clocks. perf's own ([`ClockReading::perf`]) may be left out unless `with_perf`: to measure it may take
+    /// 10 ms where perf is not in use at the moment.
     fn read(&self, with_perf: bool) -> ClockReading;
 }
 
-/// When the recording was written, as far as its input tells.
+/// When the recording was written, as far as its input shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Produced {
     /// Nothing is known.
@@ -94,7 +88,7 @@ pub enum Produced {
     },
     /// It is a file.
     File {
-        /// When the file was made, where the file system tells.
+        /// When the file was made, where the file system has that.
         made: Option<Nanos>,
         /// When it was last written.
         until: Nanos,
@@ -103,7 +97,7 @@ pub enum Produced {
 
 /// Turns a recording's times into those of the wall clock.
 #[derive(Debug, Clone, Copy)]
-pub struct WallClock<'r> {
+pub(crate) struct WallClock<'r> {
     /// The recording.
     pub recording: &'r Recording,
     /// What this machine's clocks show now, if that is known.
@@ -115,7 +109,7 @@ pub struct WallClock<'r> {
 impl WallClock<'_> {
     /// When something of a time in the recording happened, if it was recorded in this boot.
     #[must_use]
-    pub fn in_this_boot(&self, time: u64) -> Option<Span> {
+    pub(crate) fn in_this_boot(&self, time: u64) -> Option<Span> {
         self.by_itself(time).or_else(|| {
             let now = self.now?;
             let clock = self.clock_now(&now)?;
@@ -131,14 +125,14 @@ impl WallClock<'_> {
     /// When something of a time in the recording happened, whatever boot it was recorded in: `from` is as early as can
     /// be where nothing tells.
     #[must_use]
-    pub fn in_any_boot(&self, time: u64) -> Span {
+    pub(crate) fn in_any_boot(&self, time: u64) -> Span {
         let ever = Span { from: Nanos::MIN, to: Nanos::MAX };
         self.by_itself(time).unwrap_or_else(|| self.at_the_latest(time, ever))
     }
 
     /// When anything in the recording happened, where no time is known.
     #[must_use]
-    pub fn at_all(&self) -> Span {
+    pub(crate) fn at_all(&self) -> Span {
         let from = match self.produced {
             Produced::Live { since } => since - STARTED_WITHIN,
             Produced::File { .. } | Produced::Unknown => Nanos::MIN,
@@ -156,10 +150,10 @@ impl WallClock<'_> {
         let time = Nanos::from(time);
         match (self.recording.clockid, self.recording.clock_data) {
             (Some(CLOCK_REALTIME), _) => Some(Span::at(time)),
-            (Some(clock), Some(data)) if clock == data.clockid => {
-                let since = time - Nanos::from(data.clockid_ns);
+            (Some(clock), Some(data)) if clock == data.clockid.cast_signed() => {
+                let since = time - Nanos::from(data.clock);
                 let drift = if clock == CLOCK_MONOTONIC_RAW { since.abs() / STEERED_BY } else { 0 };
-                Some(Span::at(Nanos::from(data.tod_ns) + since).wider(drift + READ_WITHIN))
+                Some(Span::at(Nanos::from(data.wall) + since).wider(drift + READ_WITHIN))
             }
             _ => None,
         }
@@ -192,7 +186,7 @@ impl WallClock<'_> {
 
     /// Whether the recording's clock begins anew with each boot, so that its times can tell one from another.
     #[must_use]
-    pub fn begins_at_boot(&self) -> bool {
+    pub(crate) fn begins_at_boot(&self) -> bool {
         !matches!(self.recording.clockid, Some(CLOCK_REALTIME | CLOCK_TAI))
     }
 
@@ -211,7 +205,7 @@ impl WallClock<'_> {
     /// Whether a time of the recording tallies with when it was written, as this boot's clock has it: that it does by
     /// chance in a recording of another boot is as likely as two machines that were started within seconds.
     #[must_use]
-    pub fn tallies(&self, time: u64) -> bool {
+    pub(crate) fn tallies(&self, time: u64) -> bool {
         let Some(span) = self.in_this_boot(time).filter(|_| self.begins_at_boot()) else { return false };
         match (self.produced, self.now) {
             (Produced::Live { since }, Some(now)) => {
@@ -226,7 +220,7 @@ impl WallClock<'_> {
 
     /// Whether a time of the recording is later than the recording itself could be, had it been made in this boot.
     #[must_use]
-    pub fn contradicts_this_boot(&self, time: u64) -> bool {
+    pub(crate) fn contradicts_this_boot(&self, time: u64) -> bool {
         let Some(now) = self.now.filter(|_| self.begins_at_boot()) else { return false };
         // Without the narrowing, which takes for granted what is asked here.
         let unbound = WallClock { produced: Produced::Unknown, ..*self };

@@ -28,11 +28,11 @@ pub struct FileFacts {
     pub has_own_device: bool,
     /// How many names lead to it.
     pub links: u64,
-    /// When its contents were last written, in ns since the epoch: whoever owns it can set that.
+    /// When its contents were last written, in ns since the epoch: the owner can set that.
     pub modified: Nanos,
     /// When it was last changed in any way, in ns since the epoch.
     pub changed: Nanos,
-    /// When it was made, in ns since the epoch, where the file system tells.
+    /// When it was made, in ns since the epoch, where the file system has that.
     pub made: Option<Nanos>,
 }
 
@@ -94,7 +94,7 @@ fn generation(file: &File, ino: u64) -> Option<u32> {
 
 /// What was recorded of a mapped file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mapped {
+pub(crate) struct Mapped {
     /// The inode, if the map told it.
     pub inode: Option<Inode>,
     /// How the map fits the file's segments; `None` where nothing tells what was mapped.
@@ -110,7 +110,7 @@ pub struct Mapped {
 /// How sure it is that a file is the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Proof {
+pub(crate) enum Proof {
     /// It is.
     Proven,
     /// Nothing speaks against it, and nothing proves it.
@@ -120,7 +120,7 @@ pub enum Proof {
 impl Proof {
     /// Why nothing proves it; `None` where it is proven.
     #[must_use]
-    pub fn unproven(self) -> Option<Unproven> {
+    pub(crate) fn unproven(self) -> Option<Unproven> {
         match self {
             Self::Proven => None,
             Self::Unproven(why) => Some(why),
@@ -166,24 +166,24 @@ pub enum Mismatch {
     Segments,
     /// It was changed after it was mapped.
     Younger,
-    /// Whether it was changed before or after it was mapped cannot be told.
+    /// It is not known whether it was changed before or after it was mapped.
     Doubt {
-        /// The uncertainty, in ns; `None` where nothing tells when it was mapped.
+        /// The uncertainty, in ns; `None` where it is not known when it was mapped.
         within: Option<Nanos>,
     },
     /// Nothing proves that it is the recorded one.
     Unproven(Unproven),
 }
 
-/// How long it takes to link most programs, in ns. Of one that took longer, or was older, a change that was perhaps before it
-/// was mapped was perhaps not.
+/// How long it takes to link most programs, in ns. Of one that took longer, or was older, a change that was perhaps
+/// before it was mapped was perhaps not.
 const MADE_WITHIN: Nanos = 100_000_000;
 
 /// Compares a file with what was recorded.
 ///
 /// # Errors
 /// How it differs, or why that cannot be told.
-pub fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
+pub(crate) fn compare(mapped: &Mapped, file: &FileFacts) -> Result<Proof, Mismatch> {
     let inode = mapped.inode.filter(|inode| inode.ino != 0);
     let mut proof = Proof::Unproven(if inode.is_some() { Unproven::Device } else { Unproven::NoInode });
     let mut same_generation = false;

@@ -1,4 +1,4 @@
-//! Where it was recorded: on this machine in this boot or another one, elsewhere, or nobody knows.
+//! The place of a recording: this machine in this boot or another one, elsewhere, or unknown.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use crate::recording::Recording;
 pub enum Place {
     /// On this machine, since it was last started.
     ThisBoot,
-    /// On this machine, and nothing tells in which boot.
+    /// On this machine, in an unknown boot.
     SomeBoot,
     /// On this machine, in another boot.
     OtherBoot(Clue),
     /// On another machine, or with another kernel.
     Elsewhere(Clue),
-    /// Nothing tells.
+    /// Unknown.
     Unknown,
 }
 
@@ -44,7 +44,7 @@ pub enum Clue {
 
 /// What is known besides the recording's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hints {
+pub(crate) struct Hints {
     /// A time of the recording tallies with when it was written.
     pub tallies: bool,
     /// A time of the recording is later than it can be in this boot.
@@ -55,7 +55,7 @@ pub struct Hints {
 
 /// Decides where a recording was made.
 #[must_use]
-pub fn place(recording: &Recording, here: &ThisMachine, hints: Hints) -> Place {
+pub(crate) fn place(recording: &Recording, here: &ThisMachine, hints: Hints) -> Place {
     let differs =
         |recorded: &Option<BString>, here: &BString| recorded.clone().filter(|recorded| recorded != here);
     if let Some(release) = differs(&recording.release, &here.release) {

@@ -4,7 +4,7 @@ use bstr::{BStr, ByteSlice as _};
 
 /// A `PT_LOAD` program header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// `p_offset`, in bytes.
     pub offset: u64,
     /// `p_vaddr`.
@@ -19,7 +19,7 @@ pub struct Segment {
 
 /// What an ELF file tells loaders.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ElfLayout {
+pub(crate) struct ElfLayout {
     /// Its segments, in the order of its program headers.
     pub segments: Vec<Segment>,
     /// Whether it is a program (it names an interpreter, or is no shared object), and not a library.
@@ -28,7 +28,7 @@ pub struct ElfLayout {
 
 /// What of a file was mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MappedPart {
+pub(crate) struct MappedPart {
     /// Where in the file it begins, in bytes.
     pub pgoff: u64,
     /// Its length, in bytes.
@@ -39,7 +39,7 @@ pub struct MappedPart {
 
 /// How well a map fits a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fit {
+pub(crate) enum Fit {
     /// No segment is at the mapped place.
     None,
     /// It lies in a segment, as a part of a map that was changed later does.
@@ -50,7 +50,7 @@ pub enum Fit {
 
 /// The sizes of pages, in bytes, that machines of an architecture (`uname -m`) have.
 #[must_use]
-pub fn page_sizes(arch: &BStr) -> &'static [u64] {
+pub(crate) fn page_sizes(arch: &BStr) -> &'static [u64] {
     match arch.as_bytes() {
         b"x86_64" | b"i386" | b"i486" | b"i586" | b"i686" | b"s390x" => &[4096],
         _ => &[4096, 16_384, 65_536],
@@ -59,7 +59,7 @@ pub fn page_sizes(arch: &BStr) -> &'static [u64] {
 
 /// How well a map fits a file with these segments, on a machine with pages of one of these sizes.
 #[must_use]
-pub fn fit(part: MappedPart, segments: &[Segment], page_sizes: &[u64]) -> Fit {
+pub(crate) fn fit(part: MappedPart, segments: &[Segment], page_sizes: &[u64]) -> Fit {
     let may_be = |page: &&u64| part.pgoff.is_multiple_of(**page) && part.len.is_multiple_of(**page);
     let fits = page_sizes.iter().filter(may_be).map(|page| fit_with(part, segments, *page));
     fits.max().unwrap_or(Fit::None)

@@ -25,16 +25,16 @@ const CHAINS_AT_EACH_RATE: u64 = 1 << 6;
 /// How many addresses wait at the most until their round is over.
 const WAITING_AT_MOST: usize = 1 << 17;
 
-/// What samples lie in.
+/// What samples lie in, for [`Hits::census`](super::Hits::census).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LiesIn {
-    /// A file, or an image of the kernel's.
+    /// A DSO that has a file, or an image of the kernel.
     Dso(DsoId),
     /// Anonymous memory of a process.
     Anonymous {
         /// The process.
         pid: i32,
-        /// The memory's name.
+        /// The DSO under whose name the memory is.
         dso: DsoId,
         /// The file in the midst of whose text it lies, as where a program has moved its text to huge pages.
         text_of: Option<DsoId>,
@@ -49,7 +49,7 @@ pub enum LiesIn {
         /// The process.
         pid: i32,
     },
-    /// A process outside the pid namespace of the recorder.
+    /// A process outside the pid namespace of the recorder ([`OUTSIDE`](crate::machine::OUTSIDE)).
     Outside,
     /// The kernel, of which no map is known.
     UnmappedKernel,
@@ -57,7 +57,7 @@ pub enum LiesIn {
     NoKernelMap,
 }
 
-/// How many samples, and frames of call chains.
+/// How many samples lie in something, and how many frames of call chains do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted {
     /// Samples, by their own address.
@@ -114,7 +114,7 @@ impl Rate {
     }
 }
 
-/// An address that a sample asks for.
+/// An address that a sample looks up.
 #[derive(Debug, Clone, Copy)]
 struct Address {
     pid: i32,

@@ -1,4 +1,4 @@
-//! What a record asks for: its addresses with what they have in common, as its event lays them out.
+//! The queries of a record: its addresses with what they have in common, as its event lays them out.
 
 use perf_format::attr::SampleType;
 use perf_format::codec::Array;

@@ -1,4 +1,4 @@
-//! What is kept of queries where there is no room for all of them: which pages were asked for, until when. It says yes
+//! What is kept of queries where there is no room for all of them: which pages queries were in, until when. It says yes
 //! too often, and never too seldom.
 
 use hashbrown::HashMap;
@@ -8,12 +8,12 @@ use crate::address_space::AddressSpace;
 use crate::dso::MachinePid;
 use crate::limits::DIGEST_AT_MOST;
 
-/// Pages that were asked for in one round.
+/// Pages that queries of one round were in.
 #[derive(Debug)]
 pub(crate) struct Digest {
-    /// The latest time at which each was asked for, in ns.
+    /// The time of the latest query in each, in ns.
     pages: HashMap<Page, u64>,
-    /// The same in order, once somebody searches.
+    /// The same in order, once there is a search.
     sorted: Vec<(Page, u64)>,
     /// How many bits of an address are its place in a page.
     shift: u32,
@@ -32,7 +32,7 @@ struct Page {
 const SHIFT: u32 = 12;
 const SHIFT_STEP: u32 = 4;
 
-/// How many pages are looked at that were asked for before a map came. Where there are more, it may have been asked for.
+/// How many pages with queries are looked at for a map that came late. Where there are more, one of them may have hit it.
 const TRIES: usize = 64;
 
 impl Default for Digest {
@@ -46,12 +46,12 @@ fn number(addr: u64, shift: u32) -> u64 {
 }
 
 impl Digest {
-    /// Whether nothing was asked for.
+    /// Whether there was no query.
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty() && self.anywhere.is_none()
     }
 
-    /// Nothing was asked for any more.
+    /// Forgets all queries.
     pub(crate) fn clear(&mut self) {
         if !self.is_empty() {
             *self = Self::default();

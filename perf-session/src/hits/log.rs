@@ -1,4 +1,4 @@
-//! The log: what the samples of this round and of the one before asked for. It only grows, and is looked through only
+//! The log: the queries of the samples of this round and of the one before. It only grows, and is looked through only
 //! when a map comes that is older than one of them.
 //!
 //! Samples of the host with a time, nearly all there are, go into it as they are: four words, then the call chain with
@@ -18,7 +18,7 @@ use crate::limits::{LOG_AT_MOST, QUERIES_AT_MOST};
 use crate::machine::HOST;
 use crate::work::Work;
 
-/// What two rounds asked for.
+/// The queries of two rounds.
 #[derive(Debug)]
 pub(crate) struct Log {
     this_round: Segment,
@@ -28,7 +28,7 @@ pub(crate) struct Log {
     work: Work,
 }
 
-/// What was asked for in one round.
+/// The queries of one round.
 #[derive(Debug, Default)]
 struct Segment {
     /// Samples: [`HEAD`] words each, and the chain's.
@@ -41,7 +41,7 @@ struct Segment {
     earned: usize,
     /// The latest time of all that is in it, in ns.
     newest: Option<u64>,
-    /// What else was asked for: by guests, without a time, or by the later part of a chain.
+    /// Other queries: of guests, without a time, or of the later part of a chain.
     queries: Vec<Query>,
     digest: Digest,
 }
@@ -95,8 +95,8 @@ impl Default for Log {
 }
 
 impl Log {
-    /// Adds a sample, and tells whether any of its words `is_near`: all that a chain is asked for, in the loop that copies
-    /// it. Of a sample that is near nothing is added, unless `always`.
+    /// Adds a sample, and returns whether any of its words `is_near`: all that a chain is looked at for, in the loop that
+    /// copies it. Of a sample that is near nothing is added, unless `always`.
     #[inline(always)]
     pub(crate) fn add_sample(
         &mut self,
@@ -172,7 +172,7 @@ impl Log {
         self.work.earn(LOOKS_A_WORD);
     }
 
-    /// A round is over: what the one before it asked for is not asked for any more.
+    /// A round is over: the queries of the one before it are forgotten.
     pub(crate) fn finish_round(&mut self) {
         self.earn();
         std::mem::swap(&mut self.this_round, &mut self.last_round);
@@ -187,14 +187,14 @@ impl Log {
         self.work.earn(words as u64 * LOOKS_A_WORD);
     }
 
-    /// Whether a list has a sample that may still be asked for.
+    /// Whether a list has a sample that may still be searched for.
     pub(crate) fn remembers(&self, list: &ListHead) -> bool {
         let places = [list.last, list.before];
         let is_of = |segment: &Segment| places.iter().any(|place| place.generation == segment.generation);
         is_of(&self.this_round) || is_of(&self.last_round)
     }
 
-    /// Whether anything was asked for at or after a time.
+    /// Whether there is a query at or after a time.
     #[inline]
     pub(crate) fn has_any_since(&self, since: u64) -> bool {
         self.this_round.newest.max(self.last_round.newest).is_some_and(|newest| newest >= since)
@@ -366,7 +366,7 @@ impl<'l> Logged<'l> {
         Some((Self { pid, cpumode, before: u32::try_from(*before).ok()?, time: *time, ip, chain }, next))
     }
 
-    /// What it asked for in the kernel, or of its process.
+    /// Its queries in the kernel, or in its process.
     fn queries(self, mode: CpuMode) -> impl Iterator<Item = Query> {
         let Self { pid, cpumode, time, ip, chain, .. } = self;
         let space = if mode == CpuMode::Kernel { AddressSpace::Kernel } else { AddressSpace::Process(pid) };

@@ -1,4 +1,4 @@
-//! A query: an address that a sample asks for, and as of when.
+//! A query: an address that a sample looks up, as of a time.
 
 use std::ops::RangeInclusive;
 
@@ -7,25 +7,25 @@ use perf_format::sample::AddressKind;
 use crate::address_space::AddressSpace;
 use crate::dso::{DsoId, MachinePid};
 
-/// An address that a sample asked for, and what it hit there.
+/// A hit: an address of a sample, and the DSO that is mapped there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Hit {
-    /// What was hit.
+    /// The DSO.
     pub dso: DsoId,
-    /// How.
+    /// Whether it is the sample's own address, or one of its call chain.
     pub via: AddressKind,
-    /// On which machine.
+    /// The machine of the sample.
     pub machine: MachinePid,
-    /// In whose addresses.
+    /// The address space of the address.
     pub space: AddressSpace,
-    /// At which address.
+    /// The address.
     pub addr: u64,
-    /// When, in ns; `None` where the records have no times.
+    /// The time of the sample, in ns; `None` where the records have no times.
     pub time: Option<u64>,
 }
 
-/// An address that a sample asks for.
+/// An address that a sample looks up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) machine: MachinePid,

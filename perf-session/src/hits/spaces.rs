@@ -21,7 +21,7 @@ pub(crate) struct Spaces {
     pub(crate) kernel: Space,
     processes: Vec<(u32, Space)>,
     by_pid: HashMap<u32, usize>,
-    /// Where the last one that was asked for stands: samples of one process follow each other.
+    /// Where the last one that was looked up stands: samples of one process follow each other.
     last: usize,
 }
 
