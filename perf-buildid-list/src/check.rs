@@ -7,7 +7,10 @@ use perf_session::dso::Dso;
 
 use crate::{List, OnDisk};
 
-/// Looks up the id on this machine of each DSO that has one. `files` must not know the recording's own ids.
+/// Compares the id of each DSO that has one with the id that `files` has for it, and notes the result in
+/// [`ListedDso::on_disk`](crate::ListedDso::on_disk). `files` must look at files alone and not at the recording, whose
+/// ids would be found the same: `Chain::files` with `EvidenceConfig::allow_changed` is what `perftool buildid-list
+/// --check` uses.
 pub fn check(list: &mut List, files: &mut dyn BuildIdSource) {
     for listed in &mut list.dsos {
         let Some(build_id) = listed.build_id else { continue };

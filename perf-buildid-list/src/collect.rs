@@ -17,31 +17,34 @@ use crate::{CarriedId, HitCounts, IdLocation, List, ListedDso};
 
 /// The scope of a list: which DSOs it has, and whether hits are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// Those that perf lists: the entries of a file's table, or without a table the DSOs that samples hit.
     Table,
     /// The DSOs that samples hit, by their own address or their call chain.
     WithHits,
-    /// The same, with counts.
+    /// The DSOs that samples hit, with counts of the hits.
     HitsCounted,
-    /// All DSOs that have an id or that samples hit, with counts.
+    /// All DSOs that have an id or that samples hit, with counts of the hits.
     Everything,
 }
 
 /// The list, and the damage that keeps it from being complete.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Collected {
     /// The DSOs.
     pub list: List,
-    /// The first thing that is wrong with the recording.
+    /// The first thing that is wrong with the recording; the list has what was read before it. `None` where all was read.
     pub damage: Option<Error>,
     /// What is wrong with a table of ids that is damaged: the list is made of the records, as if there were none.
     pub damaged_table: Option<perf_format::Error>,
-    /// What was left out of the records of damaged files; `None` where nothing was to be.
+    /// How much of damaged records was skipped; `None` where that was not asked for.
     pub lost: Option<Damage>,
 }
 
-/// Collects from a pipe's stream. It has no table, so that [`Scope::Table`] lists the DSOs that samples hit.
+/// Collects the list from a pipe's stream ([`PipeStream::records`](perf_format::PipeStream::records)). A pipe has no table,
+/// so that [`Scope::Table`] lists the DSOs that samples hit.
 pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
     let scope = scope.without_table();
     let mut collector = Collector::new(scope);
@@ -49,11 +52,12 @@ pub fn from_pipe<R: Read>(records: RecordReader<R>, scope: Scope) -> Collected {
     collector.collected(scope, damage)
 }
 
-/// Collects from a file, or from the files of a directory: `data`, then `data.0` and so on, whose records have the
-/// layout of the first one's events. A damaged file is read as far as it can be, or, to `recover`, past its damage.
+/// Collects the list from a perf.data file, `first`. Of a recording in a directory, `others` are its other files
+/// ([`DataFiles`](perf_session::DataFiles)); otherwise there are none. A damaged file is read up to the damage; with
+/// `recover`, damaged records are skipped, and reading goes on behind them.
 ///
 /// # Errors
-/// Where the first cannot be read as far as its header.
+/// Where the header of `first` cannot be read.
 pub fn from_files<S: Read + Seek>(
     first: S,
     mut others: Vec<S>,

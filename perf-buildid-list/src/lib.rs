@@ -1,8 +1,8 @@
-//! Lists of the build-ids that a recording carries.
+//! Lists the build-ids that a recording carries.
 //!
-//! [`from_pipe`] and [`from_files`] collect a [`List`] of DSOs with their ids, how often samples hit them, and the
-//! places that carry an id; [`check`] compares the ids with those of this machine's files; [`print()`] writes the
-//! list as perf does, [`json`] as a document for programs.
+//! [`from_pipe`] and [`from_files`] collect a [`List`]: the DSOs with their ids, how often samples hit them, and which
+//! places in the recording carry an id. [`check`] compares the ids with those of this machine's files. [`print()`] writes
+//! the list as `perf buildid-list` does, [`json`] as a document for programs.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)

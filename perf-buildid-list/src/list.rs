@@ -6,6 +6,7 @@ use perf_session::dso::{DsoKind, MachinePid};
 
 /// The DSOs of a recording, in perf's order: the host's first, each machine's by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct List {
     /// The DSOs.
     pub dsos: Vec<ListedDso>,
@@ -13,6 +14,7 @@ pub struct List {
 
 /// A DSO of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ListedDso {
     /// The long name.
     pub name: BString,
@@ -20,9 +22,10 @@ pub struct ListedDso {
     pub machine: MachinePid,
     /// The kind of the DSO.
     pub kind: DsoKind,
-    /// The how many-th it is of those that the recording names: in its table, then in its records, in the order of time.
+    /// Its place, from 0, in the order in which the recording names DSOs: in its table, then in its records by their times.
     pub named_at: usize,
-    /// The id: where several places carry different ones, the last, which is what perf uses.
+    /// Its build-id; where places in the recording carry different ones, the last, which is what perf uses. `None` where no
+    /// place carries one.
     pub build_id: Option<BuildId>,
     /// How often samples hit it.
     pub hits: HitCounts,
@@ -32,17 +35,19 @@ pub struct ListedDso {
     pub on_disk: Option<OnDisk>,
 }
 
-/// How many samples hit a DSO.
+/// How many samples hit a DSO; 0 where the [`Scope`](crate::Scope) does not count hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct HitCounts {
-    /// By their own address.
+    /// Samples by their own address (`ip`).
     pub ip: u64,
-    /// By an address of their call chain, the innermost included.
+    /// Samples by any address of their call chain, the innermost included; a sample counts once.
     pub callchain: u64,
 }
 
 /// An id that a recording carries for a DSO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CarriedId {
     /// The place that carries it.
     pub place: IdLocation,
@@ -52,6 +57,7 @@ pub struct CarriedId {
 
 /// The places in a recording that carry ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum IdLocation {
     /// The table behind a file's records.
     Header,
@@ -63,6 +69,7 @@ pub enum IdLocation {
 
 /// A file on this machine, compared with the recorded id.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnDisk {
     /// It has the same id.
     Same,
@@ -74,6 +81,7 @@ pub enum OnDisk {
 
 /// How a list is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sort {
     /// By name, as perf from 6.10 on does by itself.
     Name,
@@ -86,7 +94,7 @@ pub enum Sort {
 }
 
 impl List {
-    /// Sorts the list. What is equal stays in perf's order.
+    /// Sorts the list. DSOs that are equal in this stay in the order that they had.
     pub fn sort(&mut self, by: Sort) {
         match by {
             Sort::Name => self.dsos.sort_by(|a, b| a.name.cmp(&b.name)),
@@ -98,13 +106,13 @@ impl List {
         }
     }
 
-    /// Keeps only the DSOs that have no id, though they could have one: memory of no file, and what is under the name of a
-    /// file with symbols of such memory, never has one.
+    /// Keeps the DSOs that have no id and could have one. Anonymous memory, under its own name or that of its perf map
+    /// (`/tmp/perf-PID.map`), never has one.
     pub fn retain_missing(&mut self) {
         self.dsos.retain(|dso| dso.build_id.is_none() && dso.kind != DsoKind::Anonymous);
     }
 
-    /// How many of the files on this machine are other builds.
+    /// How many files of this machine have another id than the recording carries, after [`check`](crate::check()).
     #[must_use]
     pub fn differing(&self) -> usize {
         self.dsos.iter().filter(|dso| matches!(dso.on_disk, Some(OnDisk::Differs(_)))).count()

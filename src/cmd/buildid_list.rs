@@ -173,7 +173,7 @@ impl Args {
         };
         let data = PerfData::open(input).with_context(unreadable)?;
         report::headless(&data);
-        let Collected { mut list, mut damage, damaged_table, lost } = match data {
+        let Collected { mut list, mut damage, damaged_table, lost, .. } = match data {
             PerfData::Pipe(stream) if self.recover => recovered(stream, scope),
             PerfData::Pipe(stream) => {
                 let (input, head) = stream.into_parts();
@@ -240,8 +240,9 @@ fn recovered(stream: PipeStream<Input>, scope: Scope) -> Collected {
     let (input, head) = stream.into_parts();
     let (endian, offset) = (head.format.endian(), head.records_at());
     let (records, lost) = Recovering::new(head.record_bytes().chain(input), endian, offset);
-    let collected = from_pipe(RecordReader::records(records, endian, offset), scope);
-    Collected { lost: Some(lost.get()), ..collected }
+    let mut collected = from_pipe(RecordReader::records(records, endian, offset), scope);
+    collected.lost = Some(lost.get());
+    collected
 }
 
 const CANNOT_WRITE: &str = "cannot write to standard output";
