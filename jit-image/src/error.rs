@@ -9,7 +9,7 @@ pub enum ImageError {
     /// The file cannot be written.
     #[error("writing the image failed")]
     Write(#[from] io::Error),
-    /// Functions come in the order of their offsets, and do not overlap.
+    /// A function was added at an offset before the end of the function before it.
     #[error("no function can be at {offset:#x} of an image that is written up to {end:#x}")]
     Offset {
         /// Where it should have stood.

@@ -5,29 +5,30 @@ use bstr::BStr;
 /// A jitted function.
 #[derive(Debug, Clone, Copy)]
 pub struct Function<'a> {
-    /// Its name, up to the first NUL.
+    /// Its name, which is the symbol's; what stands behind a NUL in it is left out.
     pub name: &'a BStr,
-    /// Where it ran.
+    /// The address at which it ran, by which its lines and its unwinding information go.
     pub address: u64,
-    /// Where it stands in the image: both its offset in the file, in bytes, and its address there.
+    /// Where it stands in the image, in bytes: the offset in the file and the address of its symbol are the same.
+    /// [`PackedLayout::place`](crate::PackedLayout::place) gives one.
     pub offset: u64,
-    /// Its instructions.
+    /// Its machine code.
     pub code: &'a [u8],
-    /// Where they come from, in the order of their addresses. Lines that are out of order or outside the function
-    /// are left out.
+    /// The source lines of its instructions, in the order of their addresses. Lines that are out of order or outside the
+    /// function are left out.
     pub lines: &'a [LineRow<'a>],
     /// How its frames are unwound, if that is known.
     pub unwinding: Option<UnwindInfo<'a>>,
 }
 
-/// From an address on, instructions come from a line.
+/// A row of a line table: the instructions from an address on come from a line.
 #[derive(Debug, Clone, Copy)]
 pub struct LineRow<'a> {
-    /// Where the first of them ran.
+    /// The address at which the first of them ran.
     pub address: u64,
     /// The line's number; 0 for none.
     pub line: u32,
-    /// Distinguishes blocks of one line.
+    /// Tells blocks of one line apart (DWARF's discriminator).
     pub discriminator: u32,
     /// The file's name, up to the first NUL. A line without one is left out.
     pub file: &'a BStr,

@@ -20,7 +20,7 @@ pub(crate) const TEXT_INDEX: u16 = 2;
 /// Where packed functions end at the most: behind them there is room for the rest even where offsets have four bytes.
 const TEXT_END_AT_MOST: u64 = 1 << 31;
 
-/// Packs functions one behind the other.
+/// Chooses offsets for functions, one behind the other from [`TEXT_OFFSET`] on.
 #[derive(Debug, Clone)]
 pub struct PackedLayout {
     end: u64,
@@ -33,7 +33,7 @@ impl Default for PackedLayout {
 }
 
 impl PackedLayout {
-    /// The offset of the next function, which has `size` bytes; none if there is no room left for it.
+    /// The offset of the next function, which has `size` bytes; `None` if there is no room left for it.
     pub fn place(&mut self, size: u64) -> Option<u64> {
         let offset = self.end.checked_next_multiple_of(TEXT_ALIGN)?;
         self.end = offset.checked_add(size).filter(|end| *end <= TEXT_END_AT_MOST)?;

@@ -32,13 +32,14 @@ pub struct ImageWriter<W> {
 }
 
 impl<W: Write + Seek> ImageWriter<W> {
-    /// An image of code for a machine, in an empty file. Writes may be small: a buffer is of use.
+    /// Begins an image of code for a machine, in an empty file, whose functions stand at [`TEXT_OFFSET`] or behind it.
+    /// Writes may be small: a buffer is of use.
     #[must_use]
     pub fn new(out: W, target: Target) -> Self {
         Self::beginning_at(TEXT_OFFSET, out, target)
     }
 
-    /// An image of one function, which stands at [`FUNCTION_OFFSET`].
+    /// Begins an image of one function, whose [`Function::offset`] is [`FUNCTION_OFFSET`].
     #[must_use]
     pub fn of_function(out: W, target: Target) -> Self {
         Self::beginning_at(FUNCTION_OFFSET, out, target)
@@ -61,9 +62,9 @@ impl<W: Write + Seek> ImageWriter<W> {
         }
     }
 
-    /// The same; unwinding information stands at this offset, or behind the code if that ends later. It does even if no
-    /// function has any: libunwind goes by frame pointers where a table does not know an address, and gives up where
-    /// there is no table.
+    /// Puts the unwinding information at this offset in the image, or behind the code if that ends later. The table is
+    /// there even if no function has unwinding information: libunwind goes by frame pointers where a table does not know
+    /// an address, and gives up where there is no table.
     #[must_use]
     pub fn with_frames_at(mut self, offset: u64) -> Self {
         self.frames_at = Some(offset);
@@ -124,11 +125,10 @@ impl<W: Write + Seek> ImageWriter<W> {
 pub struct Written {
     /// SHA-1 of the contents: the same functions in the same places have the same id.
     pub build_id: BuildId,
-    /// Where the executable segment ends: functions, then the unwinding information unless
-    /// that stands apart.
+    /// The offset at which the executable segment ends: functions, then the unwinding information unless that stands apart.
     pub segment_end: u64,
-    /// Functions without unwinding information in the image, since theirs could not be read or rewritten.
+    /// How many functions have no unwinding information in the image, since theirs could not be read or rewritten.
     pub without_unwinding: u64,
-    /// Lines that were left out.
+    /// Rows of line tables that were left out: out of order, outside their function, or without a file.
     pub lines_left_out: u64,
 }

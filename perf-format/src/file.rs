@@ -108,7 +108,7 @@ impl<S: Read + Seek> PerfFile<S> {
         cut.map_or(Ok(preamble), Err)
     }
 
-    /// The same, and what is wrong with the features that are not in it.
+    /// The preamble as far as it can be read, and what is wrong with the features that are not in it.
     ///
     /// # Errors
     /// Where the events lie outside the file, or it cannot be read.
@@ -238,7 +238,7 @@ impl<S: Read + Seek> PerfFile<S> {
         if size == 0 { self.len.saturating_sub(offset) } else { size }
     }
 
-    /// The source, at the first record, for whoever copies the records.
+    /// The source, at the first record, for a caller that copies the records.
     ///
     /// # Errors
     /// Where it cannot seek there.

@@ -180,7 +180,7 @@ layout! {
         pub attrs: Section,
         /// The records.
         pub data: Section,
-        /// Event types, which nobody writes any more.
+        /// Event types, which perf no longer writes.
         pub event_types: Section,
     }
 }

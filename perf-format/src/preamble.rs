@@ -35,7 +35,8 @@ pub struct Preamble {
     pub slack: u64,
 }
 
-/// An event of the recording, `struct perf_file_attr`.
+/// An event as the preamble has it, `struct perf_file_attr`: the bytes of its attr, and its ids.
+/// [`Preamble::event_infos`] reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventAttr {
     /// The attr's bytes, as they were recorded.
@@ -74,8 +75,8 @@ impl Preamble {
         Self { endian, events, features: BTreeMap::new(), slack: 0 }
     }
 
-    /// Takes the preamble off the front of a pipe's stream: all records before the first that is not a part of it.
-    /// Later ones stay in the stream. Parts are all that [`to_pipe`](Self::to_pipe) writes: of the names of events those that
+    /// Reads the preamble from the front of a pipe's stream: all records before the first that is not a part of it. Later
+    /// ones stay in the stream. Parts are all that [`to_pipe`](Self::to_pipe) writes: of the names of events those that
     /// EVENT_DESC has too, so that they are not there twice when they are written again.
     ///
     /// Where events sample branch stacks, as they do with `perf record -b`, the BRANCH_STACK feature is added, which perf
@@ -284,11 +285,12 @@ impl Preamble {
         }
     }
 
-    /// The same preamble as records in a pipe, with the pipe's header before them. Features that a pipe does not get are
-    /// passed to `left_out`, but for those that have no bytes where they should have some: nothing is lost with them.
+    /// The preamble as records of a pipe's stream, with the stream's header before them. Features that a pipe does not
+    /// get are passed to `left_out`, but for those that have no bytes where they should have some: nothing is lost with
+    /// them.
     ///
-    /// Of an event with more ids than a record holds, the pipe gets the rest in more records with the same attr, behind those
-    /// of all events. perf takes each for an event of its own, and finds all samples (6.1, 6.12 and 7.3 do; that an
+    /// Of an event with more ids than a record holds, the pipe gets the rest in more records with the same attr, behind
+    /// those of all events. perf takes each for an event of its own, and finds all samples (6.1, 6.12 and 7.3 do; that an
     /// ID_INDEX record has ids of which no attr knows is an error to them). Where it is the only event, every sample is
     /// its, and the ids of one record are enough, unless its samples have values that are found by their ids.
     ///

@@ -52,7 +52,7 @@ impl Payload {
 }
 
 impl<R: Read> RecordReader<R> {
-    /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is behind us; what
+    /// Reads the records of a pipe's stream, whose header ([`Head::read`]) is read already; what
     /// [`PipeStream::records`](crate::PipeStream::records) does.
     pub fn pipe(source: R, head: Head) -> Self {
         let mut reader = Self::records(source, head.format.endian(), head.records_at());
@@ -64,7 +64,7 @@ impl<R: Read> RecordReader<R> {
         reader.with_header(head.pipe_header())
     }
 
-    /// The same reader, with a pipe's header before the records.
+    /// Gives the reader a pipe's header, which [`header`](Self::header) then has, and a repiped stream starts with.
     #[must_use]
     pub fn with_header(mut self, header: [u8; PIPE_HEADER_SIZE]) -> Self {
         self.header = Some(header);

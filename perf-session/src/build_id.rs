@@ -56,6 +56,7 @@ pub trait BuildIdSource {
 
 /// A build-id, and the source that found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FoundId {
     /// The id.
     pub build_id: BuildId,

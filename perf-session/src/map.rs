@@ -4,6 +4,7 @@ use crate::dso::DsoId;
 
 /// A range of addresses and the DSO in it, with the fields of `struct perf_record_mmap2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Map {
     /// First address.
     pub start: u64,

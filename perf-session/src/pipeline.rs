@@ -37,8 +37,8 @@ impl<'t, 'u> Pipeline<'t, 'u> {
         Self { decompress: dispatch.cuts_inside(), dispatch, inflater: None, injected: Injected::default() }
     }
 
-    /// The same; with `decompress`, compressed records are replaced by the records inside them. They are in any case where
-    /// a tool [cuts](Tool::cuts) the stream at records that stand inside them.
+    /// Sets whether the stream is decompressed: with `decompress`, compressed records are replaced by the records inside
+    /// them. They are in any case where a tool [cuts](Tool::cuts) the stream at records that stand inside them.
     #[must_use]
     pub fn decompress(mut self, decompress: bool) -> Self {
         self.decompress |= decompress;

@@ -141,7 +141,7 @@ impl fmt::Display for ClockReference {
 pub struct Compression {
     /// The format; 1 is zstd, the only one so far.
     pub kind: u32,
-    /// The level that was asked for.
+    /// The level of compression.
     pub level: u32,
     /// How many times smaller the records became.
     pub ratio: u32,

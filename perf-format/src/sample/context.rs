@@ -60,7 +60,7 @@ pub fn frames(chain: Array<'_, u64>, cpumode: CpuMode) -> impl Iterator<Item = F
     frames_of(chain.iter(), cpumode)
 }
 
-/// The same of a chain's words.
+/// The addresses of a chain that is given as its words, as [`frames`] has them.
 #[inline]
 pub fn frames_of(words: impl Iterator<Item = u64>, cpumode: CpuMode) -> impl Iterator<Item = Frame> {
     let mut context = Context::new(cpumode);

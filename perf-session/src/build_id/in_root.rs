@@ -34,7 +34,7 @@ impl InRoot {
         self.opened(path, OFlags::PATH)
     }
 
-    /// The same, of a file that is no link itself.
+    /// Opens a file below the directory, never following a link out of it; a file that is a link itself is refused.
     ///
     /// # Errors
     /// Where there is none, or something else is there: that is not opened.

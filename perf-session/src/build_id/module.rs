@@ -27,7 +27,7 @@ impl ModuleSource {
         Self { modules: "/sys/module".into(), evidence }
     }
 
-    /// The same, of modules below another directory than `/sys/module`.
+    /// Looks for modules below another directory than `/sys/module`.
     #[must_use]
     pub fn at(self, modules: PathBuf) -> Self {
         Self { modules, ..self }

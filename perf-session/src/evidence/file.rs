@@ -16,6 +16,7 @@ use super::segments::Fit;
 
 /// What a file is, as far as it can be compared with what was recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileFacts {
     /// Its device, major and minor.
     pub device: (u32, u32),
