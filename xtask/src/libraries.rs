@@ -15,6 +15,7 @@ use crate::workspace::{Workspace, cargo};
 pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("perf-format", &["", "zstd"]),
     ("perf-session", &["", "build-id", "zstd"]),
+    ("perf-unwind", &["", "zstd"]),
     ("jit-image", &[]),
     ("perf-inject", &[]),
     ("perf-buildid-list", &[]),

@@ -6,6 +6,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("perf-format", &[]),
     ("perf-session", &["perf-format"]),
+    ("perf-unwind", &[]),
     ("jit-image", &["perf-format"]),
     ("perf-inject", &["perf-session", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),

@@ -1,0 +1,25 @@
+//! Limits of what is read and kept, each with its reason.
+
+/// How many segments of a file are noted. Linkers write a dozen at the most.
+pub(crate) const SEGMENTS_AT_MOST: usize = 256;
+
+/// How many sections of a file are looked at for tables; programs have some forty.
+pub(crate) const SECTIONS_AT_MOST: usize = 1 << 14;
+
+/// A table of at most this many bytes is copied when its file is loaded, so that a file that is cut short later does no
+/// harm. Several hundred modules are then some ten megabytes.
+pub(crate) const COPIED_AT_MOST: usize = 1 << 16;
+
+/// The most bytes that a compressed table is unpacked to. That of a browser has some 40 MB.
+pub(crate) const UNPACKED_AT_MOST: u64 = 1 << 28;
+
+/// The most bytes of one entry of a table: what is read for one address. The longest of Debian's programs have some 20 KB.
+pub(crate) const ENTRY_AT_MOST: u64 = 1 << 18;
+
+/// The most bytes of an expression that is kept, and the steps that it may take.
+pub(crate) const EXPRESSION_AT_MOST: usize = 1 << 10;
+pub(crate) const EXPRESSION_STEPS_AT_MOST: u32 = 1 << 10;
+
+/// How far back zstd may refer in a compressed table, which is memory: 128 MiB, as its highest preset does.
+#[cfg(feature = "zstd")]
+pub(crate) const ZSTD_WINDOW_LOG_AT_MOST: u32 = 27;

@@ -1,0 +1,232 @@
+//! A module: an ELF file or image, or code that a JIT made, and its unwinding tables.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gimli::RunTimeEndian;
+
+use crate::architecture::{Architecture, ByteOrder};
+use crate::error::Error;
+use crate::mapping::FileMapping;
+use crate::rule::{RowContext, Rule};
+use crate::trampoline;
+
+mod elf;
+mod index;
+mod table;
+mod table_bytes;
+
+use elf::{ElfTables, LoadSegment};
+use table::{CfiTable, TableKind};
+use table_bytes::TableBytes;
+
+/// A file or an image, and its unwinding tables. It knows addresses as the file has them; [`Modules`](crate::Modules)
+/// know where it is mapped.
+#[derive(Debug)]
+pub struct Module {
+    /// No other module of this program has the same, not even one that is gone.
+    id: u64,
+    architecture: Architecture,
+    order: RunTimeEndian,
+    contents: Arc<ModuleContents>,
+    segments: Vec<LoadSegment>,
+    tables: Vec<CfiTable>,
+}
+
+/// Where the bytes of a module are.
+#[derive(Debug)]
+pub(crate) enum ModuleContents {
+    Mapped(FileMapping),
+    Owned(Vec<u8>),
+}
+
+impl ModuleContents {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapping) => mapping.as_bytes(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// The tables of code that is no file, with the addresses at which each stands: what a jitdump brings of a function, or what
+/// somebody registered (`__register_frame`).
+#[derive(Debug, Clone)]
+pub struct EhFrameTables {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// The byte order.
+    pub order: ByteOrder,
+    /// The addresses of the code. A map of it at offset 0 starts at the first.
+    pub code: Range<u64>,
+    /// The address of `eh_frame`.
+    pub eh_frame_address: u64,
+    /// What an `.eh_frame` section holds.
+    pub eh_frame: Vec<u8>,
+    /// The address and the contents of its `.eh_frame_hdr`, if there is one.
+    pub eh_frame_hdr: Option<(u64, Vec<u8>)>,
+}
+
+impl Module {
+    /// Maps a file. Only regular files are; their headers are read, and no tables yet. The caller opens it, and sees to it
+    /// that it is the right one.
+    ///
+    /// # Errors
+    /// [`Error::NotRegular`], [`Error::NotElf`], [`Error::Damaged`], [`Error::Architecture`], and [`Error::Io`].
+    pub fn from_file(file: &File) -> Result<Self, Error> {
+        Self::new(ModuleContents::Mapped(FileMapping::new(file)?))
+    }
+
+    /// Takes an image, as that of the vdso.
+    ///
+    /// # Errors
+    /// [`Error::NotElf`], [`Error::Damaged`] and [`Error::Architecture`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::new(ModuleContents::Owned(bytes))
+    }
+
+    /// Takes tables of code that is no file.
+    #[must_use]
+    pub fn from_tables(tables: EhFrameTables) -> Self {
+        let EhFrameTables { architecture, order, code, eh_frame_address, eh_frame, eh_frame_hdr } = tables;
+        let order = endian(order);
+        let contents = Arc::new(ModuleContents::Owned(Vec::new()));
+        let size = code.end.saturating_sub(code.start);
+        let segment = LoadSegment {
+            offset: 0,
+            address: code.start,
+            file_size: 0,
+            size,
+            is_exec: true,
+            is_write: false,
+        };
+        let header = eh_frame_hdr.map(|(address, bytes)| (address, TableBytes::Copied(bytes.into())));
+        let eh_frame = TableBytes::Copied(eh_frame.into());
+        let table =
+            CfiTable::new(TableKind::EhFrame, architecture, order, eh_frame_address, eh_frame, header);
+        Self { id: next_id(), architecture, order, contents, segments: vec![segment], tables: vec![table] }
+    }
+
+    fn new(contents: ModuleContents) -> Result<Self, Error> {
+        let contents = Arc::new(contents);
+        let elf = ElfTables::read(contents.as_bytes())?;
+        let tables = elf.tables(&contents);
+        let ElfTables { architecture, order, segments, .. } = elf;
+        Ok(Self { id: next_id(), architecture, order, contents, segments, tables })
+    }
+
+    /// Takes in the tables of a separate debug file as well, for addresses that the module's own do not cover. The caller
+    /// sees to it that it is the module's.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file), and [`Error::OtherArchitecture`].
+    pub fn add_debug_file(&mut self, file: &File) -> Result<(), Error> {
+        self.add_debug(ModuleContents::Mapped(FileMapping::new(file)?))
+    }
+
+    /// Takes in the tables of a separate debug file that is in memory.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes), and [`Error::OtherArchitecture`].
+    pub fn add_debug_bytes(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        self.add_debug(ModuleContents::Owned(bytes))
+    }
+
+    fn add_debug(&mut self, contents: ModuleContents) -> Result<(), Error> {
+        let contents = Arc::new(contents);
+        let elf = ElfTables::read(contents.as_bytes())?;
+        if (elf.architecture, elf.order) != (self.architecture, self.order) {
+            return Err(Error::OtherArchitecture);
+        }
+        self.tables.extend(elf.tables(&contents));
+        // What was decoded without these tables is no longer right.
+        self.id = next_id();
+        Ok(())
+    }
+
+    /// The architecture of its code.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// The names of its tables, in the order in which they are asked, for a person: `.eh_frame_hdr`, `.eh_frame` (which is
+    /// searched through an index of our own), `.debug_frame`.
+    pub fn tables(&self) -> impl Iterator<Item = &'static str> {
+        self.tables.iter().map(CfiTable::name)
+    }
+
+    /// Its number.
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn order(&self) -> RunTimeEndian {
+        self.order
+    }
+
+    /// What is added to its addresses where a map of `len` bytes at `offset` of the file starts at `start`. Two segments may
+    /// share a page of the file; the one with code is meant.
+    pub(crate) fn bias(&self, start: u64, offset: u64, len: u64) -> Option<u64> {
+        let end = offset.saturating_add(len);
+        let is_in = |segment: &&LoadSegment| {
+            let of_file = segment.file_size.max(if segment.file_size == 0 { segment.size } else { 0 });
+            segment.offset < end && offset < segment.offset.saturating_add(of_file)
+        };
+        let in_map = || self.segments.iter().filter(is_in);
+        let segment = in_map().find(|segment| segment.is_exec).or_else(|| in_map().next())?;
+        let address = segment.address.wrapping_add(offset).wrapping_sub(segment.offset);
+        Some(start.wrapping_sub(address) & self.architecture.mask())
+    }
+
+    /// The rule for an address of the module. It is a return address where the instruction in front of it is meant.
+    pub(crate) fn rule(&self, address: u64, is_return_address: bool, context: &mut RowContext) -> Rule {
+        let lookup = address.wrapping_sub(is_return_address.into()) & self.architecture.mask();
+        let mut rule = Rule::Missing;
+        for table in &self.tables {
+            rule = table.rule(lookup, context);
+            if !matches!(rule, Rule::Missing) {
+                break;
+            }
+        }
+        // No call stands in front of a trampoline, and what the table says of the function there is not of it.
+        let may_be_trampoline = match &rule {
+            Rule::Missing => true,
+            Rule::Simple(rule) => !rule.is_signal && is_return_address && context.function_end == address,
+            _ => is_return_address && context.function_end == address,
+        };
+        if may_be_trampoline && trampoline::is_at(self, address) {
+            return trampoline::rule(self.architecture);
+        }
+        rule
+    }
+
+    /// Bytes at an address of the module that its file has for reading alone: code, or constants.
+    pub(crate) fn constant_bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| !segment.is_write && address.wrapping_sub(segment.address) < segment.file_size)?;
+        let within = address - segment.address;
+        let len_in_file = u64::try_from(len).ok().filter(|len| segment.file_size - within >= *len)?;
+        let from = segment.offset.checked_add(within)?;
+        let range = usize::try_from(from).ok()?..usize::try_from(from.checked_add(len_in_file)?).ok()?;
+        self.contents.as_bytes().get(range)
+    }
+}
+
+fn endian(order: ByteOrder) -> RunTimeEndian {
+    match order {
+        ByteOrder::Little => RunTimeEndian::Little,
+        ByteOrder::Big => RunTimeEndian::Big,
+    }
+}
+
+/// A number for a new module. There are more than can be made.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

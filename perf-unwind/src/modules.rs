@@ -1,0 +1,178 @@
+//! The code of one process: which modules stand at which addresses.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::module::Module;
+
+/// The executable maps of one process. A copy shares them until either is changed, as a fork does.
+#[derive(Debug, Clone, Default)]
+pub struct Modules(Arc<Sorted>);
+
+/// The maps by their addresses. Starts stand apart, since look-ups read nothing else.
+#[derive(Debug, Clone, Default)]
+struct Sorted {
+    starts: Vec<u64>,
+    maps: Vec<ModuleMap>,
+}
+
+/// What stands in a map.
+#[derive(Debug, Clone)]
+pub enum Code {
+    /// A part of a module.
+    Module {
+        /// The module.
+        module: Arc<Module>,
+        /// The place in its file at which the map starts, in bytes (`pgoff`).
+        offset: u64,
+    },
+    /// Code that no tables are known of, as what a JIT makes.
+    NoTables,
+    /// A file that could not be used.
+    Unusable,
+}
+
+/// A map.
+#[derive(Debug, Clone)]
+pub(crate) struct ModuleMap {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// What is added to the module's own addresses.
+    pub(crate) bias: u64,
+    /// The module's number, or 0: it is here as well, since most look-ups need no more of the module.
+    pub(crate) id: u64,
+    pub(crate) module: Option<Arc<Module>>,
+    pub(crate) is_unusable: bool,
+    pub(crate) tag: u64,
+}
+
+impl Modules {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a map in, in the place of what overlaps it. The tag is what [`StopReason`](crate::StopReason) says of it. Only
+    /// executable maps are needed.
+    ///
+    /// # Errors
+    /// [`Error::NoSegment`] where the module has none at that place; the map is then taken in as one whose file could not
+    /// be used.
+    pub fn insert(&mut self, range: Range<u64>, code: Code, tag: u64) -> Result<(), Error> {
+        let Range { start, end } = range;
+        if start >= end {
+            return Ok(());
+        }
+        let without = ModuleMap { start, end, bias: 0, id: 0, module: None, is_unusable: false, tag };
+        let (map, result) = match code {
+            Code::NoTables => (without, Ok(())),
+            Code::Unusable => (ModuleMap { is_unusable: true, ..without }, Ok(())),
+            Code::Module { module, offset } => match module.bias(start, offset, end - start) {
+                Some(bias) => (ModuleMap { bias, id: module.id(), module: Some(module), ..without }, Ok(())),
+                None => (ModuleMap { is_unusable: true, ..without }, Err(Error::NoSegment { offset })),
+            },
+        };
+        self.replace(start, end, Some(map));
+        result
+    }
+
+    /// Takes out what is mapped in a range.
+    pub fn remove(&mut self, range: Range<u64>) {
+        if range.start < range.end {
+            self.replace(range.start, range.end, None);
+        }
+    }
+
+    /// Takes out everything, as an exec does.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many maps there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.maps.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether code is known to be mapped at an address.
+    #[must_use]
+    pub fn contains(&self, address: u64) -> bool {
+        self.find(address).is_some()
+    }
+
+    /// The map at an address.
+    #[inline]
+    pub(crate) fn find(&self, address: u64) -> Option<&ModuleMap> {
+        let behind = self.0.starts.partition_point(|start| *start <= address);
+        self.0.maps.get(behind.checked_sub(1)?).filter(|map| address < map.end)
+    }
+
+    /// Cuts a range out, and puts a map in its place.
+    fn replace(&mut self, start: u64, end: u64, map: Option<ModuleMap>) {
+        let Sorted { starts, maps } = Arc::make_mut(&mut self.0);
+        let from = maps.partition_point(|map| map.end <= start);
+        let to = maps.partition_point(|map| map.start < end).max(from);
+        let overlapped = || maps.get(from..to).unwrap_or_default();
+        // A part keeps its module's bias: its own addresses stay where they are.
+        let before = overlapped().first().filter(|map| map.start < start);
+        let before = before.map(|map| ModuleMap { end: start, ..map.clone() });
+        let behind = overlapped().last().filter(|map| map.end > end);
+        let behind = behind.map(|map| ModuleMap { start: end, ..map.clone() });
+        let parts = || [before.as_ref(), map.as_ref(), behind.as_ref()].into_iter().flatten();
+        starts.splice(from..to, parts().map(|map| map.start));
+        let parts: Vec<_> = [before, map, behind].into_iter().flatten().collect();
+        maps.splice(from..to, parts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tag_at(modules: &Modules, address: u64) -> Option<u64> {
+        modules.find(address).map(|map| map.tag)
+    }
+
+    #[test]
+    fn a_copy_keeps_its_maps_when_the_other_changes() {
+        let mut parent = Modules::new();
+        parent.insert(0x1000..0x3000, Code::NoTables, 1).unwrap();
+        let child = parent.clone();
+        parent.insert(0x2000..0x4000, Code::Unusable, 2).unwrap();
+        assert_eq!((tag_at(&parent, 0x2000), tag_at(&child, 0x2000)), (Some(2), Some(1)));
+        parent.clear();
+        assert!(parent.is_empty() && child.len() == 1);
+    }
+
+    proptest! {
+        #[test]
+        fn maps_are_those_of_a_table_with_an_entry_for_each_page(
+            changes in prop::collection::vec((0..40u64, 0..12u64, any::<bool>()), 0..60)
+        ) {
+            let (mut modules, mut pages) = (Modules::new(), [None; 64]);
+            for (tag, (start, len, is_new)) in (0..).zip(changes) {
+                if is_new {
+                    modules.insert(start..start + len, Code::NoTables, tag).unwrap();
+                } else {
+                    modules.remove(start..start + len);
+                }
+                for (_, page) in (0..).zip(&mut pages).filter(|(at, _)| (start..start + len).contains(at)) {
+                    *page = is_new.then_some(tag);
+                }
+            }
+            for (page, expected) in (0..).zip(pages) {
+                prop_assert_eq!(tag_at(&modules, page), expected);
+            }
+        }
+    }
+}
