@@ -12,6 +12,9 @@ pub struct RuleCache {
     misses: u64,
 }
 
+/// How many places behind each other a rule may stand in.
+const WINDOW: usize = 4;
+
 /// A rule and what it is for. It has the size of a line of the processor's cache.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -54,9 +57,26 @@ impl RuleCache {
         let key = own << 1 | u64::from(is_return_address);
         let hash = (key ^ map.id.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // The upper bits depend on all others.
-        let place = usize::try_from(hash >> 32).unwrap_or_default() & (self.entries.len() - 1);
+        let home = usize::try_from(hash >> 32).unwrap_or_default() & (self.entries.len() - 1);
+        // What has the same home goes into the places behind it, and takes the home's own where all of them are taken.
+        let is_it = |entry: &Entry| entry.module == map.id && entry.key == key;
+        let window = home..home + WINDOW;
+        let mut place = home;
+        for at in window {
+            match self.entries.get(at) {
+                Some(entry) if is_it(entry) => {
+                    place = at;
+                    break;
+                }
+                Some(entry) if entry.module == 0 => {
+                    place = at;
+                    break;
+                }
+                _ => {}
+            }
+        }
         let Some(entry) = self.entries.get_mut(place) else { return MISSING };
-        if entry.module != map.id || entry.key != key {
+        if !is_it(entry) {
             let Some(module) = &map.module else { return MISSING };
             self.misses += 1;
             let own = own & module.architecture().mask();

@@ -35,6 +35,7 @@ mod cache;
 mod error;
 mod expression;
 mod frame;
+mod known_code;
 mod limits;
 mod mapping;
 mod module;
@@ -42,7 +43,6 @@ mod modules;
 mod registers;
 mod rule;
 mod stack;
-mod trampoline;
 mod unpack;
 mod unwind;
 

@@ -9,9 +9,9 @@ use gimli::RunTimeEndian;
 
 use crate::architecture::{Architecture, ByteOrder};
 use crate::error::Error;
+use crate::known_code;
 use crate::mapping::FileMapping;
 use crate::rule::{RowContext, Rule};
-use crate::trampoline;
 
 mod elf;
 mod index;
@@ -198,10 +198,13 @@ impl Module {
             Rule::Simple(rule) => !rule.is_signal && is_return_address && context.function_end == address,
             _ => is_return_address && context.function_end == address,
         };
-        if may_be_trampoline && trampoline::is_at(self, address) {
-            return trampoline::rule(self.architecture);
+        if may_be_trampoline && known_code::is_trampoline(self, address) {
+            return known_code::trampoline(self.architecture);
         }
-        rule
+        match rule {
+            Rule::Missing if !is_return_address => known_code::stub(self, address).unwrap_or(rule),
+            _ => rule,
+        }
     }
 
     /// Bytes at an address of the module that its file has for reading alone: code, or constants.

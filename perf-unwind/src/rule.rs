@@ -3,7 +3,7 @@
 
 use gimli::{
     BaseAddresses, CfaRule, EndianSlice, FrameDescriptionEntry, RegisterRule, RunTimeEndian, UnwindContext,
-    UnwindExpression, UnwindSection,
+    UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
 };
 
 use crate::architecture::Architecture;
@@ -70,12 +70,27 @@ pub(crate) enum ValueRule {
     Constant(u64),
 }
 
+/// The memory of decoding. gimli's own has room for 192 registers and four remembered rows; tables of these architectures
+/// use fewer of the one, and nothing says that they never use more of the other.
+struct RowStorage;
+
+impl UnwindContextStorage<usize> for RowStorage {
+    type Rules = [(gimli::Register, RegisterRule<usize>); 80];
+    type Stack = Box<[UnwindTableRow<usize, Self>; 8]>;
+}
+
 /// What decoding rows needs memory for, and what it leaves behind.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct RowContext {
-    unwind: UnwindContext<usize>,
+    unwind: UnwindContext<usize, RowStorage>,
     /// The end of the function whose row was decoded last.
     pub(crate) function_end: u64,
+}
+
+impl std::fmt::Debug for RowContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowContext").field("function_end", &self.function_end).finish_non_exhaustive()
+    }
 }
 
 impl Rule {
@@ -168,27 +183,41 @@ impl<'d, S: UnwindSection<Slice<'d>>> Decode<'_, S> {
     }
 }
 
+impl SimpleRule {
+    /// The CFA is a register and an offset, and no register is saved.
+    pub(crate) fn of_cfa(cfa_register: u8, cfa_offset: i32) -> Self {
+        Self {
+            cfa_offset,
+            cfa_register,
+            is_signal: false,
+            count: 0,
+            registers: [0; SIMPLE_AT_MOST],
+            offsets: [0; SIMPLE_AT_MOST],
+        }
+    }
+
+    /// Adds a register that is saved at an offset from the CFA. `None` where there is no room for it.
+    pub(crate) fn push(&mut self, register: u8, offset: i16) -> Option<()> {
+        let at = usize::from(self.count);
+        *self.registers.get_mut(at)? = register;
+        *self.offsets.get_mut(at)? = offset;
+        self.count += 1;
+        Some(())
+    }
+}
+
 impl ComplexRule {
     /// The same as a simple rule, if it is one.
     fn simple(&self, architecture: Architecture) -> Option<SimpleRule> {
         let ValueRule::Plus(cfa_register, cfa_offset) = self.cfa else { return None };
-        let mut simple = SimpleRule {
-            cfa_offset: i32::try_from(cfa_offset).ok()?,
-            cfa_register,
-            is_signal: self.is_signal,
-            count: 0,
-            registers: [0; SIMPLE_AT_MOST],
-            offsets: [0; SIMPLE_AT_MOST],
-        };
+        let mut simple = SimpleRule::of_cfa(cfa_register, i32::try_from(cfa_offset).ok()?);
+        simple.is_signal = self.is_signal;
         for (register, rule) in &self.registers {
             let ValueRule::AtCfa(offset) = rule else { return None };
-            let at = usize::from(simple.count);
             if *register == architecture.sp() {
                 return None;
             }
-            *simple.registers.get_mut(at)? = *register;
-            *simple.offsets.get_mut(at)? = i16::try_from(*offset).ok()?;
-            simple.count += 1;
+            simple.push(*register, i16::try_from(*offset).ok()?)?;
         }
         Some(simple)
     }

@@ -1,0 +1,76 @@
+//! Code that no table covers and that is known by its instructions: signal trampolines, and stubs of x86 that have nothing on
+//! the stack but their return address.
+//!
+//! Behind a trampoline the kernel's frame on the stack has all registers of what was interrupted. musl has no table for its
+//! own, and the vdso of newer kernels for aarch64 none. Linkers other than GNU's write no tables for procedure linkage
+//! tables, and some none for the small functions with which x86-32 finds its own address.
+
+use crate::architecture::Architecture;
+use crate::module::Module;
+use crate::rule::{ComplexRule, Rule, SimpleRule, ValueRule};
+
+/// `mov $15, %rax; syscall`: `rt_sigreturn` of x86-64.
+const X86_64: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05];
+/// `mov x8, #139; svc #0`: `rt_sigreturn` of aarch64, whose instructions are little-endian always.
+const AARCH64: &[u8] = &[0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
+
+/// Where the kernel puts the registers of x86-64 from the stack pointer on: `uc_mcontext` of `struct ucontext` is at 40,
+/// and `struct sigcontext` begins with r8. The numbers are DWARF's, in its order.
+const X86_64_ORDER: [u8; 17] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16];
+const X86_64_AT: i64 = 40;
+
+/// `struct rt_sigframe` of aarch64 has `siginfo` (128 bytes) in front of `ucontext`, whose `uc_mcontext` is at 176: there
+/// stand the fault's address, x0 to x30, sp and pc.
+const AARCH64_AT: i64 = 128 + 176 + 8;
+
+/// How far up the return address is of an instruction that is about to run, in words: where it returns or jumps on, nothing
+/// else is on the stack; where a procedure linkage table's entry has pushed its number, that is.
+pub(crate) fn stub(module: &Module, address: u64) -> Option<Rule> {
+    let architecture = module.architecture();
+    if architecture == Architecture::Aarch64 {
+        return None;
+    }
+    let code = module.constant_bytes(address, 4)?;
+    let before = || module.constant_bytes(address.wrapping_sub(5), 5).unwrap_or_default();
+    let behind = || module.constant_bytes(address.wrapping_add(5), 1).unwrap_or_default();
+    let words = match code {
+        // ret; jmp *ADDRESS, with bnd and behind endbr.
+        [0xc3, ..] | [0xff, 0x25, ..] | [0xf2, 0xff, 0x25, _] | [0xf3, 0x0f, 0x1e, 0xfa | 0xfb] => 1,
+        // mov (%esp), REGISTER; ret.
+        [0x8b, modrm, 0x24, 0xc3] if modrm & 0xc7 == 0x04 && architecture == Architecture::X86 => 1,
+        // jmp *OFFSET(%ebx), of position-independent code of x86-32.
+        [0xff, 0xa3, ..] if architecture == Architecture::X86 => 1,
+        // push NUMBER; jmp FIRST-ENTRY.
+        [0x68, ..] if matches!(behind(), [0xe9]) => 1,
+        [0xe9, ..] if matches!(before(), [0x68, ..]) => 2,
+        _ => return None,
+    };
+    let word = architecture.word();
+    let mut rule = SimpleRule::of_cfa(architecture.sp(), i32::from(word) * words);
+    rule.push(architecture.return_address(), -i16::from(word))?;
+    Some(Rule::Simple(rule))
+}
+
+/// Whether a trampoline is at an address of a module.
+pub(crate) fn is_trampoline(module: &Module, address: u64) -> bool {
+    let code = match module.architecture() {
+        Architecture::X86_64 => X86_64,
+        Architecture::Aarch64 => AARCH64,
+        // The vdso has tables, and so has glibc.
+        Architecture::X86 => return false,
+    };
+    module.constant_bytes(address, code.len()) == Some(code)
+}
+
+/// The rule of a trampoline.
+pub(crate) fn trampoline(architecture: Architecture) -> Rule {
+    let sp = architecture.sp();
+    let (first, order) = match architecture {
+        Architecture::Aarch64 => (AARCH64_AT, (0..33).collect()),
+        Architecture::X86_64 | Architecture::X86 => (X86_64_AT, X86_64_ORDER.to_vec()),
+    };
+    let places = order.iter().zip(0..).map(|(number, at)| (*number, first + 8 * at));
+    let at_sp = places.clone().find(|(number, _)| *number == sp).map_or(first, |(_, at)| at);
+    let registers = places.map(|(number, at)| (number, ValueRule::At(sp, at))).collect();
+    Rule::Complex(Box::new(ComplexRule { is_signal: true, cfa: ValueRule::At(sp, at_sp), registers }))
+}
