@@ -10,7 +10,7 @@
 //! Without the second file it prints the chains in perf script's form. Environment: `VDSO32` is an image of the vdso of 32-bit
 //! processes, `SHOW` how many samples of each kind of difference are printed, `IN_PAGE` that the script is
 //! perf 6.1's, `REPEAT` how often all is unwound for the
-//! time, `DEBUG` a directory of debug files by build-id.
+//! time, `PLACES` how many rules are kept, `DEBUG` a directory of debug files by build-id.
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
@@ -299,7 +299,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let script = args.next().map(|path| shown(&path)).transpose()?;
     let mut files = Files::default();
     let stacks = stacks(&recording, &mut files)?;
-    let mut cache = RuleCache::default();
+    let places = number("PLACES", 1 << 16);
+    let mut cache = RuleCache::with_places(places);
     let mut chains = Vec::new();
     for stack in &stacks {
         let mut frames = Vec::new();
@@ -380,36 +381,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Each stack is copied first, as into the buffer of a reader, so that it is as near to the processor as it is there.
     let mut frames = Vec::with_capacity(128);
     let mut buffer = vec![0; 1 << 16];
-    let mut pass = |cache: Option<&mut RuleCache>| {
-        let begin = Instant::now();
-        match cache {
-            None => stacks.iter().for_each(|stack| {
-                black_box(&mut buffer)[..stack.bytes.len()].copy_from_slice(&stack.bytes);
-            }),
-            Some(cache) => stacks.iter().for_each(|stack| {
-                let bytes = &mut black_box(&mut buffer)[..stack.bytes.len()];
-                bytes.copy_from_slice(&stack.bytes);
-                frames.clear();
-                black_box(unwind(
-                    &stack.modules,
-                    &stack.registers,
-                    &stack.memory(bytes),
-                    cache,
-                    127,
-                    &mut frames,
-                ));
-            }),
+    let mut pass = |cache: &mut RuleCache| {
+        let mut nanos = 0;
+        for stack in &stacks {
+            let bytes = &mut black_box(&mut buffer)[..stack.bytes.len()];
+            bytes.copy_from_slice(&stack.bytes);
+            frames.clear();
+            let begin = Instant::now();
+            black_box(unwind(
+                &stack.modules,
+                &stack.registers,
+                &stack.memory(bytes),
+                cache,
+                127,
+                &mut frames,
+            ));
+            nanos += begin.elapsed().as_nanos();
         }
-        begin.elapsed().as_secs_f64()
+        nanos as f64 / count.max(1) as f64
     };
-    let copying = (0..repeat).map(|_| pass(None)).fold(f64::INFINITY, f64::min);
-    let cold = pass(Some(&mut RuleCache::default()));
-    let warm = (0..repeat).map(|_| pass(Some(&mut cache))).fold(f64::INFINITY, f64::min);
-    let each = |seconds: f64| (seconds - copying) * 1e9 / count.max(1) as f64;
+    let cold = pass(&mut RuleCache::with_places(places));
+    let warm = (0..repeat).map(|_| pass(&mut cache)).fold(f64::INFINITY, f64::min);
     println!(
         "{:.1} ns a frame, best of {repeat}, and {:.1} with an empty cache; rules decoded by now: {}",
-        each(warm),
-        each(cold),
+        warm,
+        cold,
         cache.misses()
     );
     Ok(())

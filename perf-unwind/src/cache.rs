@@ -28,9 +28,9 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() == 64, "a rule became larger than its place");
 
 impl Default for RuleCache {
-    /// One of 16,384 places, which are a megabyte.
+    /// One of 65,536 places, which are four megabytes: a compiler's stacks have 24,000 addresses.
     fn default() -> Self {
-        Self::with_places(1 << 14)
+        Self::with_places(1 << 16)
     }
 }
 

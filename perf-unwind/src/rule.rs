@@ -75,7 +75,7 @@ pub(crate) enum ValueRule {
 struct RowStorage;
 
 impl UnwindContextStorage<usize> for RowStorage {
-    type Rules = [(gimli::Register, RegisterRule<usize>); 80];
+    type Rules = [(gimli::Register, RegisterRule<usize>); 48];
     type Stack = Box<[UnwindTableRow<usize, Self>; 8]>;
 }
 
@@ -113,8 +113,11 @@ impl Rule {
         if fde.cie().return_address_register().0 != return_address.into() {
             return Self::Bad;
         }
-        let decode = Decode { architecture, section, encoding: fde.cie().encoding() };
         let is_signal = fde.is_signal_trampoline();
+        if let Some(simple) = SimpleRule::of_row(architecture, row, is_signal) {
+            return Self::Simple(simple);
+        }
+        let decode = Decode { section, encoding: fde.cie().encoding() };
         let cfa = match row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => match kept(register.0) {
                 Some(register) => ValueRule::Plus(register, *offset),
@@ -142,11 +145,7 @@ impl Rule {
         if !has_return_address {
             return Self::Bad;
         }
-        let complex = ComplexRule { is_signal, cfa, registers };
-        match complex.simple(architecture) {
-            Some(simple) => Self::Simple(simple),
-            None => Self::Complex(Box::new(complex)),
-        }
+        Self::Complex(Box::new(ComplexRule { is_signal, cfa, registers }))
     }
 }
 
@@ -157,7 +156,6 @@ fn kept(number: u16) -> Option<u8> {
 
 /// What expressions are decoded with.
 struct Decode<'s, S> {
-    architecture: Architecture,
     section: &'s S,
     encoding: gimli::Encoding,
 }
@@ -169,7 +167,6 @@ impl<'d, S: UnwindSection<Slice<'d>>> Decode<'_, S> {
 
     /// `None` where it keeps its value, or cannot be known.
     fn register(&self, rule: &RegisterRule<usize>) -> Option<ValueRule> {
-        let _ = self.architecture;
         Some(match rule {
             RegisterRule::Undefined => ValueRule::Undefined,
             RegisterRule::Offset(offset) => ValueRule::AtCfa(*offset),
@@ -196,6 +193,28 @@ impl SimpleRule {
         }
     }
 
+    /// The rule of a row, if it is simple: nearly all are.
+    fn of_row(
+        architecture: Architecture,
+        row: &UnwindTableRow<usize, RowStorage>,
+        is_signal: bool,
+    ) -> Option<Self> {
+        let CfaRule::RegisterAndOffset { register, offset } = row.cfa() else { return None };
+        let mut simple = Self::of_cfa(kept(register.0)?, i32::try_from(*offset).ok()?);
+        simple.is_signal = is_signal;
+        let mut has_return_address = architecture == Architecture::Aarch64;
+        for (register, rule) in row.registers() {
+            let Some(register) = kept(register.0) else { continue };
+            let RegisterRule::Offset(offset) = rule else { return None };
+            if register == architecture.sp() {
+                return None;
+            }
+            has_return_address |= register == architecture.return_address();
+            simple.push(register, i16::try_from(*offset).ok()?)?;
+        }
+        has_return_address.then_some(simple)
+    }
+
     /// Adds a register that is saved at an offset from the CFA. `None` where there is no room for it.
     pub(crate) fn push(&mut self, register: u8, offset: i16) -> Option<()> {
         let at = usize::from(self.count);
@@ -203,22 +222,5 @@ impl SimpleRule {
         *self.offsets.get_mut(at)? = offset;
         self.count += 1;
         Some(())
-    }
-}
-
-impl ComplexRule {
-    /// The same as a simple rule, if it is one.
-    fn simple(&self, architecture: Architecture) -> Option<SimpleRule> {
-        let ValueRule::Plus(cfa_register, cfa_offset) = self.cfa else { return None };
-        let mut simple = SimpleRule::of_cfa(cfa_register, i32::try_from(cfa_offset).ok()?);
-        simple.is_signal = self.is_signal;
-        for (register, rule) in &self.registers {
-            let ValueRule::AtCfa(offset) = rule else { return None };
-            if *register == architecture.sp() {
-                return None;
-            }
-            simple.push(*register, i16::try_from(*offset).ok()?)?;
-        }
-        Some(simple)
     }
 }

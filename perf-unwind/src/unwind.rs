@@ -76,17 +76,17 @@ impl Unwinder<'_> {
     /// Goes to the caller.
     fn step(&mut self, address: u64, cache: &mut RuleCache) -> Result<FoundBy, StopReason> {
         let lookup = address.wrapping_sub(u64::from(!self.is_exact));
-        let mut map = self.modules.find(lookup);
+        let modules = self.modules;
+        let mut map = modules.find(lookup);
         if map.is_none() && !self.is_exact {
             // A trampoline may be the first thing that is mapped.
-            map = self.modules.find(address);
+            map = modules.find(address);
         }
         let Some(map) = map else { return Err(StopReason::Unmapped { address }) };
         let tag = map.tag;
         let is_signal = match cache.rule(map, address, !self.is_exact) {
             Rule::Simple(rule) => {
-                let rule = *rule;
-                self.simple(&rule, address, tag)?;
+                self.simple(rule, address, tag)?;
                 rule.is_signal
             }
             Rule::Complex(rule) => {
