@@ -122,6 +122,7 @@ impl Unwinder<'_> {
     fn simple(&mut self, rule: &SimpleRule, address: u64, tag: u64) -> Result<(), StopReason> {
         let architecture = self.registers.architecture;
         let (word, mask) = (architecture.word(), architecture.mask());
+        let sp = self.registers.sp().unwrap_or(0);
         let base = self.register(rule.cfa_register)?;
         let cfa = base.wrapping_add_signed(rule.cfa_offset.into()) & mask;
         if !rule.is_signal {
@@ -132,6 +133,8 @@ impl Unwinder<'_> {
             let at = cfa.wrapping_add_signed((*offset).into()) & mask;
             match self.stack.read(at, word) {
                 Ok(value) => self.registers.set(*register, value),
+                // Tables need not say that a register was taken off the stack again: it has its value.
+                Err(_) if at < sp && *register != architecture.pc() => {}
                 Err(why) if *register == architecture.return_address() => return Err(no_memory(why, at)),
                 Err(why) => self.registers.forget(*register, why == NoMemory::Cut),
             }
@@ -145,21 +148,24 @@ impl Unwinder<'_> {
     #[inline(never)]
     fn complex(&mut self, rule: &ComplexRule, map: &ModuleMap, address: u64) -> Result<(), StopReason> {
         let architecture = self.registers.architecture;
+        let sp = self.registers.sp().unwrap_or(0);
         let cfa = self.value(&rule.cfa, None, map).map_err(|stop| stop.at(address, map.tag))?;
         let cfa = cfa & architecture.mask();
-        if !rule.is_signal {
-            self.check_up(cfa, address, map.tag)?;
-        }
         let mut caller = self.registers.clone();
         caller.set(architecture.sp(), cfa);
         for (register, rule) in &rule.registers {
             match self.value(rule, Some(cfa), map) {
                 Ok(value) => caller.set(*register, value),
+                Err(NoValue::Stop(StopReason::OtherMemory { address }))
+                    if address < sp && *register != architecture.pc() && *register != architecture.sp() => {}
                 Err(stop) if *register == architecture.return_address() || *register == architecture.sp() => {
                     return Err(stop.at(address, map.tag));
                 }
                 Err(stop) => caller.forget(*register, matches!(stop, NoValue::Stop(StopReason::Cut))),
             }
+        }
+        if !rule.is_signal {
+            self.check_up(caller.sp().unwrap_or(cfa), address, map.tag)?;
         }
         // A trampoline of aarch64 has the address of what was interrupted beside its link register.
         let has_pc = rule.registers.iter().any(|(register, _)| *register == architecture.pc());
