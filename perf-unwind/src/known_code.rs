@@ -1,5 +1,5 @@
-//! Code that no table covers and that is known by its instructions: signal trampolines, and stubs of x86 that have nothing on
-//! the stack but their return address.
+//! Code that no table covers and that is known by its instructions: signal trampolines, and stubs that have nothing on the
+//! stack but their return address.
 //!
 //! Behind a trampoline the kernel's frame on the stack has all registers of what was interrupted. musl has no table for its
 //! own, and the vdso of newer kernels for aarch64 none. Linkers other than GNU's write no tables for procedure linkage
@@ -23,14 +23,32 @@ const X86_64_AT: i64 = 40;
 /// stand the fault's address, x0 to x30, sp and pc.
 const AARCH64_AT: i64 = 128 + 176 + 8;
 
+/// The instructions of a procedure linkage table's entry of aarch64, each as a mask and its bits: `bti c`, `adrp x16`, `ldr
+/// x17, [x16, N]`, `add x16, x16, N`, `autia1716`, `br x17`. And `ret`.
+const AARCH64_STUB: [(u32, u32); 7] = [
+    (u32::MAX, 0xd503_245f),
+    (0x9f00_001f, 0x9000_0010),
+    (0xffc0_03ff, 0xf940_0211),
+    (0xff80_03ff, 0x9100_0210),
+    (u32::MAX, 0xd503_219f),
+    (u32::MAX, 0xd61f_0220),
+    (u32::MAX, 0xd65f_03c0),
+];
+
 /// How far up the return address is of an instruction that is about to run, in words: where it returns or jumps on, nothing
 /// else is on the stack; where a procedure linkage table's entry has pushed its number, that is.
 pub(crate) fn stub(module: &Module, address: u64) -> Option<Rule> {
     let architecture = module.architecture();
-    if architecture == Architecture::Aarch64 {
-        return None;
-    }
     let code = module.constant_bytes(address, 4)?;
+    if architecture == Architecture::Aarch64 {
+        let instruction = u32::from_le_bytes(code.try_into().ok()?);
+        let is_known = |(mask, bits): &(u32, u32)| instruction & mask == *bits;
+        // The return address is still in its register.
+        return AARCH64_STUB
+            .iter()
+            .any(is_known)
+            .then(|| Rule::Simple(SimpleRule::of_cfa(architecture.sp(), 0)));
+    }
     let before = || module.constant_bytes(address.wrapping_sub(5), 5).unwrap_or_default();
     let behind = || module.constant_bytes(address.wrapping_add(5), 1).unwrap_or_default();
     let words = match code {
@@ -48,6 +66,7 @@ pub(crate) fn stub(module: &Module, address: u64) -> Option<Rule> {
     let word = architecture.word();
     let mut rule = SimpleRule::of_cfa(architecture.sp(), i32::from(word) * words);
     rule.push(architecture.return_address(), -i16::from(word))?;
+    rule.has_return_address = true;
     Some(Rule::Simple(rule))
 }
 

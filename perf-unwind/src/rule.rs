@@ -35,6 +35,8 @@ pub(crate) struct SimpleRule {
     pub(crate) cfa_offset: i32,
     pub(crate) cfa_register: u8,
     pub(crate) is_signal: bool,
+    /// Whether the return address is one of what is saved: on aarch64 it may still be in its register.
+    pub(crate) has_return_address: bool,
     pub(crate) count: u8,
     pub(crate) registers: [u8; SIMPLE_AT_MOST],
     pub(crate) offsets: [i16; SIMPLE_AT_MOST],
@@ -187,6 +189,7 @@ impl SimpleRule {
             cfa_offset,
             cfa_register,
             is_signal: false,
+            has_return_address: false,
             count: 0,
             registers: [0; SIMPLE_AT_MOST],
             offsets: [0; SIMPLE_AT_MOST],
@@ -202,17 +205,16 @@ impl SimpleRule {
         let CfaRule::RegisterAndOffset { register, offset } = row.cfa() else { return None };
         let mut simple = Self::of_cfa(kept(register.0)?, i32::try_from(*offset).ok()?);
         simple.is_signal = is_signal;
-        let mut has_return_address = architecture == Architecture::Aarch64;
         for (register, rule) in row.registers() {
             let Some(register) = kept(register.0) else { continue };
             let RegisterRule::Offset(offset) = rule else { return None };
             if register == architecture.sp() {
                 return None;
             }
-            has_return_address |= register == architecture.return_address();
+            simple.has_return_address |= register == architecture.return_address();
             simple.push(register, i16::try_from(*offset).ok()?)?;
         }
-        has_return_address.then_some(simple)
+        (simple.has_return_address || architecture == Architecture::Aarch64).then_some(simple)
     }
 
     /// Adds a register that is saved at an offset from the CFA. `None` where there is no room for it.

@@ -84,21 +84,26 @@ impl Unwinder<'_> {
         }
         let Some(map) = map else { return Err(StopReason::Unmapped { address }) };
         let tag = map.tag;
-        let is_signal = match cache.rule(map, address, !self.is_exact) {
+        let (is_signal, has_return_address) = match cache.rule(map, address, !self.is_exact) {
             Rule::Simple(rule) => {
                 self.simple(rule, address, tag)?;
-                rule.is_signal
+                (rule.is_signal, rule.has_return_address)
             }
             Rule::Complex(rule) => {
                 self.complex(rule, map, address)?;
-                rule.is_signal
+                let link = self.registers.architecture.return_address();
+                (rule.is_signal, rule.registers.iter().any(|(register, _)| *register == link))
             }
             Rule::End => return Err(StopReason::EndOfStack),
             Rule::Bad => return Err(StopReason::BadTable { address, tag }),
             Rule::Missing => return self.by_frame_pointer(map, address),
         };
         if self.registers.architecture == Architecture::Aarch64 {
-            self.return_address_of_link(is_signal, address, tag)?;
+            // A function that called something has lost its own return address where it has not saved it.
+            if !has_return_address && !self.is_exact {
+                return Err(StopReason::NotUp { address, tag });
+            }
+            self.return_address_of_link(is_signal, address)?;
         }
         self.is_exact = is_signal;
         Ok(FoundBy::Table)
@@ -214,19 +219,14 @@ impl Unwinder<'_> {
         })
     }
 
-    /// The next address of aarch64 is what the link register has, unless a trampoline told it. A function that called has
-    /// saved its own; where none is told, its value is that of the call.
-    fn return_address_of_link(&mut self, is_signal: bool, address: u64, tag: u64) -> Result<(), StopReason> {
+    /// The next address of aarch64 is what the link register has, unless a trampoline told it.
+    fn return_address_of_link(&mut self, is_signal: bool, address: u64) -> Result<(), StopReason> {
         let architecture = self.registers.architecture;
         if is_signal && self.registers.pc().is_some_and(|pc| pc != address) {
             return Ok(());
         }
         let link = self.register(architecture.return_address())?;
-        let next = self.without_authentication(link);
-        if next == address && !self.is_exact {
-            return Err(StopReason::NotUp { address, tag });
-        }
-        self.registers.set(architecture.pc(), next);
+        self.registers.set(architecture.pc(), self.without_authentication(link));
         Ok(())
     }
 

@@ -3,31 +3,13 @@
 #![cfg(target_arch = "x86_64")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::Command;
+use std::fs;
 use std::sync::Arc;
 
-use perf_unwind::{
-    Architecture, ByteOrder, CallFrame, Code, Module, Modules, Registers, RuleCache, StackMemory, Unwound,
-    unwind,
-};
+use common::ProgramRun;
+use perf_unwind::{Architecture, Code, Module, RuleCache};
 
-/// A thread's state at an instruction, and its true stack.
-struct State {
-    registers: Vec<u64>,
-    callers: Vec<u64>,
-    stack: Vec<u8>,
-}
-
-/// What a run of a program gave.
-struct Stepped {
-    architecture: Architecture,
-    states: Vec<State>,
-    modules: Modules,
-    /// The paths of the mapped files, by their tags.
-    paths: Vec<String>,
-}
+mod common;
 
 /// How many states there were, and what differs by the file and the offset of the instruction.
 struct Compared {
@@ -36,144 +18,44 @@ struct Compared {
     wrong_in_program: usize,
 }
 
-/// The words of a program's output.
-struct Words<'a> {
-    rest: &'a [u8],
-    size: usize,
-}
-
-impl<'a> Words<'a> {
-    fn bytes(&mut self, len: usize) -> &'a [u8] {
-        let (bytes, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        bytes
-    }
-
-    fn word(&mut self) -> u64 {
-        let bytes = self.bytes(self.size);
-        bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
-    }
-
-    fn count(&mut self) -> usize {
-        usize::try_from(self.word()).unwrap()
-    }
-}
-
-/// Compiles a program and runs it. `None` where the compiler is not there, or cannot make such a program.
-fn step(compiler: &str, source: &str, flags: &[&str]) -> Option<Stepped> {
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("program");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
-    let compiled = Command::new(compiler).args(flags).arg("-o").arg(&program).arg(source).output();
-    let is_compiled = compiled.as_ref().is_ok_and(|output| output.status.success());
-    if !is_compiled {
-        assert!(std::env::var_os("CI").is_none(), "{compiler} {flags:?}: {compiled:?}");
-        return None;
-    }
-    let states = directory.path().join("states");
-    let vdso = directory.path().join("vdso");
-    // The shell gives the program its file descriptors.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$0\" 3>\"$1\" 4>\"$2\""]).arg(&program).arg(&states).arg(&vdso);
-    let run = shell.output().unwrap();
-    assert!(run.status.success(), "{run:?}");
+/// Compiles a program and runs it.
+fn step(compiler: &str, source: &str, flags: &[&str]) -> Option<ProgramRun> {
     let is_32 = flags.contains(&"-m32");
-    let states = parse(&fs::read(states).unwrap(), if is_32 { 4 } else { 8 });
-    let (modules, paths) = map(&String::from_utf8(run.stdout).unwrap(), &fs::read(vdso).unwrap());
     let architecture = if is_32 { Architecture::X86 } else { Architecture::X86_64 };
-    Some(Stepped { architecture, states, modules, paths })
+    common::run(architecture, compiler, source, flags, &[], |path, _, vdso| {
+        let image = || Arc::new(Module::from_bytes(fs::read(vdso).unwrap()).unwrap());
+        (path == "[vdso]").then(|| Code::Module { module: image(), offset: 0 })
+    })
 }
 
-fn parse(bytes: &[u8], size: usize) -> Vec<State> {
-    let mut words = Words { rest: bytes, size };
-    let mut states = Vec::new();
-    while !words.rest.is_empty() {
-        let count = words.count();
-        let registers = (0..count).map(|_| words.word()).collect();
-        let count = words.count();
-        let callers = (0..count).map(|_| words.word()).collect();
-        let count = words.count();
-        states.push(State { registers, callers, stack: words.bytes(count).to_vec() });
-    }
-    states
-}
-
-/// The modules of `/proc/PID/maps`.
-fn map(maps: &str, vdso: &[u8]) -> (Modules, Vec<String>) {
-    let (mut modules, mut paths) = (Modules::new(), Vec::new());
-    for line in maps.lines() {
-        let mut words = line.split_whitespace();
-        let (Some(range), Some(flags), Some(offset)) = (words.next(), words.next(), words.next()) else {
-            continue;
-        };
-        let path = words.nth(2).unwrap_or_default();
-        if !flags.contains('x') {
+fn compare(run: &ProgramRun) -> Compared {
+    let mut cache = RuleCache::default();
+    let mut compared = Compared { count: run.states.len(), wrong: BTreeMap::new(), wrong_in_program: 0 };
+    for state in &run.states {
+        let (frames, unwound) = run.unwind(state, &mut cache);
+        let ours: Vec<_> = frames.iter().skip(1).map(|frame| frame.address).collect();
+        if ours.starts_with(&state.callers) {
             continue;
         }
-        let number = |text| u64::from_str_radix(text, 16).unwrap();
-        let (start, end) = range.split_once('-').unwrap();
-        let code = match File::open(path) {
-            _ if path == "[vdso]" => {
-                Code::Module { module: Arc::new(Module::from_bytes(vdso.to_vec()).unwrap()), offset: 0 }
-            }
-            Ok(file) => {
-                Code::Module { module: Arc::new(Module::from_file(&file).unwrap()), offset: number(offset) }
-            }
-            Err(_) => Code::NoTables,
-        };
-        modules.insert(number(start)..number(end), code, paths.len() as u64).unwrap();
-        paths.push(format!("{path} {start} {offset}"));
+        let same = ours.iter().zip(&state.callers).take_while(|(ours, truth)| ours == truth).count();
+        // What is wrong is the step from the last right frame.
+        let place = frames[same].address;
+        let path = path_of(run, place);
+        compared.wrong_in_program += usize::from(path.contains("/program "));
+        *compared.wrong.entry(format!("{place:#x} in {path}: {:?}", unwound.stop)).or_default() += 1;
     }
-    (modules, paths)
+    compared
 }
 
-impl Stepped {
-    /// perf's mask for the registers that a program writes.
-    fn mask(&self) -> u64 {
-        match self.architecture {
-            Architecture::X86 => 0x1ff,
-            _ => 0xff_01ff,
+fn path_of(run: &ProgramRun, address: u64) -> String {
+    let mut found = String::new();
+    for path in &run.paths {
+        let start = path.split(' ').nth(1).and_then(|start| u64::from_str_radix(start, 16).ok());
+        if start.is_some_and(|start| start <= address) {
+            found.clone_from(path);
         }
     }
-
-    fn unwind(&self, state: &State, cache: &mut RuleCache) -> (Vec<CallFrame>, Unwound) {
-        let registers = Registers::from_perf(self.architecture, self.mask(), state.registers.iter().copied());
-        let sp = state.registers[7];
-        let stack = StackMemory::whole(sp, &state.stack, ByteOrder::Little);
-        let mut frames = Vec::new();
-        let unwound = unwind(&self.modules, &registers, &stack, cache, 1000, &mut frames);
-        (frames, unwound)
-    }
-
-    fn compare(&self) -> Compared {
-        let mut cache = RuleCache::default();
-        let mut compared = Compared { count: self.states.len(), wrong: BTreeMap::new(), wrong_in_program: 0 };
-        for state in &self.states {
-            let (frames, unwound) = self.unwind(state, &mut cache);
-            let ours: Vec<_> = frames.iter().skip(1).map(|frame| frame.address).collect();
-            if ours.starts_with(&state.callers) {
-                continue;
-            }
-            let same = ours.iter().zip(&state.callers).take_while(|(ours, truth)| ours == truth).count();
-            // What is wrong is the step from the last right frame.
-            let place = frames[same].address;
-            let path = self.path(place);
-            compared.wrong_in_program += usize::from(path.contains("/program "));
-            *compared.wrong.entry(format!("{place:#x} in {path}: {:?}", unwound.stop)).or_default() += 1;
-        }
-        compared
-    }
-
-    fn path(&self, address: u64) -> String {
-        let mut found = String::new();
-        for path in &self.paths {
-            let start = path.split(' ').nth(1).and_then(|start| u64::from_str_radix(start, 16).ok());
-            if start.is_some_and(|start| start <= address) {
-                found.clone_from(path);
-            }
-        }
-        found
-    }
+    found
 }
 
 /// Compares a program. Nothing may differ in code that the compiler made for it, and elsewhere at most so many of a
@@ -181,7 +63,7 @@ impl Stepped {
 #[track_caller]
 fn check(compiler: &str, source: &str, flags: &[&str], of_thousand: usize) {
     let Some(stepped) = step(compiler, source, flags) else { return };
-    let compared = stepped.compare();
+    let compared = compare(&stepped);
     assert!(compared.count > 1000, "{} states", compared.count);
     let wrong: usize = compared.wrong.values().sum();
     let report = format!("{wrong} of {} states differ: {:#?}", compared.count, compared.wrong);
@@ -233,7 +115,7 @@ fn a_program_of_32_bits_is_unwound_at_every_instruction() {
 #[test]
 fn a_static_program_at_random_addresses_is_unwound_at_every_instruction() {
     let Some(stepped) = step("gcc", "calls.c", &["-O3", "-static-pie"]) else { return };
-    let compared = stepped.compare();
+    let compared = compare(&stepped);
     assert!(compared.count > 1000 && compared.wrong.len() <= 10, "{:#?}", compared.wrong);
 }
 
