@@ -155,6 +155,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(perf_format::strategies::config(256, "modules"))]
+
         #[test]
         fn maps_are_those_of_a_table_with_an_entry_for_each_page(
             changes in prop::collection::vec((0..40u64, 0..12u64, any::<bool>()), 0..60)

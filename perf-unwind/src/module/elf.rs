@@ -112,12 +112,16 @@ impl ElfTables {
         let names = sections.get(header.section_strings_index(endian, data).ok()?.0)?;
         let names = names.data(endian, data).ok()?;
         for section in sections.iter().take(SECTIONS_AT_MOST) {
-            if section.sh_type(endian) == SHT_NOBITS {
-                continue;
-            }
             // Names are compared as far as these are long: one without an end may be as long as the file.
             let name = usize::try_from(section.sh_name(endian)).ok().and_then(|at| names.get(at..));
             let is_called = |wanted: &[u8]| name.is_some_and(|name| name.starts_with(wanted));
+            if section.sh_type(endian) == SHT_NOBITS {
+                // A debug file has the program's headers, and something else where the program has the table.
+                if is_called(b".eh_frame_hdr\0") {
+                    self.eh_frame_hdr = None;
+                }
+                continue;
+            }
             let address = section.sh_addr(endian).into();
             let place = || {
                 at_address(address, section.sh_offset(endian).into(), section.sh_size(endian).into(), data)

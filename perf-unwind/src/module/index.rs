@@ -17,15 +17,18 @@ impl FdeIndex {
         S: UnwindSection<EndianSlice<'d, RunTimeEndian>>,
     {
         let mut functions = Vec::new();
-        // Each is read once: all functions may name one, and it may be long.
+        // Each is read once: all functions may name one, and it may be long. What is read of them is no more than the table
+        // has: they overlap only where somebody wants that they take long.
         let mut cies = HashMap::new();
+        let mut left = all.len() as u64;
         let mut entries = section.entries(&bases.0);
         while let Ok(Some(entry)) = entries.next() {
             let CieOrFde::Fde(partial) = entry else { continue };
             let fde = partial.parse(|section, bases, offset| {
                 let place = UnwindOffset::into(offset);
                 let cie = cies.entry(place).or_insert_with(|| {
-                    check_entry(all, place)?;
+                    let len = check_entry(all, place)?;
+                    left = left.checked_sub(len).ok_or(gimli::Error::UnsupportedOffset)?;
                     section.cie_from_offset(bases, offset)
                 });
                 cie.clone()

@@ -188,8 +188,8 @@ fn find_pair(
     read(8 * low.checked_sub(1)? + 4).map(absolute)
 }
 
-/// Refuses an entry that is longer than any before it is read: reading one takes time by its length.
-pub(crate) fn check_entry(section: Slice<'_>, offset: usize) -> gimli::Result<()> {
+/// Refuses an entry that is longer than any before it is read, and says how long it is: reading one takes time by its length.
+pub(crate) fn check_entry(section: Slice<'_>, offset: usize) -> gimli::Result<u64> {
     let mut reader = section;
     reader.skip(offset)?;
     // The 64-bit format escapes with the highest number.
@@ -197,7 +197,7 @@ pub(crate) fn check_entry(section: Slice<'_>, offset: usize) -> gimli::Result<()
         u32::MAX => reader.read_u64()?,
         length => length.into(),
     };
-    if length > ENTRY_AT_MOST { Err(gimli::Error::UnsupportedOffset) } else { Ok(()) }
+    if length > ENTRY_AT_MOST { Err(gimli::Error::UnsupportedOffset) } else { Ok(length) }
 }
 
 #[cfg(test)]
