@@ -26,6 +26,7 @@ mod sample;
 pub mod seeds;
 pub mod sources;
 mod tracing_data;
+mod unwind;
 
 pub use self::jit_image::jit_image;
 pub use buildid_list::buildid_list;
@@ -44,6 +45,7 @@ pub use record::record;
 pub use recover::recover;
 pub use sample::sample;
 pub use tracing_data::tracing_data;
+pub use unwind::unwind;
 
 /// Bytes go in; a law that they break is a panic.
 pub type FuzzTarget = fn(&[u8]);
@@ -65,4 +67,5 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("jitdump", jitdump),
     ("jit_image", jit_image),
     ("jit", jit),
+    ("unwind", unwind),
 ];

@@ -115,6 +115,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.jitdumps();
     seeds.jitted();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
+    seeds.unwinding(&root.join("perf-unwind/tests/data"))?;
     Ok(seeds.0)
 }
 
@@ -323,6 +324,30 @@ impl Seeds {
         self.add("elf_notes", "sections", Elf { segments: false, ..elf }.bytes());
         for end in ["gz", "xz", "zst"] {
             self.add("elf_notes", end, std::fs::read(packed.join(format!("module.ko.{end}")))?);
+        }
+        Ok(())
+    }
+
+    /// Files with tables, and registers and stacks of theirs.
+    fn unwinding(&mut self, files: &Path) -> io::Result<()> {
+        let [file, debug] = ["seed.so", "seed.debug"].map(|name| std::fs::read(files.join(name)));
+        let (file, debug) = (file?, debug?);
+        let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        // In perf's order: rbp, rsp and rip are the seventh to ninth. with_frame is called by with_alloca, and that by start.
+        let registers = words(&[1, 2, 3, 4, 5, 6, 0x1000, 0x1000, 0x333]);
+        let mut stack = [0; 40];
+        (stack[23], stack[22], stack[33]) = (0x36d, 0x1100, 0x38e);
+        let part = |bytes: &[u8]| {
+            let len = u16::try_from(bytes.len()).map_or([0; 2], u16::to_le_bytes);
+            [&len[..], bytes].concat()
+        };
+        let input =
+            |file: &[u8], debug: &[u8]| [part(file), part(debug), part(&registers), words(&stack)].concat();
+        self.add("unwind", "file", input(&file, &debug));
+        let tables = file.get(0x390..0x47c).unwrap_or_default();
+        for (name, kind) in [("x86", 8), ("aarch64", 9), ("x86-64", 10), ("no-header", 2), ("big-endian", 14)]
+        {
+            self.add("unwind", name, input(&[&[kind], tables].concat(), &[]));
         }
         Ok(())
     }

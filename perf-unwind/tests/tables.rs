@@ -234,3 +234,13 @@ fn small_tables_stay_when_their_file_is_cut() {
     file.set_len(0).unwrap();
     check(module, &[".eh_frame_hdr"]);
 }
+
+#[test]
+fn modules_go_to_other_threads_and_are_shared_between_them() {
+    fn is_shared<T: Send + Sync>() {}
+    fn is_sent<T: Send>() {}
+    is_shared::<Module>();
+    is_shared::<Modules>();
+    is_shared::<Registers>();
+    is_sent::<RuleCache>();
+}

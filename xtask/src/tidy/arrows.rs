@@ -11,7 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-inject", &["perf-session", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
-    ("perf-fuzz", &["perf-inject", "perf-buildid-list", "perf-session", "jit-image", "perf-format"]),
+    (
+        "perf-fuzz",
+        &["perf-inject", "perf-buildid-list", "perf-session", "perf-unwind", "jit-image", "perf-format"],
+    ),
     ("xtask", &["perftool-cli", "perf-fuzz", "perf-format"]),
 ];
 
