@@ -7,10 +7,12 @@
 //! cargo run --release -p perf-unwind --example compare -- perf.data perf.script
 //! ```
 //!
-//! Without the second file it prints the chains in perf script's form. Environment: `VDSO32` is an image of the vdso of 32-bit
-//! processes, `SHOW` how many samples of each kind of difference are printed, `IN_PAGE` that the script is
-//! perf 6.1's, `REPEAT` how often all is unwound for the
-//! time, `PLACES` how many rules are kept, `DEBUG` a directory of debug files by build-id.
+//! Of what several perfs show (libunwind's chains end where libdw's go on, and the other way round), each sample is compared
+//! with the chain that agrees the furthest. Without any it prints the chains in perf script's form.
+//!
+//! Environment: `VDSO32` is an image of the vdso of 32-bit processes, `SHOW` how many samples of each kind of difference are
+//! printed, `IN_PAGE` that the script is perf 6.1's, `REPEAT` how often all is unwound for the time, `PLACES` how many
+//! rules are kept, `DEBUG` a directory with debug files (`DIR/PATH.debug`).
 
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
@@ -251,9 +253,18 @@ fn shown(path: &str) -> Result<Shown, Box<dyn Error>> {
     Ok(all)
 }
 
-/// What the comparison of a sample says. perf's readers show the address in front of a return address, but for that of a
+/// How far two chains agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Agreed {
+    is_all: bool,
+    same: usize,
+    /// Of how many theirs has the return address itself.
+    after_call: usize,
+}
+
+/// Compares the chains of a sample. perf's readers show the address in front of a return address, but for that of a
 /// trampoline with libdw; perf 6.1 shows addresses of files, which have the same place in a page.
-fn kind(ours: &[CallFrame], stop: StopReason, theirs: &[(u64, String)]) -> String {
+fn agreed(ours: &[CallFrame], theirs: &[(u64, String)]) -> Agreed {
     let mask = if env::var_os("IN_PAGE").is_some() { 0xfff } else { u64::MAX };
     let is_same = |ours: &CallFrame, theirs: u64| ours.lookup_address() & mask == theirs & mask;
     let (mut same, mut after_call) = (0, 0);
@@ -264,6 +275,12 @@ fn kind(ours: &[CallFrame], stop: StopReason, theirs: &[(u64, String)]) -> Strin
         after_call += usize::from(!is_same(ours, *theirs));
         same += 1;
     }
+    Agreed { is_all: same == ours.len() && same == theirs.len(), same, after_call }
+}
+
+/// What the comparison of a sample says.
+fn kind(ours: &[CallFrame], stop: StopReason, theirs: &[(u64, String)], agreed: Agreed) -> String {
+    let Agreed { same, after_call, .. } = agreed;
     let stop = format!("{stop:?}");
     let stop = stop.split([' ', '{']).next().unwrap_or_default();
     match (same == ours.len(), same == theirs.len()) {
@@ -296,7 +313,7 @@ fn number(name: &str, default: usize) -> usize {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let recording = args.next().ok_or("which recording?")?;
-    let script = args.next().map(|path| shown(&path)).transpose()?;
+    let scripts = args.map(|path| shown(&path)).collect::<Result<Vec<_>, _>>()?;
     let mut files = Files::default();
     let stacks = stacks(&recording, &mut files)?;
     let places = number("PLACES", 1 << 16);
@@ -315,13 +332,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         chains.push((frames, unwound));
     }
     let count: usize = chains.iter().map(|(frames, _)| frames.len()).sum();
-    if let Some(script) = &script {
+    if !scripts.is_empty() {
         let (mut kinds, mut examples) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
         let mut compared = 0;
         for (stack, (frames, unwound)) in stacks.iter().zip(&chains) {
-            let Some(theirs) = script.get(&(stack.tid, stack.time)) else { continue };
+            let theirs = scripts.iter().filter_map(|script| script.get(&(stack.tid, stack.time)));
+            // With several readers the one counts that agrees the furthest.
+            let Some((same, theirs)) =
+                theirs.map(|theirs| (agreed(frames, theirs), theirs)).max_by_key(|(same, _)| *same)
+            else {
+                continue;
+            };
             compared += 1;
-            let kind = kind(frames, unwound.stop, theirs);
+            let kind = kind(frames, unwound.stop, theirs, same);
             let examples = examples.entry(kind.clone()).or_default();
             if !kind.starts_with("equal") && examples.len() < number("SHOW", 0) {
                 let mut text = format!("{} {}: {:x?}\n", stack.tid, stack.time, unwound.stop);
