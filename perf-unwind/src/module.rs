@@ -185,13 +185,7 @@ impl Module {
     /// The rule for an address of the module. It is a return address where the instruction in front of it is meant.
     pub(crate) fn rule(&self, address: u64, is_return_address: bool, context: &mut RowContext) -> Rule {
         let lookup = address.wrapping_sub(is_return_address.into()) & self.architecture.mask();
-        let mut rule = Rule::Missing;
-        for table in &self.tables {
-            rule = table.rule(lookup, context);
-            if !matches!(rule, Rule::Missing) {
-                break;
-            }
-        }
+        let rule = self.rule_by_table(lookup, context);
         // No call stands in front of a trampoline, and what the table says of the function there is not of it.
         let may_be_trampoline = match &rule {
             Rule::Missing => true,
@@ -203,8 +197,21 @@ impl Module {
         }
         match rule {
             Rule::Missing if !is_return_address => known_code::stub(self, address).unwrap_or(rule),
+            // Nobody calls from in front of a function: its address was put there as the end of a coroutine's stack.
+            Rule::Missing => match self.rule_by_table(address, context) {
+                Rule::Missing => Rule::Missing,
+                _ if context.function_start == address => Rule::End,
+                _ => Rule::Missing,
+            },
             _ => rule,
         }
+    }
+
+    /// What the first table says that covers an address.
+    fn rule_by_table(&self, address: u64, context: &mut RowContext) -> Rule {
+        let rules = self.tables.iter().map(|table| table.rule(address, context));
+        let mut covering = rules.skip_while(|rule| matches!(rule, Rule::Missing));
+        covering.next().unwrap_or_default()
     }
 
     /// Bytes at an address of the module that its file has for reading alone: code, or constants.

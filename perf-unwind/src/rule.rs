@@ -85,7 +85,8 @@ impl UnwindContextStorage<usize> for RowStorage {
 #[derive(Default)]
 pub(crate) struct RowContext {
     unwind: UnwindContext<usize, RowStorage>,
-    /// The end of the function whose row was decoded last.
+    /// The start and the end of the function whose row was decoded last.
+    pub(crate) function_start: u64,
     pub(crate) function_end: u64,
 }
 
@@ -105,7 +106,7 @@ impl Rule {
         address: u64,
         context: &mut RowContext,
     ) -> Self {
-        context.function_end = fde.end_address();
+        (context.function_start, context.function_end) = (fde.initial_address(), fde.end_address());
         let row = match fde.unwind_info_for_address(section, bases, &mut context.unwind, address) {
             Ok(row) => row,
             Err(gimli::Error::NoUnwindInfoForAddress) => return Self::Missing,

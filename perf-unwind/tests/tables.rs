@@ -244,3 +244,15 @@ fn modules_go_to_other_threads_and_are_shared_between_them() {
     is_shared::<Registers>();
     is_sent::<RuleCache>();
 }
+
+#[test]
+fn a_stack_ends_where_it_returns_to_the_start_of_a_function_that_nothing_is_in_front_of() {
+    let modules = seed_modules();
+    // `start` has padding in front of it.
+    let mut words = [0; 24];
+    words[0] = START + 0x380;
+    let bytes: Vec<_> = words.iter().flat_map(|word: &u64| word.to_le_bytes()).collect();
+    let stack = StackMemory::new(STACK, &bytes, ByteOrder::Little);
+    let from = registers(7, STACK, START + 0x300);
+    assert_eq!(stop(&modules, &from, &stack, 127), (2, StopReason::EndOfStack));
+}
