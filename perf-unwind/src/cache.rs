@@ -1,46 +1,63 @@
 //! Rules that were decoded, for each address that stacks have.
 
-use crate::modules::ModuleMap;
-use crate::rule::{RowContext, Rule};
+use std::collections::HashMap;
 
-/// The rules that a thread has decoded so far, at most one for each of its places: decoding one takes a hundred times as
-/// long as using it. Modules of any number of processes share it.
+use crate::limits::{COMPLEX_BYTES_AT_MOST, SIMPLE_RULES_AT_MOST};
+use crate::modules::ModuleMap;
+use crate::rule::{RowContext, Rule, SimpleRule};
+
+/// The rules that a thread has decoded so far, at most one for each of its places: decoding one takes ten times as long as
+/// using it. Modules of any number of processes share it.
 #[derive(Debug)]
 pub struct RuleCache {
-    entries: Box<[Entry]>,
+    places: Box<[Place]>,
+    rules: Vec<Rule>,
+    /// Where each simple rule stands: the 20,000 addresses of a compiler's stacks have 313.
+    simple: HashMap<SimpleRule, u32>,
+    /// About how many bytes the complex ones have.
+    complex_bytes: usize,
     context: RowContext,
     misses: u64,
 }
 
-/// How many places behind each other a rule may stand in.
-const WINDOW: usize = 4;
-
-/// A rule and what it is for. It has the size of a line of the processor's cache.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Entry {
-    module: u64,
+/// Which rule an address has. Four of them are a line of the processor's cache, in which most of the time is spent
+/// waiting for them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// The module's number, or 0 where nothing is.
+    module: u32,
+    rule: u32,
     /// The address in the module, doubled, plus one for a return address.
     key: u64,
-    rule: Rule,
 }
 
-const _: () = assert!(size_of::<Entry>() == 64, "a rule became larger than its place");
+/// How many places behind each other an address may have.
+const WINDOW: usize = 4;
 
 impl Default for RuleCache {
-    /// One of 65,536 places, which are four megabytes: a compiler's stacks have 24,000 addresses.
+    /// One of 65,536 places, which are a megabyte: a compiler's stacks have 24,000 addresses.
     fn default() -> Self {
         Self::with_places(1 << 16)
     }
 }
 
 impl RuleCache {
-    /// A cache of so many places, made a power of two and at least one. Each has 64 bytes.
+    /// The first rules, which are there always.
+    const WITHOUT_VALUES: [Rule; 3] = [Rule::Missing, Rule::Bad, Rule::End];
+
+    /// A cache of so many places, made a power of two and at least one. Each has 16 bytes. The rules themselves have some
+    /// 100 KB, and up to ten megabytes if tables are made for that.
     #[must_use]
     pub fn with_places(count: usize) -> Self {
         let count = count.clamp(1, 1 << 24).next_power_of_two();
-        let entries = std::iter::repeat_with(Entry::default).take(count).collect();
-        Self { entries, context: RowContext::default(), misses: 0 }
+        Self {
+            places: vec![Place::default(); count].into(),
+            rules: Self::WITHOUT_VALUES.to_vec(),
+            simple: HashMap::new(),
+            complex_bytes: 0,
+            context: RowContext::default(),
+            misses: 0,
+        }
     }
 
     /// How many rules were decoded.
@@ -52,37 +69,71 @@ impl RuleCache {
     /// The rule for an address in a map.
     #[inline]
     pub(crate) fn rule(&mut self, map: &ModuleMap, address: u64, is_return_address: bool) -> &Rule {
-        const MISSING: &Rule = &Rule::Missing;
         let own = address.wrapping_sub(map.bias);
         let key = own << 1 | u64::from(is_return_address);
-        let hash = (key ^ map.id.rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = (key ^ u64::from(map.id) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // The upper bits depend on all others.
-        let home = usize::try_from(hash >> 32).unwrap_or_default() & (self.entries.len() - 1);
+        let home = usize::try_from(hash >> 32).unwrap_or_default() & (self.places.len() - 1);
         // What has the same home goes into the places behind it, and takes the home's own where all of them are taken.
-        let is_it = |entry: &Entry| entry.module == map.id && entry.key == key;
-        let window = home..home + WINDOW;
-        let mut place = home;
-        for at in window {
-            match self.entries.get(at) {
-                Some(entry) if is_it(entry) => {
-                    place = at;
-                    break;
+        let mut at = home;
+        for place in home..home + WINDOW {
+            match self.places.get(place) {
+                Some(found) if found.module == map.id && found.key == key && map.id != 0 => {
+                    return self.at(found.rule);
                 }
-                Some(entry) if entry.module == 0 => {
-                    place = at;
+                Some(found) if found.module == 0 => {
+                    at = place;
                     break;
                 }
                 _ => {}
             }
         }
-        let Some(entry) = self.entries.get_mut(place) else { return MISSING };
-        if !is_it(entry) {
-            let Some(module) = &map.module else { return MISSING };
-            self.misses += 1;
-            let own = own & module.architecture().mask();
-            *entry =
-                Entry { module: map.id, key, rule: module.rule(own, is_return_address, &mut self.context) };
+        self.decode(map, own, is_return_address, Place { module: map.id, rule: 0, key }, at)
+    }
+
+    #[inline]
+    fn at(&self, rule: u32) -> &Rule {
+        const MISSING: &Rule = &Rule::Missing;
+        usize::try_from(rule).ok().and_then(|rule| self.rules.get(rule)).unwrap_or(MISSING)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decode(
+        &mut self,
+        map: &ModuleMap,
+        own: u64,
+        is_return_address: bool,
+        place: Place,
+        at: usize,
+    ) -> &Rule {
+        let Some(module) = &map.module else { return self.at(0) };
+        self.misses += 1;
+        let own = own & module.architecture().mask();
+        let rule = module.rule(own, is_return_address, &mut self.context);
+        if self.simple.len() >= SIMPLE_RULES_AT_MOST || self.complex_bytes >= COMPLEX_BYTES_AT_MOST {
+            self.places.fill(Place::default());
+            self.rules.truncate(Self::WITHOUT_VALUES.len());
+            self.simple.clear();
+            self.complex_bytes = 0;
         }
-        &entry.rule
+        let next = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
+        let index = match &rule {
+            Rule::Simple(simple) => *self.simple.entry(*simple).or_insert(next),
+            Rule::Complex(complex) => {
+                self.complex_bytes += complex.bytes();
+                next
+            }
+            Rule::Missing => 0,
+            Rule::Bad => 1,
+            Rule::End => 2,
+        };
+        if index == next {
+            self.rules.push(rule);
+        }
+        if let Some(free) = self.places.get_mut(at) {
+            *free = Place { rule: index, ..place };
+        }
+        self.at(index)
     }
 }

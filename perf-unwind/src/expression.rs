@@ -57,6 +57,11 @@ impl StoredExpression {
         Some(Self { bytes: reader.slice().into(), order: reader.endian(), encoding, short })
     }
 
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The rule of a value that is what it gives.
     pub(crate) fn value(self) -> ValueRule {
         match self.short {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gimli::RunTimeEndian;
 
@@ -26,8 +26,8 @@ use table_bytes::TableBytes;
 /// know where it is mapped.
 #[derive(Debug)]
 pub struct Module {
-    /// No other module of this program has the same, not even one that is gone.
-    id: u64,
+    /// No other module of this program has the same, not even one that is gone; 0 where there are no more numbers.
+    id: u32,
     architecture: Architecture,
     order: RunTimeEndian,
     contents: Arc<ModuleContents>,
@@ -160,7 +160,7 @@ impl Module {
 
     /// Its number.
     #[inline]
-    pub(crate) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u32 {
         self.id
     }
 
@@ -235,8 +235,9 @@ fn endian(order: ByteOrder) -> RunTimeEndian {
     }
 }
 
-/// A number for a new module. There are more than can be made.
-fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+/// A number for a new module, or 0 where there are none left: rules of such a module are decoded each time.
+fn next_id() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let next = |last: u32| last.checked_add(1);
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(0, |last| last + 1)
 }

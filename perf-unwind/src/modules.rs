@@ -41,7 +41,7 @@ pub(crate) struct ModuleMap {
     /// What is added to the module's own addresses.
     pub(crate) bias: u64,
     /// The module's number, or 0: it is here as well, since most look-ups need no more of the module.
-    pub(crate) id: u64,
+    pub(crate) id: u32,
     pub(crate) module: Option<Arc<Module>>,
     pub(crate) is_unusable: bool,
     pub(crate) tag: u64,

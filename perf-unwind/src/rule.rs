@@ -30,7 +30,7 @@ pub(crate) enum Rule {
 }
 
 /// The CFA is a register and an offset, and registers are saved at offsets from it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SimpleRule {
     pub(crate) cfa_offset: i32,
     pub(crate) cfa_register: u8,
@@ -225,5 +225,23 @@ impl SimpleRule {
         *self.offsets.get_mut(at)? = offset;
         self.count += 1;
         Some(())
+    }
+}
+
+impl ComplexRule {
+    /// About how many bytes it has.
+    pub(crate) fn bytes(&self) -> usize {
+        let values = self.registers.iter().map(|(_, value)| value).chain([&self.cfa]);
+        values.map(|value| size_of::<(u8, ValueRule)>() + value.expression_len()).sum::<usize>()
+            + size_of::<Self>()
+    }
+}
+
+impl ValueRule {
+    fn expression_len(&self) -> usize {
+        match self {
+            Self::Expression(expression) | Self::AtExpression(expression) => expression.len(),
+            _ => 0,
+        }
     }
 }
