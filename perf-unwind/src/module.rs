@@ -93,12 +93,10 @@ impl Module {
         let EhFrameTables { architecture, order, code, eh_frame_address, eh_frame, eh_frame_hdr } = tables;
         let order = endian(order);
         let contents = Arc::new(ModuleContents::Owned(Vec::new()));
-        let size = code.end.saturating_sub(code.start);
         let segment = LoadSegment {
             offset: 0,
             address: code.start,
-            file_size: 0,
-            size,
+            file_size: code.end.saturating_sub(code.start),
             is_exec: true,
             is_write: false,
         };
@@ -168,16 +166,9 @@ impl Module {
         self.order
     }
 
-    /// What is added to its addresses where a map of `len` bytes at `offset` of the file starts at `start`. Two segments may
-    /// share a page of the file; the one with code is meant.
+    /// What is added to its addresses where a map of `len` bytes at `offset` of the file starts at `start`.
     pub(crate) fn bias(&self, start: u64, offset: u64, len: u64) -> Option<u64> {
-        let end = offset.saturating_add(len);
-        let is_in = |segment: &&LoadSegment| {
-            let of_file = segment.file_size.max(if segment.file_size == 0 { segment.size } else { 0 });
-            segment.offset < end && offset < segment.offset.saturating_add(of_file)
-        };
-        let in_map = || self.segments.iter().filter(is_in);
-        let segment = in_map().find(|segment| segment.is_exec).or_else(|| in_map().next())?;
+        let segment = mapped_segment(&self.segments, offset, len)?;
         let address = segment.address.wrapping_add(offset).wrapping_sub(segment.offset);
         Some(start.wrapping_sub(address) & self.architecture.mask())
     }
@@ -228,6 +219,18 @@ impl Module {
     }
 }
 
+/// The segment of which a map of a file is. Maps begin and end with pages, in which the ends of other segments may stand:
+/// the one is meant that has code, and the most of the map.
+fn mapped_segment(segments: &[LoadSegment], offset: u64, len: u64) -> Option<LoadSegment> {
+    let end = offset.saturating_add(len);
+    let in_map = |segment: &LoadSegment| {
+        let segment_end = segment.offset.saturating_add(segment.file_size);
+        segment_end.min(end).saturating_sub(segment.offset.max(offset))
+    };
+    let overlapping = segments.iter().copied().filter(|segment| in_map(segment) > 0);
+    overlapping.max_by_key(|segment| (segment.is_exec, in_map(segment)))
+}
+
 fn endian(order: ByteOrder) -> RunTimeEndian {
     match order {
         ByteOrder::Little => RunTimeEndian::Little,
@@ -240,4 +243,31 @@ fn next_id() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let next = |last: u32| last.checked_add(1);
     LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).map_or(0, |last| last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(offset: u64, address: u64, file_size: u64, is_exec: bool) -> LoadSegment {
+        LoadSegment { offset, address, file_size, is_exec, is_write: false }
+    }
+
+    #[test]
+    fn a_map_is_of_the_segment_with_code_that_fills_most_of_it() {
+        // As lld places them: what is in the file side by side is a page apart in memory.
+        let segments = [
+            segment(0, 0, 0x1800, false),
+            segment(0x1800, 0x2800, 0x1000, true),
+            segment(0x2800, 0x4800, 0x2000, true),
+        ];
+        let address_of = |offset, len| mapped_segment(&segments, offset, len).map(|segment| segment.address);
+        assert_eq!(address_of(0x1000, 0x2000), Some(0x2800));
+        assert_eq!(address_of(0x2000, 0x3000), Some(0x4800));
+        // A part of a map that was cut.
+        assert_eq!(address_of(0x3000, 0x1000), Some(0x4800));
+        assert_eq!(address_of(0, 0x1000), Some(0));
+        assert_eq!(address_of(0x5000, 0x1000), None);
+        assert_eq!(address_of(u64::MAX, u64::MAX), None);
+    }
 }

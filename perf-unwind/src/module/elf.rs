@@ -24,7 +24,6 @@ pub(crate) struct LoadSegment {
     pub(crate) offset: u64,
     pub(crate) address: u64,
     pub(crate) file_size: u64,
-    pub(crate) size: u64,
     pub(crate) is_exec: bool,
     pub(crate) is_write: bool,
 }
@@ -84,7 +83,6 @@ impl ElfTables {
                         offset: segment.p_offset(endian).into(),
                         address: segment.p_vaddr(endian).into(),
                         file_size: segment.p_filesz(endian).into(),
-                        size: segment.p_memsz(endian).into(),
                         is_exec: flags.contains(PF_X),
                         is_write: flags.contains(PF_W),
                     });
