@@ -55,7 +55,8 @@ impl Modules {
     }
 
     /// Takes a map in, in the place of what overlaps it. The tag is what [`StopReason`](crate::StopReason) says of it. Only
-    /// executable maps are needed.
+    /// executable maps are needed. It takes time by the number of maps that are there, so that code of which nothing is
+    /// known but its place (a JIT's functions) is better one map than thousands.
     ///
     /// # Errors
     /// [`Error::NoSegment`] where the module has none at that place; the map is then taken in as one whose file could not

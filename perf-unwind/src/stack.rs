@@ -27,8 +27,8 @@ impl<'a> StackMemory<'a> {
         Self { start, bytes, order, is_cut: true }
     }
 
-    /// The same, and all that there is: the stack ends where the bytes end. perf shows that with a `dyn_size` below the size
-    /// that was asked for.
+    /// The same, and all that there is: the stack ends where the bytes end. A `dyn_size` below the size that was asked for shows
+    /// that, but for memory that was not there when the kernel read it.
     #[must_use]
     pub fn whole(start: u64, bytes: &'a [u8], order: ByteOrder) -> Self {
         Self { is_cut: false, ..Self::new(start, bytes, order) }
