@@ -316,7 +316,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scripts = args.map(|path| shown(&path)).collect::<Result<Vec<_>, _>>()?;
     let mut files = Files::default();
     let stacks = stacks(&recording, &mut files)?;
-    let places = number("PLACES", 1 << 16);
+    let places = number("PLACES", 1 << 17);
     let mut cache = RuleCache::with_places(places);
     let mut chains = Vec::new();
     for stack in &stacks {
