@@ -55,3 +55,8 @@ pub use modules::{Code, Modules};
 pub use registers::Registers;
 pub use stack::StackMemory;
 pub use unwind::unwind;
+
+/// The example of the README, to see that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -16,6 +16,7 @@ pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("perf-format", &["", "zstd"]),
     ("perf-session", &["", "build-id", "zstd"]),
     ("perf-unwind", &["", "zstd"]),
+    ("perf-unwind", &["", "zstd"]),
     ("jit-image", &[]),
     ("perf-inject", &[]),
     ("perf-buildid-list", &[]),
