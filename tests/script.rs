@@ -1,5 +1,5 @@
-//! What a reader of recordings knows of each sample, compared with what `perf script` prints: the name of its thread, its
-//! time, and the DSO of each frame.
+//! What a reader of recordings knows of each sample, compared with what `perf script` prints: its event, the name of its
+//! thread, its time, and the DSO of each frame.
 
 mod common;
 
@@ -43,6 +43,20 @@ fn samples(name: &str, mut of: impl FnMut(&perf_session::SessionRecord<'_>)) {
     while let Some(record) = reader.next().expect("whole") {
         if record.record_type() == RecordType::SAMPLE {
             of(&record);
+        }
+    }
+}
+
+#[test]
+fn samples_are_of_the_events_that_perf_prints() {
+    for perf in perfs("names of events") {
+        for name in recordings(perf) {
+            let mut ours = Vec::new();
+            samples(&name, |sample| {
+                let event = sample.evsel().expect("an event");
+                ours.push(format!("{}:", event.name));
+            });
+            assert_eq!(ours, script(perf, &name, &["-G", "-F", "event"]), "{perf}: {name}");
         }
     }
 }

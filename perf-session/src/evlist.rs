@@ -105,6 +105,22 @@ impl Evlist {
         }
     }
 
+    /// The event of a record. Where all events lay out their records alike, a record that has no id, or one that no event
+    /// has, counts as the first event's.
+    #[must_use]
+    pub fn event_of(&self, record: &RawRecord<'_>) -> Option<&Evsel> {
+        match (self.identify, self.evsels.as_slice()) {
+            (Identify::Alike, [first, _, ..]) => {
+                let of_id = first
+                    .format
+                    .id_offset()
+                    .and_then(|sample| self.by_id(record, sample, first.format.trailer_id_offset()));
+                of_id.or(Some(first))
+            }
+            _ => self.evsel(record),
+        }
+    }
+
     /// The layout of all records, if that is the same for all events.
     #[must_use]
     #[inline]

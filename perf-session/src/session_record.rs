@@ -3,7 +3,7 @@
 use bstr::{BStr, ByteSlice as _};
 use perf_format::record::{Comm, Task};
 use perf_format::sample::{Raw, Tid};
-use perf_format::{EventFormat, FieldValue, RawRecord, RecordType, Sample, SampleId};
+use perf_format::{EventFormat, FieldValue, RawRecord, RecordType, Sample, SampleFormat, SampleId};
 
 use crate::error::Error;
 use crate::evlist::Evsel;
@@ -46,14 +46,22 @@ impl<'r> SessionRecord<'r> {
         self.session.evlist.time(&self.record)
     }
 
-    /// The event of the record, or one that lays it out alike. `None` where no event is known for it, and for records that
-    /// are not the kernel's.
+    /// The event of the record. `None` where no event is known for it, and for records that are not the kernel's. Where all
+    /// events lay out their records alike, a record without the id of any of them counts as the first event's.
     #[must_use]
     pub fn evsel(&self) -> Option<&'r Evsel> {
         if !self.record.record_type().is_kernel() {
             return None;
         }
-        self.session.evlist.evsel(&self.record)
+        self.session.evlist.event_of(&self.record)
+    }
+
+    /// How the record is laid out: what its event says, or another one that lays it out alike.
+    fn format(&self) -> Option<&'r SampleFormat> {
+        if !self.record.record_type().is_kernel() {
+            return None;
+        }
+        self.session.evlist.evsel(&self.record).map(|evsel| &evsel.format)
     }
 
     /// The fields of a sample; `None` for a record that is none, or of no known event.
@@ -61,8 +69,8 @@ impl<'r> SessionRecord<'r> {
     /// # Errors
     /// [`Error::Format`] where the record does not have the fields that its event's attr says.
     pub fn sample(&self) -> Result<Option<Sample<'r>>, Error> {
-        let Some(evsel) = self.evsel().filter(|_| self.is_sample()) else { return Ok(None) };
-        Ok(Some(Sample::parse(&evsel.format, &self.record)?))
+        let Some(format) = self.format().filter(|_| self.is_sample()) else { return Ok(None) };
+        Ok(Some(Sample::parse(format, &self.record)?))
     }
 
     /// Whether the record is a sample, of whatever event.
@@ -88,7 +96,7 @@ impl<'r> SessionRecord<'r> {
     /// CPUs (`perf record` notes them with `-a`, `-C` or `--sample-cpu`).
     #[must_use]
     pub fn cpu(&self) -> Option<u32> {
-        let format = &self.evsel()?.format;
+        let format = self.format()?;
         let cpu = if self.is_sample() {
             Sample::parse(format, &self.record).ok()?.cpu
         } else {
@@ -104,7 +112,7 @@ impl<'r> SessionRecord<'r> {
     /// end with none.
     #[must_use]
     pub fn sample_id(&self) -> Vec<u8> {
-        self.evsel().and_then(|evsel| evsel.format.sample_id(&self.record)).unwrap_or_default()
+        self.format().and_then(|format| format.sample_id(&self.record)).unwrap_or_default()
     }
 
     /// The name of the record's thread at its time ([`Session::comm`]); `None` where it is not known, which perf shows as
@@ -136,7 +144,7 @@ impl<'r> SessionRecord<'r> {
     fn task(&self) -> Option<Tid> {
         let record = &self.record;
         match record.record_type() {
-            RecordType::SAMPLE => self.evsel()?.format.tid(record),
+            RecordType::SAMPLE => self.format()?.tid(record),
             RecordType::COMM | RecordType::MMAP | RecordType::MMAP2 => {
                 // All three begin with both.
                 let Comm { pid, tid, .. } = record.parse_as().ok()?;
@@ -146,7 +154,7 @@ impl<'r> SessionRecord<'r> {
                 let Task { pid, tid, .. } = record.parse_as().ok()?;
                 Some(Tid { pid, tid })
             }
-            _ => self.evsel()?.format.trailer_tid(record),
+            _ => self.format()?.trailer_tid(record),
         }
     }
 }
