@@ -16,7 +16,6 @@ pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("perf-format", &["", "zstd"]),
     ("perf-session", &["", "build-id", "zstd"]),
     ("perf-unwind", &["", "zstd"]),
-    ("perf-unwind", &["", "zstd"]),
     ("jit-image", &[]),
     ("perf-inject", &[]),
     ("perf-buildid-list", &[]),
