@@ -80,9 +80,11 @@ impl Root {
         Ok(())
     }
 
-    /// The program in this root, where nothing but the kernel's own files is mounted. The mounts end with it.
+    /// The program in this root, where nothing is mounted but the kernel's own files and the libraries that are recorded: their
+    /// processes may have ended before their records come. The mounts end with it.
     fn perftool(&self, args: &[&str]) -> Command {
         const ENTER: &str = "mount -t proc proc \"$1/proc\" && mount -t sysfs sys \"$1/sys\" && \
+                             mount --bind /usr/lib \"$1/usr/lib\" && \
                              root=$1 && shift && exec chroot \"$root\" /usr/bin/perftool \"$@\"";
         let mut perftool = command("unshare", &["--mount", "sh", "-c", ENTER, "sh"]);
         perftool.arg(&self.path).args(args);
@@ -91,6 +93,16 @@ impl Root {
 
     /// The README's pipeline, with perftool alone from the package.
     fn runs_the_pipeline(&self) -> anyhow::Result<()> {
+        // Where the libraries are mounted.
+        let libraries = self.path.join("usr/lib");
+        fs::create_dir(&libraries)?;
+        let ran = self.injects_in_a_pipeline();
+        // The package has nothing there, so that nothing may be left.
+        fs::remove_dir(&libraries)?;
+        ran
+    }
+
+    fn injects_in_a_pipeline(&self) -> anyhow::Result<()> {
         run::run(self.perftool(&["--version"]))?;
         if !demo::can_record() {
             println!("== pipeline: LEFT OUT, since perf is not here or may not record");
