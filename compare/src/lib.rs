@@ -1,5 +1,7 @@
 //! What is read of each sample, whichever library reads it: the programs print it, and their sums must be the same.
 
+use perf_format::Sample;
+
 /// The samples of a recording, added up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sum {
@@ -8,6 +10,19 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// Adds a sample that perf-format has read.
+    pub fn add_sample(&mut self, sample: &Sample<'_>) {
+        let tid = sample.tid;
+        let fields = [
+            sample.ip,
+            sample.time,
+            tid.map(|tid| tid.pid.into()),
+            tid.map(|tid| tid.tid.into()),
+            sample.period,
+        ];
+        self.add(fields, sample.callchain.iter().flat_map(|chain| chain.iter()));
+    }
+
     /// Adds a sample: its address, time, process and thread, period, and the addresses of its call chain.
     pub fn add(&mut self, fields: [Option<u64>; 5], chain: impl Iterator<Item = u64>) {
         self.samples += 1;

@@ -1,32 +1,9 @@
 //! From an offset in an ELF file to the address that its symbols have. The program headers alone are read, of either class
 //! and byte order.
 
-use perf_format::Endian;
-
-/// How the header of a class is laid out: where its fields are, in bytes (`Elf32_Ehdr`, `Elf64_Ehdr`, and the same of
-/// `Phdr`).
-struct Class {
-    is_64: bool,
-    phoff: usize,
-    phentsize: usize,
-    phnum: usize,
-    p_offset: usize,
-    p_vaddr: usize,
-    p_filesz: usize,
-}
-
-const ELF32: Class =
-    Class { is_64: false, phoff: 28, phentsize: 42, phnum: 44, p_offset: 4, p_vaddr: 8, p_filesz: 16 };
-const ELF64: Class =
-    Class { is_64: true, phoff: 32, phentsize: 54, phnum: 56, p_offset: 8, p_vaddr: 16, p_filesz: 32 };
-
-const PT_LOAD: u32 = 1;
-
-impl Class {
-    fn word(&self, bytes: &[u8], at: usize, endian: Endian) -> Option<u64> {
-        if self.is_64 { endian.u64_at(bytes, at) } else { endian.u32_at(bytes, at).map(u64::from) }
-    }
-}
+use object::elf::{FileHeader32, FileHeader64, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader as _};
+use object::{Endianness, FileKind};
 
 /// The address that the symbols of an ELF file have for what stands at an offset in it, by the segment that has the offset
 /// (`PT_LOAD`: `p_vaddr + offset - p_offset`). Of the file no more than its headers need be given. `None` where it is no ELF
@@ -36,36 +13,28 @@ impl Class {
 /// offset, so that the two differ in most programs.
 #[must_use]
 pub fn elf_address(elf: &[u8], offset: u64) -> Option<u64> {
-    let (class, endian) = match elf {
-        [0x7f, b'E', b'L', b'F', class, data, ..] => (
-            match class {
-                1 => ELF32,
-                2 => ELF64,
-                _ => return None,
-            },
-            match data {
-                1 => Endian::Little,
-                2 => Endian::Big,
-                _ => return None,
-            },
-        ),
-        _ => return None,
-    };
-    let half = |at: usize| elf.get(at..)?.first_chunk().map(|half| usize::from(endian.u16(*half)));
-    let phoff = usize::try_from(class.word(elf, class.phoff, endian)?).ok()?;
-    let (size, count) = (half(class.phentsize)?, half(class.phnum)?);
-    let headers = elf.get(phoff..)?.chunks_exact(size.max(1)).take(count);
-    headers.filter(|header| endian.u32_at(header, 0) == Some(PT_LOAD)).find_map(|header| {
-        let word = |at| class.word(header, at, endian);
-        let (start, size) = (word(class.p_offset)?, word(class.p_filesz)?);
+    match FileKind::parse(elf).ok()? {
+        FileKind::Elf32 => address_in::<FileHeader32<Endianness>>(elf, offset),
+        FileKind::Elf64 => address_in::<FileHeader64<Endianness>>(elf, offset),
+        _ => None,
+    }
+}
+
+fn address_in<E: FileHeader<Endian = Endianness>>(elf: &[u8], offset: u64) -> Option<u64> {
+    let header = E::parse(elf).ok()?;
+    let endian = header.endian().ok()?;
+    let segments = header.program_headers(endian, elf).ok()?;
+    segments.iter().filter(|segment| segment.p_type(endian) == PT_LOAD).find_map(|segment| {
+        let (start, size) = segment.file_range(endian);
         let inside = offset.checked_sub(start).filter(|inside| *inside < size)?;
-        word(class.p_vaddr)?.checked_add(inside)
+        let address: u64 = segment.p_vaddr(endian).into();
+        address.checked_add(inside)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use object::Endianness;
+    use perf_format::Endian;
 
     use super::*;
     use crate::testing::Elf;
@@ -80,17 +49,15 @@ mod tests {
                 assert_eq!(elf_address(&bytes, 0x1234), Some(0x1234));
                 assert_eq!(elf_address(&bytes, 0x1800), None);
                 // The second of them is placed elsewhere: its header is the third, behind one of notes.
-                let (class, order) = match (is_64, endian) {
-                    (true, Endianness::Little) => (ELF64, Endian::Little),
-                    (true, Endianness::Big) => (ELF64, Endian::Big),
-                    (false, Endianness::Little) => (ELF32, Endian::Little),
-                    (false, Endianness::Big) => (ELF32, Endian::Big),
+                let order = match endian {
+                    Endianness::Little => Endian::Little,
+                    Endianness::Big => Endian::Big,
                 };
-                let header = if is_64 { 64 + 2 * 56 } else { 52 + 2 * 32 };
-                let at = header + class.p_vaddr;
-                match is_64 {
-                    true => bytes[at..at + 8].copy_from_slice(&order.put_u64(0x40_1000)),
-                    false => bytes[at..at + 4].copy_from_slice(&order.put_u32(0x40_1000)),
+                // `p_vaddr`, behind the file's header and two of segments.
+                if is_64 {
+                    bytes[64 + 2 * 56 + 16..][..8].copy_from_slice(&order.put_u64(0x40_1000));
+                } else {
+                    bytes[52 + 2 * 32 + 8..][..4].copy_from_slice(&order.put_u32(0x40_1000));
                 }
                 assert_eq!(elf_address(&bytes, 0x1234), Some(0x40_1234));
                 assert_eq!(elf_address(&bytes, 0x234), Some(0x234));

@@ -28,6 +28,7 @@ mod data_files;
 mod delay_queue;
 mod dispatch;
 pub mod dso;
+#[cfg(feature = "build-id")]
 mod elf_address;
 mod error;
 #[cfg(feature = "build-id")]
@@ -63,6 +64,7 @@ pub use address_space::AddressSpace;
 pub use anomalies::{Anomalies, Anomaly};
 pub use change::{Change, MapChange, MapChanges};
 pub use data_files::DataFiles;
+#[cfg(feature = "build-id")]
 pub use elf_address::elf_address;
 pub use error::Error;
 pub use hits::{Hit, Hits, hits_of};

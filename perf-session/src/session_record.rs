@@ -86,7 +86,7 @@ impl<'r> SessionRecord<'r> {
         self.task().map(|task| task.pid.cast_signed())
     }
 
-    /// The thread of the record: the kernel's note, or else the thread that the record is about.
+    /// The thread that the record is about, in the same way.
     #[must_use]
     pub fn tid(&self) -> Option<i32> {
         self.task().map(|task| task.tid.cast_signed())

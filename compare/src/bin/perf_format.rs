@@ -25,16 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let id = id_at.and_then(|at| record.endian.u64_at(record.bytes, at));
         let format = id.and_then(|id| by_id.get(&id)).copied().unwrap_or(first);
-        let sample = Sample::parse(format, &record)?;
-        let tid = sample.tid;
-        let fields = [
-            sample.ip,
-            sample.time,
-            tid.map(|tid| tid.pid.into()),
-            tid.map(|tid| tid.tid.into()),
-            sample.period,
-        ];
-        sum.add(fields, sample.callchain.iter().flat_map(|chain| chain.iter()));
+        sum.add_sample(&Sample::parse(format, &record)?);
     }
     println!("{sum}");
     Ok(())

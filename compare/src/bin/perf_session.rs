@@ -12,15 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sum = Sum::default();
     while let Some(record) = reader.next()? {
         if let Some(sample) = record.sample()? {
-            let tid = sample.tid;
-            let fields = [
-                sample.ip,
-                sample.time,
-                tid.map(|tid| tid.pid.into()),
-                tid.map(|tid| tid.tid.into()),
-                sample.period,
-            ];
-            sum.add(fields, sample.callchain.iter().flat_map(|chain| chain.iter()));
+            sum.add_sample(&sample);
         }
     }
     println!("{sum}");
