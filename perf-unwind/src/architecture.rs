@@ -71,7 +71,8 @@ impl Architecture {
     }
 
     /// The architecture of an ELF file, by its `e_machine` and whether it is of 64 bits.
-    pub(crate) fn of_elf(machine: u16, is_64: bool) -> Option<Self> {
+    #[must_use]
+    pub fn of_elf(machine: u16, is_64: bool) -> Option<Self> {
         match (Machine(machine), is_64) {
             (EM_386, false) => Some(Self::X86),
             (EM_X86_64, true) => Some(Self::X86_64),

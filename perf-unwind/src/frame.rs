@@ -7,8 +7,8 @@ pub struct CallFrame {
     pub address: u64,
     /// What told it.
     pub found_by: FoundBy,
-    /// Whether the address is the one behind a call. Otherwise the instruction there was interrupted: by the sample, or
-    /// by a signal whose handler is further in.
+    /// Whether the address is the one behind a call. Otherwise the instruction there was interrupted, by the sample or by a
+    /// signal whose handler is further in; or it is a signal trampoline's first, which nobody called.
     pub is_return_address: bool,
 }
 
@@ -62,6 +62,11 @@ pub enum StopReason {
     },
     /// No code is known to be mapped at the last frame's address.
     Unmapped {
+        /// The address.
+        address: u64,
+    },
+    /// The modules are [partial](crate::Modules::partial) and not told yet what stands at an address that is needed.
+    Unknown {
         /// The address.
         address: u64,
     },

@@ -8,7 +8,10 @@ use crate::module::Module;
 
 /// The executable maps of one process. A copy shares them until either is changed, as a fork does.
 #[derive(Debug, Clone, Default)]
-pub struct Modules(Arc<Sorted>);
+pub struct Modules {
+    sorted: Arc<Sorted>,
+    is_partial: bool,
+}
 
 /// The maps by their addresses. Starts stand apart, since look-ups read nothing else.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +34,16 @@ pub enum Code {
     NoTables,
     /// A file that could not be used.
     Unusable,
+    /// Nothing is mapped there: what [partial](Modules::partial) modules have to be told.
+    Nothing,
+}
+
+/// What is known of an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Found<'m> {
+    Map(&'m ModuleMap),
+    Nothing,
+    Unknown,
 }
 
 /// A map.
@@ -44,6 +57,7 @@ pub(crate) struct ModuleMap {
     pub(crate) id: u32,
     pub(crate) module: Option<Arc<Module>>,
     pub(crate) is_unusable: bool,
+    is_nothing: bool,
     pub(crate) tag: u64,
 }
 
@@ -52,6 +66,14 @@ impl Modules {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Modules that are told only what stacks lead to: where they know nothing of an address, unwinding stops with
+    /// [`StopReason::Unknown`](crate::StopReason::Unknown). Then the caller inserts what is mapped there, or
+    /// [`Code::Nothing`], and unwinds once more.
+    #[must_use]
+    pub fn partial() -> Self {
+        Self { is_partial: true, ..Self::default() }
     }
 
     /// Takes a map in, in the place of what overlaps it. The tag is what [`StopReason`](crate::StopReason) says of it. Only
@@ -66,10 +88,20 @@ impl Modules {
         if start >= end {
             return Ok(());
         }
-        let without = ModuleMap { start, end, bias: 0, id: 0, module: None, is_unusable: false, tag };
+        let without = ModuleMap {
+            start,
+            end,
+            bias: 0,
+            id: 0,
+            module: None,
+            is_unusable: false,
+            is_nothing: false,
+            tag,
+        };
         let (map, result) = match code {
             Code::NoTables => (without, Ok(())),
             Code::Unusable => (ModuleMap { is_unusable: true, ..without }, Ok(())),
+            Code::Nothing => (ModuleMap { is_nothing: true, ..without }, Ok(())),
             Code::Module { module, offset } => match module.bias(start, offset, end - start) {
                 Some(bias) => (ModuleMap { bias, id: module.id(), module: Some(module), ..without }, Ok(())),
                 None => (ModuleMap { is_unusable: true, ..without }, Err(Error::NoSegment { offset })),
@@ -86,15 +118,26 @@ impl Modules {
         }
     }
 
+    /// Takes out each map that reaches into a range, whole: partial modules are then asked for it again.
+    pub fn forget(&mut self, range: Range<u64>) {
+        let Range { start, end } = range;
+        let (from, to) = self.overlapped(start, end);
+        if from < to {
+            let Sorted { starts, maps } = Arc::make_mut(&mut self.sorted);
+            starts.drain(from..to);
+            maps.drain(from..to);
+        }
+    }
+
     /// Takes out everything, as an exec does.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.sorted = Arc::default();
     }
 
     /// How many maps there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.maps.len()
+        self.sorted.maps.len()
     }
 
     /// Whether there is none.
@@ -106,21 +149,33 @@ impl Modules {
     /// Whether code is known to be mapped at an address.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
-        self.find(address).is_some()
+        matches!(self.find(address), Found::Map(_))
     }
 
     /// The map at an address.
     #[inline]
-    pub(crate) fn find(&self, address: u64) -> Option<&ModuleMap> {
-        let behind = self.0.starts.partition_point(|start| *start <= address);
-        self.0.maps.get(behind.checked_sub(1)?).filter(|map| address < map.end)
+    pub(crate) fn find(&self, address: u64) -> Found<'_> {
+        let Sorted { starts, maps } = &*self.sorted;
+        let behind = starts.partition_point(|start| *start <= address);
+        match behind.checked_sub(1).and_then(|at| maps.get(at)).filter(|map| address < map.end) {
+            Some(map) if map.is_nothing => Found::Nothing,
+            Some(map) => Found::Map(map),
+            None if self.is_partial => Found::Unknown,
+            None => Found::Nothing,
+        }
+    }
+
+    /// The places of the maps that reach into a range.
+    fn overlapped(&self, start: u64, end: u64) -> (usize, usize) {
+        let maps = &self.sorted.maps;
+        let from = maps.partition_point(|map| map.end <= start);
+        (from, maps.partition_point(|map| map.start < end).max(from))
     }
 
     /// Cuts a range out, and puts a map in its place.
     fn replace(&mut self, start: u64, end: u64, map: Option<ModuleMap>) {
-        let Sorted { starts, maps } = Arc::make_mut(&mut self.0);
-        let from = maps.partition_point(|map| map.end <= start);
-        let to = maps.partition_point(|map| map.start < end).max(from);
+        let (from, to) = self.overlapped(start, end);
+        let Sorted { starts, maps } = Arc::make_mut(&mut self.sorted);
         let overlapped = || maps.get(from..to).unwrap_or_default();
         // A part keeps its module's bias: its own addresses stay where they are.
         let before = overlapped().first().filter(|map| map.start < start);
@@ -141,7 +196,10 @@ mod tests {
     use super::*;
 
     fn tag_at(modules: &Modules, address: u64) -> Option<u64> {
-        modules.find(address).map(|map| map.tag)
+        match modules.find(address) {
+            Found::Map(map) => Some(map.tag),
+            Found::Nothing | Found::Unknown => None,
+        }
     }
 
     #[test]
@@ -153,6 +211,21 @@ mod tests {
         assert_eq!((tag_at(&parent, 0x2000), tag_at(&child, 0x2000)), (Some(2), Some(1)));
         parent.clear();
         assert!(parent.is_empty() && child.len() == 1);
+    }
+
+    #[test]
+    fn partial_modules_know_what_they_do_not_know() {
+        let mut modules = Modules::partial();
+        modules.insert(0x1000..0x3000, Code::NoTables, 1).unwrap();
+        modules.insert(0x3000..0x4000, Code::Nothing, 0).unwrap();
+        modules.insert(0x5000..0x6000, Code::NoTables, 2).unwrap();
+        let is_unknown = |modules: &Modules, address| matches!(modules.find(address), Found::Unknown);
+        assert_eq!((tag_at(&modules, 0x2fff), tag_at(&modules, 0x3000)), (Some(1), None));
+        assert!(!is_unknown(&modules, 0x3000) && is_unknown(&modules, 0x4000));
+        modules.forget(0x2000..0x3001);
+        assert!(is_unknown(&modules, 0x1000) && is_unknown(&modules, 0x3000) && modules.len() == 1);
+        modules.clear();
+        assert!(is_unknown(&modules, 0x5000));
     }
 
     proptest! {

@@ -75,8 +75,10 @@ impl Registers {
         self.get(self.architecture.pc())
     }
 
+    /// The stack pointer, if it is known.
+    #[must_use]
     #[inline]
-    pub(crate) fn sp(&self) -> Option<u64> {
+    pub fn stack_pointer(&self) -> Option<u64> {
         self.get(self.architecture.sp())
     }
 }
@@ -91,7 +93,7 @@ mod tests {
         let registers = Registers::from_perf(Architecture::X86_64, 0xff_0fff, 100..120);
         assert_eq!(registers.get(0), Some(100));
         assert_eq!(registers.get(3), Some(101));
-        assert_eq!((registers.sp(), registers.pc()), (Some(107), Some(108)));
+        assert_eq!((registers.stack_pointer(), registers.pc()), (Some(107), Some(108)));
         assert_eq!(registers.get(8), Some(112));
         assert_eq!(registers.get(15), Some(119));
     }

@@ -6,7 +6,7 @@ use crate::architecture::{Architecture, ByteOrder};
 use crate::cache::RuleCache;
 use crate::expression::ExpressionWorld;
 use crate::frame::{CallFrame, FoundBy, StopReason, Unwound};
-use crate::modules::{ModuleMap, Modules};
+use crate::modules::{Found, ModuleMap, Modules};
 use crate::registers::Registers;
 use crate::rule::{ComplexRule, Rule, SimpleRule, ValueRule};
 use crate::stack::{NoMemory, StackMemory, number};
@@ -45,7 +45,13 @@ pub fn unwind(
         }
         frames.push(CallFrame { address, found_by, is_return_address: !unwinder.is_exact });
         found_by = match unwinder.step(address, cache) {
-            Ok(found_by) => found_by,
+            Ok(found_by) => {
+                // Nobody called a signal trampoline: the frame of one is its first instruction.
+                if let Some(frame) = frames.last_mut().filter(|_| unwinder.is_exact) {
+                    frame.is_return_address = false;
+                }
+                found_by
+            }
             Err(stop) => {
                 unwound.stop = stop;
                 break;
@@ -72,15 +78,14 @@ fn no_memory(why: NoMemory, address: u64) -> StopReason {
     }
 }
 
-impl Unwinder<'_> {
+impl<'u> Unwinder<'u> {
     /// Goes to the caller.
     fn step(&mut self, address: u64, cache: &mut RuleCache) -> Result<FoundBy, StopReason> {
         let lookup = address.wrapping_sub(u64::from(!self.is_exact));
-        let modules = self.modules;
-        let mut map = modules.find(lookup);
+        let mut map = self.map_at(lookup)?;
         if map.is_none() && !self.is_exact {
             // A trampoline may be the first thing that is mapped.
-            map = modules.find(address);
+            map = self.map_at(address)?;
         }
         let Some(map) = map else { return Err(StopReason::Unmapped { address }) };
         let tag = map.tag;
@@ -109,6 +114,15 @@ impl Unwinder<'_> {
         Ok(FoundBy::Table)
     }
 
+    #[inline]
+    fn map_at(&self, address: u64) -> Result<Option<&'u ModuleMap>, StopReason> {
+        match self.modules.find(address) {
+            Found::Map(map) => Ok(Some(map)),
+            Found::Nothing => Ok(None),
+            Found::Unknown => Err(StopReason::Unknown { address }),
+        }
+    }
+
     fn register(&self, number: u8) -> Result<u64, StopReason> {
         self.registers.get(number).ok_or_else(|| match self.registers.is_cut(number) {
             true => StopReason::Cut,
@@ -119,7 +133,7 @@ impl Unwinder<'_> {
     /// Whether the caller's frame is further up. Only a function that was interrupted may have no frame at all.
     #[inline]
     fn check_up(&self, cfa: u64, address: u64, tag: u64) -> Result<(), StopReason> {
-        let sp = self.registers.sp().unwrap_or(0);
+        let sp = self.registers.stack_pointer().unwrap_or(0);
         if cfa > sp || cfa == sp && self.is_exact { Ok(()) } else { Err(StopReason::NotUp { address, tag }) }
     }
 
@@ -127,7 +141,7 @@ impl Unwinder<'_> {
     fn simple(&mut self, rule: &SimpleRule, address: u64, tag: u64) -> Result<(), StopReason> {
         let architecture = self.registers.architecture;
         let (word, mask) = (architecture.word(), architecture.mask());
-        let sp = self.registers.sp().unwrap_or(0);
+        let sp = self.registers.stack_pointer().unwrap_or(0);
         let base = self.register(rule.cfa_register)?;
         let cfa = base.wrapping_add_signed(rule.cfa_offset.into()) & mask;
         if !rule.is_signal {
@@ -153,7 +167,7 @@ impl Unwinder<'_> {
     #[inline(never)]
     fn complex(&mut self, rule: &ComplexRule, map: &ModuleMap, address: u64) -> Result<(), StopReason> {
         let architecture = self.registers.architecture;
-        let sp = self.registers.sp().unwrap_or(0);
+        let sp = self.registers.stack_pointer().unwrap_or(0);
         let cfa = self.value(&rule.cfa, None, map).map_err(|stop| stop.at(address, map.tag))?;
         let cfa = cfa & architecture.mask();
         let mut caller = self.registers.clone();
@@ -170,7 +184,7 @@ impl Unwinder<'_> {
             }
         }
         if !rule.is_signal {
-            self.check_up(caller.sp().unwrap_or(cfa), address, map.tag)?;
+            self.check_up(caller.stack_pointer().unwrap_or(cfa), address, map.tag)?;
         }
         // A trampoline of aarch64 has the address of what was interrupted beside its link register.
         let has_pc = rule.registers.iter().any(|(register, _)| *register == architecture.pc());
@@ -226,15 +240,15 @@ impl Unwinder<'_> {
             return Ok(());
         }
         let link = self.register(architecture.return_address())?;
-        self.registers.set(architecture.pc(), self.without_authentication(link));
+        self.registers.set(architecture.pc(), self.without_authentication(link)?);
         Ok(())
     }
 
     /// A return address without the code that pointer authentication puts in its upper bits: addresses of processes have
     /// 48 bits, or 52 where something is mapped there.
-    fn without_authentication(&self, address: u64) -> u64 {
+    fn without_authentication(&self, address: u64) -> Result<u64, StopReason> {
         let [small, large] = [48, 52].map(|bits| address & ((1 << bits) - 1));
-        if small != large && self.modules.contains(large) { large } else { small }
+        Ok(if small != large && self.map_at(large)?.is_some() { large } else { small })
     }
 
     /// The step of code that keeps the frame pointer, as compilers make it: the caller's frame pointer and the return
@@ -247,7 +261,8 @@ impl Unwinder<'_> {
         };
         let architecture = self.registers.architecture;
         let word = architecture.word();
-        let (Some(sp), Some(fp)) = (self.registers.sp(), self.registers.get(architecture.fp())) else {
+        let (Some(sp), Some(fp)) = (self.registers.stack_pointer(), self.registers.get(architecture.fp()))
+        else {
             return Err(stop);
         };
         if fp < sp || fp % u64::from(word) != 0 || !self.stack.contains(fp) {
@@ -257,12 +272,12 @@ impl Unwinder<'_> {
         let return_at = fp.wrapping_add(word.into());
         let (caller_fp, mut next) = (read(fp)?, read(return_at)?);
         if architecture == Architecture::Aarch64 {
-            next = self.without_authentication(next);
+            next = self.without_authentication(next)?;
         }
         if next == 0 {
             return Err(StopReason::EndOfStack);
         }
-        if !self.modules.contains(next.wrapping_sub(1)) {
+        if self.map_at(next.wrapping_sub(1))?.is_none() {
             return Err(stop);
         }
         self.registers.set(architecture.fp(), caller_fp);
