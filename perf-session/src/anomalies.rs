@@ -43,6 +43,12 @@ impl Anomalies {
         odd.count += 1;
     }
 
+    /// Takes in those that were found elsewhere in the same records; of a type that is here as well, theirs count.
+    #[doc(hidden)]
+    pub fn extend(&mut self, others: Self) {
+        self.by_type.extend(others.by_type);
+    }
+
     /// How many odd records there were, of all types.
     #[must_use]
     pub fn count(&self) -> u64 {

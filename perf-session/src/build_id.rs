@@ -1,5 +1,5 @@
-//! Build-ids of DSOs, from a chain of sources, each of which looks in one kind of place. Only here are object files
-//! opened.
+//! Build-ids of DSOs, from a chain of sources, each of which looks in one kind of place. Those that read files open them
+//! for [`object_files`](crate::object_files), too. Only in these two rooms are object files opened.
 
 use std::fmt;
 use std::io;
@@ -9,6 +9,7 @@ use perf_format::BuildId;
 use crate::dso::{Dso, DsoKind};
 use crate::evidence::{Evidence, EvidenceConfig, Mismatch, Place, Unproven};
 use crate::machine::HOST;
+use crate::object_files::ObjectFile;
 use crate::recording::Recording;
 
 mod cache;
@@ -25,11 +26,14 @@ mod module;
 mod notes;
 mod packed;
 mod root;
+mod sections;
 mod symfs;
 mod vdso;
+mod wanted_file;
 
 pub use cache::BuildIdCache;
 pub use debug_dir::DebugDir;
+pub(crate) use debug_dir::by_build_id;
 pub use elf::{ElfError, build_id_of};
 pub use file::FileSource;
 pub(crate) use file::open_regular;
@@ -42,8 +46,11 @@ pub use module::ModuleSource;
 pub use notes::gnu_build_id;
 pub use packed::UnpackError;
 pub use root::RootSource;
+pub(crate) use root::root_of;
+pub(crate) use sections::{DebugLink, separation_of};
 pub use symfs::SymfsSource;
 pub use vdso::VdsoSource;
+pub(crate) use wanted_file::WantedFile;
 
 /// Knows build-ids of some DSOs.
 pub trait BuildIdSource {
@@ -52,6 +59,21 @@ pub trait BuildIdSource {
     /// # Errors
     /// Why the DSO has no build-id, where this source is responsible for it.
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId>;
+}
+
+/// Opens the object files of some DSOs, by the same checks as a source of ids: where it is one, the ids are those of the
+/// files that it opens.
+pub(crate) trait ObjectSource {
+    /// The file of a DSO; `None` where this source has none of it, so that the next one is tried.
+    ///
+    /// # Errors
+    /// Why the file of the DSO is not opened, where this source is responsible for it.
+    fn object(
+        &mut self,
+        dso: &Dso,
+        recording: &Recording,
+        wanted: WantedFile,
+    ) -> Result<Option<ObjectFile>, NoBuildId>;
 }
 
 /// A build-id, and the source that found it.
@@ -71,6 +93,12 @@ impl FoundId {
     #[must_use]
     pub fn from(origin: Origin, build_id: BuildId) -> Self {
         Self { build_id, origin, unproven: None }
+    }
+
+    /// The id of a file that was opened for it ([`WantedFile::WithId`]).
+    pub(crate) fn of(object: Result<Option<ObjectFile>, NoBuildId>) -> Result<Option<Self>, NoBuildId> {
+        let Some(ObjectFile { build_id, origin, unproven, .. }) = object? else { return Ok(None) };
+        Ok(Some(Self { build_id: build_id.ok_or(NoBuildId::NoNote)?, origin, unproven }))
     }
 }
 
@@ -223,7 +251,7 @@ impl fmt::Debug for Chain {
 
 /// Where the ids of a recording's DSOs are looked for, besides the recording itself. The default is this machine's files,
 /// as far as there is [evidence](crate::evidence) that they are the recorded ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct SourceConfig {
     /// Ids that the user gave.
     pub known: Known,
@@ -284,26 +312,38 @@ impl Chain {
 impl BuildIdSource for Chain {
     /// The first id that a source has; otherwise the first reason that is more than a missing file.
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
-        let mut reason = None;
-        for source in &mut self.0 {
-            match source.build_id(dso, recording) {
-                Ok(Some(found)) => return Ok(Some(found)),
-                // The sources behind this one have no ids of anonymous memory, of other machines or of other roots.
-                Err(
-                    end @ (NoBuildId::Anonymous
-                    | NoBuildId::OtherMachine
-                    | NoBuildId::FoundByName
-                    | NoBuildId::BelowRoot(_)),
-                ) => {
-                    return Err(end);
-                }
-                // A missing file in one place is the least telling reason.
-                Err(error) if matches!(reason, None | Some(NoBuildId::Io(_))) => reason = Some(error),
-                Ok(None) | Err(_) => {}
-            }
-        }
-        Err(reason.unwrap_or(NoBuildId::Unknown))
+        let found =
+            first_found(&mut self.0, NoBuildId::ends_search, |source| source.build_id(dso, recording));
+        found?.map_or(Err(NoBuildId::Unknown), |found| Ok(Some(found)))
     }
+}
+
+impl NoBuildId {
+    /// Whether the sources behind one that says this have nothing either: they know nothing of anonymous memory, of other
+    /// machines or of other roots.
+    pub(crate) fn ends_search(&self) -> bool {
+        matches!(self, Self::Anonymous | Self::OtherMachine | Self::FoundByName | Self::BelowRoot(_))
+    }
+}
+
+/// The first answer that a source has; otherwise the first reason that is more than a missing file. Sources behind one
+/// whose reason `ends` the search are not asked.
+pub(crate) fn first_found<S, T>(
+    sources: impl IntoIterator<Item = S>,
+    ends: impl Fn(&NoBuildId) -> bool,
+    mut ask: impl FnMut(S) -> Result<Option<T>, NoBuildId>,
+) -> Result<Option<T>, NoBuildId> {
+    let mut reason = None;
+    for source in sources {
+        match ask(source) {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Err(end) if ends(&end) => return Err(end),
+            // A missing file in one place is the least telling reason.
+            Err(error) if matches!(reason, None | Some(NoBuildId::Io(_))) => reason = Some(error),
+            Ok(None) | Err(_) => {}
+        }
+    }
+    reason.map_or(Ok(None), Err)
 }
 
 /// Ends the chain for the vdso: this machine's id of it would take from readers the names that they have.
@@ -321,7 +361,13 @@ impl BuildIdSource for NoVdso {
 pub struct NoFiles;
 
 impl BuildIdSource for NoFiles {
-    fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        FoundId::of(self.object(dso, recording, WantedFile::WithId))
+    }
+}
+
+impl ObjectSource for NoFiles {
+    fn object(&mut self, dso: &Dso, _: &Recording, _: WantedFile) -> Result<Option<ObjectFile>, NoBuildId> {
         match dso {
             Dso { kind: DsoKind::Anonymous, .. } => Err(NoBuildId::Anonymous),
             Dso { machine, .. } if *machine != HOST => Err(NoBuildId::OtherMachine),

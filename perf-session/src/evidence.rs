@@ -24,7 +24,7 @@ use std::rc::Rc;
 
 use bstr::{BStr, ByteSlice as _};
 
-use crate::build_id::NoBuildId;
+use crate::build_id::{NoBuildId, WantedFile};
 use crate::dso::Dso;
 use crate::recording::Recording;
 
@@ -168,12 +168,26 @@ impl Evidence {
         }
     }
 
-    /// Whether a file in a directory that the user named may be the recorded one, as far as its segments tell.
-    pub(crate) fn copy(&self, dso: &Dso, layout: &ElfLayout, recording: &Recording) -> Result<(), NoBuildId> {
+    /// Whether a file in a directory that the user named may be the recorded one, as far as its segments tell; one that has
+    /// the recorded build-id is.
+    pub(crate) fn copy(
+        &self,
+        dso: &Dso,
+        layout: &ElfLayout,
+        wanted: WantedFile,
+        recording: &Recording,
+    ) -> Result<Proof, NoBuildId> {
         match fits(dso, layout, recording) {
+            _ if wanted.proves() => Ok(Proof::Proven),
             Some(Fit::None) if !self.config.allow_changed => Err(NoBuildId::Changed(Mismatch::Segments)),
-            _ => Ok(()),
+            _ => Ok(Proof::Unproven(Unproven::Named)),
         }
+    }
+
+    /// The file that a process has mapped now where a DSO was mapped in one with its number. Only its build-id can show
+    /// whether it is the recorded one.
+    pub(crate) fn live_file_at(dso: &Dso) -> Option<File> {
+        LiveMap::find(dso.mapped_by.as_ref()?, None)?.open(dso, None)
     }
 
     /// The file of a DSO, reached through the process that mapped it, if that runs and has it mapped still.
@@ -187,7 +201,7 @@ impl Evidence {
         if inode.ino == 0 {
             return Ok(None);
         }
-        let Some(map) = LiveMap::find(by, inode) else { return Ok(None) };
+        let Some(map) = LiveMap::find(by, Some(inode)) else { return Ok(None) };
         // It would be here, so that only what says otherwise counts.
         let known = self.facts.runs_here.get();
         self.facts.runs_here.set(true);
@@ -201,7 +215,7 @@ impl Evidence {
             return Ok(None);
         }
         self.facts.runs_here.set(true);
-        let Some(file) = map.open(dso, inode) else { return Ok(None) };
+        let Some(file) = map.open(dso, Some(inode)) else { return Ok(None) };
         let facts = FileFacts::of(&file)?;
         log::trace!("{}: mapped {at:?} by {}, {facts:?}", dso.name, by.pid);
         if facts.has_own_device && facts.device != (inode.maj, inode.min) {

@@ -10,7 +10,8 @@
 //! the events and features of a recording. [`hits`] finds which DSOs samples hit; [build-ids](build_id) come from a chain
 //! of sources.
 //!
-//! A session opens nothing: only [`SessionReader::open`] opens recordings, and only the sources of build-ids object files.
+//! A session opens nothing: only [`SessionReader::open`] opens recordings, and only the sources of build-ids and
+//! [`object_files`], which has the files themselves by the same checks, object files.
 //! Nothing here prints: messages for people go to the `log` facade.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -41,6 +42,8 @@ pub mod machine;
 pub mod map;
 mod module_name;
 mod moved_text;
+#[cfg(feature = "build-id")]
+pub mod object_files;
 mod ordered;
 mod pipeline;
 mod preamble;

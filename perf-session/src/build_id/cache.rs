@@ -10,8 +10,7 @@ use hashbrown::HashMap;
 use perf_format::BuildId;
 
 use super::elf::{ElfNotes, notes_of};
-use super::{ElfError, NoBuildId};
-use crate::evidence::ElfLayout;
+use super::{ElfError, NoBuildId, WantedFile};
 
 /// A file in one state: whatever changes it changes its `ctime`, which nobody can set.
 type Identity = (u64, u64, i64, i64, u64);
@@ -26,25 +25,26 @@ pub struct BuildIdCache {
 /// bytes, and is not cached.
 type InBytes = Result<ElfNotes, ElfError>;
 
-/// A build-id, and the layout of the file that has it.
-#[derive(Debug)]
-pub(super) struct Identified {
-    pub(super) build_id: BuildId,
-    pub(super) layout: Rc<ElfLayout>,
-}
-
 impl BuildIdCache {
     /// The id in an open file.
     ///
     /// # Errors
     /// Where it cannot be read, is no ELF file, or has no id.
-    pub(super) fn id_in(&self, file: File) -> Result<Identified, NoBuildId> {
+    pub(super) fn id_in(&self, file: &File) -> Result<BuildId, NoBuildId> {
+        self.notes_in(file, WantedFile::WithId)?.build_id.ok_or(NoBuildId::NoNote)
+    }
+
+    /// The id in an open file, if it has one, and its layout.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is no ELF file, or is not what is wanted.
+    pub(crate) fn notes_in(&self, file: &File, wanted: WantedFile) -> Result<ElfNotes, NoBuildId> {
         let identity = identity(&file.metadata()?);
         let known = self.read.borrow().get(&identity).cloned();
         let answer = match known {
             Some(answer) => answer,
             None => {
-                let answer = match notes_of(file) {
+                let answer = match notes_of(file.try_clone()?) {
                     Ok(notes) => Ok(notes),
                     Err(NoBuildId::Elf(error)) => Err(error),
                     Err(passing) => return Err(passing),
@@ -53,8 +53,9 @@ impl BuildIdCache {
                 answer
             }
         };
-        let ElfNotes { build_id, layout } = answer.map_err(NoBuildId::Elf)?;
-        Ok(Identified { build_id: build_id.ok_or(NoBuildId::NoNote)?, layout })
+        let notes = answer.map_err(NoBuildId::Elf)?;
+        wanted.check(notes.build_id)?;
+        Ok(notes)
     }
 }
 
@@ -77,10 +78,10 @@ mod tests {
         let cache = BuildIdCache::default();
         // It may be opened, and not read.
         let unreadable = OpenOptions::new().write(true).open(&path).expect("there");
-        let refused = cache.id_in(unreadable);
+        let refused = cache.id_in(&unreadable);
         assert!(matches!(refused, Err(NoBuildId::Io(_))), "{refused:?}");
-        let id = cache.id_in(File::open(&path).expect("there"));
-        assert_eq!(id.expect("it can be read now").build_id, BuildId::new(&[7; 20]).expect("an id"));
+        let id = cache.id_in(&File::open(&path).expect("there"));
+        assert_eq!(id.expect("it can be read now"), BuildId::new(&[7; 20]).expect("an id"));
     }
 
     #[test]
@@ -101,8 +102,7 @@ mod tests {
             fs::write(&path, contents).expect("written");
             fs::hard_link(&path, &other).expect("linked");
             let cache = BuildIdCache::default();
-            let said =
-                |file| cache.id_in(file).map(|found| found.build_id).map_err(|error| error.to_string());
+            let said = |file: File| cache.id_in(&file).map_err(|error| error.to_string());
             let first = said(File::open(&path).expect("there"));
             // What is open for writing alone cannot be read.
             let unreadable = OpenOptions::new().write(true).open(&other).expect("there");

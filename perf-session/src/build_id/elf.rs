@@ -51,11 +51,11 @@ pub fn build_id_of(file: File) -> Result<Option<BuildId>, NoBuildId> {
 
 /// What is read of an ELF file.
 #[derive(Debug, Clone)]
-pub(super) struct ElfNotes {
+pub(crate) struct ElfNotes {
     /// Its build-id, if it has one.
-    pub(super) build_id: Option<BuildId>,
+    pub(crate) build_id: Option<BuildId>,
     /// What it tells loaders.
-    pub(super) layout: Rc<ElfLayout>,
+    pub(crate) layout: Rc<ElfLayout>,
 }
 
 /// The build-id and the segments of an open ELF file, as [`build_id_of`] reads it.
@@ -73,8 +73,8 @@ pub(super) fn notes_of(file: File) -> Result<ElfNotes, NoBuildId> {
 
 /// The build-id and the segments of an ELF image, wherever it is.
 pub(super) fn find_notes<'d>(data: impl ReadRef<'d>) -> Result<ElfNotes, ElfError> {
-    let budget = Budget { left: Cell::new(ELF_AT_MOST), exceeded: Cell::new(false) };
-    let data = Budgeted { data, budget: &budget };
+    let budget = Budget::default();
+    let data = budget.of(data);
     let notes = match FileKind::parse(data) {
         Ok(FileKind::Elf32) => find::<FileHeader32<Endianness>, _>(data),
         Ok(FileKind::Elf64) => find::<FileHeader64<Endianness>, _>(data),
@@ -130,15 +130,28 @@ where
 }
 
 /// How many bytes of a file may still be looked at.
-struct Budget {
+pub(super) struct Budget {
     left: Cell<u64>,
     exceeded: Cell<bool>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: Cell::new(ELF_AT_MOST), exceeded: Cell::new(false) }
+    }
+}
+
+impl Budget {
+    /// Data that is looked at within it.
+    pub(super) fn of<R>(&self, data: R) -> Budgeted<'_, R> {
+        Budgeted { data, budget: self }
+    }
 }
 
 /// Data that is looked at within a budget, however often the same bytes are: what is read costs memory, and what is
 /// parsed costs time.
 #[derive(Clone, Copy)]
-struct Budgeted<'b, R> {
+pub(super) struct Budgeted<'b, R> {
     data: R,
     budget: &'b Budget,
 }

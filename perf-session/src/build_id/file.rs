@@ -7,10 +7,10 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::cache::Identified;
-use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, NoBuildId, ObjectSource, Origin, WantedFile};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Proof};
+use crate::object_files::ObjectFile;
 use crate::recording::Recording;
 
 /// Reads the id out of the file that the DSO is named after, if it is proven to be the recorded one.
@@ -30,6 +30,17 @@ impl FileSource {
 
 impl BuildIdSource for FileSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        FoundId::of(self.object(dso, recording, WantedFile::WithId))
+    }
+}
+
+impl ObjectSource for FileSource {
+    fn object(
+        &mut self,
+        dso: &Dso,
+        recording: &Recording,
+        wanted: WantedFile,
+    ) -> Result<Option<ObjectFile>, NoBuildId> {
         if !matches!(dso.kind, DsoKind::File | DsoKind::Module) {
             return Ok(None);
         }
@@ -37,13 +48,18 @@ impl BuildIdSource for FileSource {
         if !path.is_absolute() {
             return Err(NoBuildId::NotAPath);
         }
+        if wanted.proves() {
+            let file = open_regular(path)?;
+            let notes = self.cache.notes_in(&file, wanted)?;
+            return Ok(Some(ObjectFile::of(file, notes.build_id, Origin::File, Proof::Proven)));
+        }
         self.evidence.is_here(recording)?;
         let file = open_regular(path)?;
         // What it is comes before what is in it: that may be of another file.
         self.evidence.file(dso, &file, None, recording)?;
-        let Identified { build_id, layout } = self.cache.id_in(file.try_clone()?)?;
-        let proof = self.evidence.file(dso, &file, Some(&layout), recording)?;
-        Ok(Some(FoundId { unproven: proof.unproven(), ..FoundId::from(Origin::File, build_id) }))
+        let notes = self.cache.notes_in(&file, wanted)?;
+        let proof = self.evidence.file(dso, &file, Some(&notes.layout), recording)?;
+        Ok(Some(ObjectFile::of(file, notes.build_id, Origin::File, proof)))
     }
 }
 

@@ -5,15 +5,16 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 
 use super::NoBuildId;
 
-/// An open directory, taken for a root.
-#[derive(Debug)]
+/// An open directory, taken for a root. A clone is of the same open directory.
+#[derive(Debug, Clone)]
 pub struct InRoot {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
 }
 
 impl InRoot {
@@ -23,7 +24,7 @@ impl InRoot {
     /// Where there is none.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { dir: open(path, flags, Mode::empty())? })
+        Ok(Self { dir: Arc::new(open(path, flags, Mode::empty())?) })
     }
 
     /// Opens a regular file below it; absolute names and links are taken from it as from `/`.
@@ -66,7 +67,7 @@ impl InRoot {
 
     fn find(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        openat2(&*self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 }
 

@@ -56,12 +56,17 @@ impl Known {
         }
         Ok(known)
     }
+
+    /// The id that the user gave of a DSO.
+    pub(crate) fn id_of(&self, dso: &Dso) -> Option<BuildId> {
+        let known = if dso.machine == HOST { self.ids.get(&dso.name) } else { None };
+        known.copied()
+    }
 }
 
 impl BuildIdSource for Known {
     fn build_id(&mut self, dso: &Dso, _: &Recording) -> Result<Option<FoundId>, NoBuildId> {
-        let known = if dso.machine == HOST { self.ids.get(&dso.name) } else { None };
-        Ok(known.map(|id| FoundId::from(Origin::Known, *id)))
+        Ok(self.id_of(dso).map(|id| FoundId::from(Origin::Known, id)))
     }
 }
 

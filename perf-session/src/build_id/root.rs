@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::cache::Identified;
-use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, ObjectSource, Origin, WantedFile};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::{Evidence, Unproven};
+use crate::evidence::Evidence;
+use crate::object_files::ObjectFile;
 use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below the directory that stands for its process's root.
@@ -28,17 +28,33 @@ impl RootSource {
 
 impl BuildIdSource for RootSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
-        let root = dso.mapped_by.and_then(|mapped| mapped.root);
-        let Some((_, root)) = self.roots.iter().find(|(pid, _)| Some(*pid) == root) else { return Ok(None) };
+        FoundId::of(self.object(dso, recording, WantedFile::WithId))
+    }
+}
+
+impl ObjectSource for RootSource {
+    fn object(
+        &mut self,
+        dso: &Dso,
+        recording: &Recording,
+        wanted: WantedFile,
+    ) -> Result<Option<ObjectFile>, NoBuildId> {
+        let Some(root) = root_of(&self.roots, dso) else { return Ok(None) };
         if dso.kind != DsoKind::File {
             return Ok(None);
         }
         let file = root.open_regular(Path::new(OsStr::from_bytes(&dso.name)));
-        let build_id = file.and_then(|file| {
-            let Identified { build_id, layout } = self.cache.id_in(file)?;
-            self.evidence.copy(dso, &layout, recording).map(|()| build_id)
+        let object = file.and_then(|file| {
+            let notes = self.cache.notes_in(&file, wanted)?;
+            let proof = self.evidence.copy(dso, &notes.layout, wanted, recording)?;
+            Ok(ObjectFile::of(file, notes.build_id, Origin::Root, proof))
         });
-        let build_id = build_id.map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))?;
-        Ok(Some(FoundId { unproven: Some(Unproven::Named), ..FoundId::from(Origin::Root, build_id) }))
+        object.map(Some).map_err(|reason| NoBuildId::BelowRoot(Box::new(reason)))
     }
+}
+
+/// The root that is given for the process that maps a DSO.
+pub(crate) fn root_of<'r>(roots: &'r [(i32, InRoot)], dso: &Dso) -> Option<&'r InRoot> {
+    let root = dso.mapped_by?.root?;
+    roots.iter().find(|(pid, _)| *pid == root).map(|(_, root)| root)
 }

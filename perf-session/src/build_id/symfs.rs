@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use super::cache::Identified;
-use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, Origin};
+use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, ObjectSource, Origin, WantedFile};
 use crate::dso::{Dso, DsoKind};
-use crate::evidence::{Evidence, Unproven};
+use crate::evidence::Evidence;
+use crate::object_files::ObjectFile;
 use crate::recording::Recording;
 
 /// Reads the file of a DSO's name below a directory, and the kernel's image where systems keep it.
@@ -53,19 +53,26 @@ impl SymfsSource {
 
 impl BuildIdSource for SymfsSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        FoundId::of(self.object(dso, recording, WantedFile::WithId))
+    }
+}
+
+impl ObjectSource for SymfsSource {
+    fn object(
+        &mut self,
+        dso: &Dso,
+        recording: &Recording,
+        wanted: WantedFile,
+    ) -> Result<Option<ObjectFile>, NoBuildId> {
         let mut reason = None;
         for path in Self::candidates(dso, recording) {
-            let id = self.dir.open_regular(&path).and_then(|file| {
-                let Identified { build_id, layout } = self.cache.id_in(file)?;
-                self.evidence.copy(dso, &layout, recording).map(|()| build_id)
+            let object = self.dir.open_regular(&path).and_then(|file| {
+                let notes = self.cache.notes_in(&file, wanted)?;
+                let proof = self.evidence.copy(dso, &notes.layout, wanted, recording)?;
+                Ok(ObjectFile::of(file, notes.build_id, Origin::Symfs, proof))
             });
-            match id {
-                Ok(id) => {
-                    return Ok(Some(FoundId {
-                        unproven: Some(Unproven::Named),
-                        ..FoundId::from(Origin::Symfs, id)
-                    }));
-                }
+            match object {
+                Ok(object) => return Ok(Some(object)),
                 Err(error) => _ = reason.get_or_insert(error),
             }
         }

@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::elf::find_notes;
-use super::{BuildIdSource, FoundId, NoBuildId, Origin};
+use super::{BuildIdSource, FoundId, NoBuildId, ObjectSource, Origin, WantedFile};
 use crate::dso::{Dso, DsoKind};
 use crate::evidence::Evidence;
 use crate::limits::VDSO_AT_MOST;
+use crate::object_files::{ObjectFile, ObjectImage};
 use crate::recording::Recording;
 
 /// Reads this process's own `[vdso]`, if the recording is of this boot: its image is built with the kernel.
@@ -27,14 +28,33 @@ impl VdsoSource {
 
 impl BuildIdSource for VdsoSource {
     fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        FoundId::of(self.object(dso, recording, WantedFile::WithId))
+    }
+}
+
+impl ObjectSource for VdsoSource {
+    fn object(
+        &mut self,
+        dso: &Dso,
+        recording: &Recording,
+        wanted: WantedFile,
+    ) -> Result<Option<ObjectFile>, NoBuildId> {
         // The 32-bit images are others, and no 64-bit process has them.
         if dso.kind != DsoKind::Vdso || dso.name != "[vdso]" {
             return Ok(None);
         }
-        self.evidence.kernel(recording)?;
+        if !wanted.proves() {
+            self.evidence.kernel(recording)?;
+        }
         let image = own_vdso()?.ok_or(NoBuildId::Unknown)?;
-        let id = find_notes(image.as_slice()).map_err(NoBuildId::Elf)?.build_id;
-        Ok(Some(FoundId::from(Origin::Vdso, id.ok_or(NoBuildId::NoNote)?)))
+        let build_id = find_notes(image.as_slice()).map_err(NoBuildId::Elf)?.build_id;
+        wanted.check(build_id)?;
+        Ok(Some(ObjectFile {
+            image: ObjectImage::Memory(image),
+            build_id,
+            origin: Origin::Vdso,
+            unproven: None,
+        }))
     }
 }
 

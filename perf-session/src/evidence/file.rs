@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use name_to_handle_at::{AT_EMPTY_PATH, FileHandle, name_to_handle_at};
+use perf_format::BuildId;
 use perf_format::record::Inode;
 
 use super::clock::{Nanos, Span, TICK};
@@ -172,6 +173,13 @@ pub enum Mismatch {
         /// The uncertainty, in ns; `None` where it is not known when it was mapped.
         within: Option<Nanos>,
     },
+    /// It has another build-id than the recorded one.
+    Build {
+        /// The id that was recorded.
+        recorded: BuildId,
+        /// The id of the file that is there, if it has one.
+        here: Option<BuildId>,
+    },
     /// Nothing proves that it is the recorded one.
     Unproven(Unproven),
 }
@@ -296,6 +304,12 @@ impl fmt::Display for Mismatch {
             }
             Self::Doubt { within: None } => {
                 f.write_str("it may have been changed since it was mapped, and nothing tells when that was")
+            }
+            Self::Build { recorded, here: Some(here) } => {
+                write!(f, "another build is there now ({here}, recorded was {recorded})")
+            }
+            Self::Build { recorded, here: None } => {
+                write!(f, "another build is there now (without a build-id, recorded was {recorded})")
             }
             Self::Unproven(why) => write!(f, "nothing proves that it is the recorded one: {why}"),
         }

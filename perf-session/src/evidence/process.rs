@@ -25,15 +25,15 @@ pub(super) struct LiveMap {
 }
 
 impl LiveMap {
-    /// The map in which a recorded one is, with the same file at the same place.
-    pub(super) fn find(recorded: &MappedBy, inode: Inode) -> Option<Self> {
+    /// The map in which a recorded one is, with the same file, if that is known, at the same place.
+    pub(super) fn find(recorded: &MappedBy, inode: Option<Inode>) -> Option<Self> {
         let maps = fs::read(format!("/proc/{}/maps", recorded.pid)).ok()?;
         maps.lines().find_map(|line| Self::parse(line.as_bstr(), recorded, inode))
     }
 
     /// A line of `/proc/PID/maps`: range, permissions, offset, device, inode, name. Device and inode are those that the
     /// kernel records, on any file system.
-    fn parse(line: &BStr, recorded: &MappedBy, inode: Inode) -> Option<Self> {
+    fn parse(line: &BStr, recorded: &MappedBy, inode: Option<Inode>) -> Option<Self> {
         let mut words = line.splitn_str(6, " ");
         let hex = |word: &[u8]| u64::from_str_radix(word.to_str().ok()?, 16).ok();
         let (start, end) = words.next()?.split_once_str("-")?;
@@ -44,8 +44,8 @@ impl LiveMap {
         let device = (u32::try_from(hex(maj)?).ok()?, u32::try_from(hex(min)?).ok()?);
         let ino: u64 = words.next()?.to_str().ok()?.parse().ok()?;
         let is_it = (start..end).contains(&recorded.start)
-            && device == (inode.maj, inode.min)
-            && ino == inode.ino
+            && ino != 0
+            && inode.is_none_or(|inode| device == (inode.maj, inode.min) && ino == inode.ino)
             && offset.checked_add(recorded.start - start) == Some(recorded.pgoff)
             && (is_exec || !recorded.is_exec);
         let name = words.next().unwrap_or_default().trim_ascii_start().into();
@@ -54,8 +54,9 @@ impl LiveMap {
 
     /// The mapped file: by its map, which the kernel shows to those who may look into the process, or by its name below
     /// the process's root.
-    pub(super) fn open(&self, dso: &Dso, inode: Inode) -> Option<File> {
-        let is_it = |file: &File| file.metadata().is_ok_and(|meta| meta.ino() == inode.ino);
+    pub(super) fn open(&self, dso: &Dso, inode: Option<Inode>) -> Option<File> {
+        let is_it =
+            |file: &File| inode.is_none_or(|inode| file.metadata().is_ok_and(|meta| meta.ino() == inode.ino));
         let by_map = format!("/proc/{}/map_files/{:x}-{:x}", self.pid, self.start, self.end);
         let mapped = crate::build_id::open_regular(&PathBuf::from(by_map)).ok();
         let rooted = || {
@@ -115,7 +116,7 @@ mod tests {
             root: None,
         };
         let inode = Inode { maj: 0xfe, min: 0, ino: 10_043_575, ino_generation: 5 };
-        let found = |recorded, inode| LiveMap::parse(line.into(), &recorded, inode);
+        let found = |recorded, inode| LiveMap::parse(line.into(), &recorded, Some(inode));
         assert_eq!(found(recorded, inode).expect("it is").name, "/tmp/a b (deleted)");
         let part = MappedBy { start: recorded.start + 0x1000, pgoff: 0x4000, ..recorded };
         assert!(found(part, inode).is_some(), "it grew since");
@@ -124,7 +125,7 @@ mod tests {
         }
         assert_eq!(found(MappedBy { pgoff: 0, ..recorded }, inode), None);
         assert_eq!(found(MappedBy { start: 0x1000, ..recorded }, inode), None);
-        assert_eq!(LiveMap::parse("nonsense".into(), &recorded, inode), None);
+        assert_eq!(LiveMap::parse("nonsense".into(), &recorded, Some(inode)), None);
     }
 
     #[test]

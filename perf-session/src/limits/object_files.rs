@@ -26,3 +26,7 @@ pub(crate) const SYS_NOTES_AT_MOST: u64 = 1 << 16;
 
 /// The most bytes that a vdso has; it has two pages.
 pub(crate) const VDSO_AT_MOST: usize = 1 << 20;
+
+/// The most bytes of a debug file that are read for its CRC-32, where nothing else tells whether it is the right one: a
+/// sparse file has any size for nothing.
+pub(crate) const DEBUG_FILE_AT_MOST: u64 = 1 << 31;

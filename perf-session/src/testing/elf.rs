@@ -4,7 +4,7 @@ use object::Endianness;
 use object::elf::{self, Machine, NoteType};
 use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader};
 
-/// An ELF file with nothing in it but notes.
+/// An ELF file with nothing in it but notes and the name of a debug file.
 #[derive(Debug, Clone)]
 pub struct Elf {
     /// The byte order.
@@ -17,6 +17,10 @@ pub struct Elf {
     pub loads: Vec<(u64, u64)>,
     /// Whether a section header has the place of the notes.
     pub sections: bool,
+    /// The name and the CRC-32 in a section `.gnu_debuglink`, where there are sections.
+    pub debug_link: Option<(Vec<u8>, u32)>,
+    /// Whether a section tells that its code is not in it (`SHT_NOBITS`), as in a debug file, where there are sections.
+    pub is_separate: bool,
     /// How many headers of a kind there are, all with the same place of the notes.
     pub headers: u16,
     /// The notes; alone, they are what the kernel has in sysfs.
@@ -25,6 +29,9 @@ pub struct Elf {
 
 /// The type of a note that is a build-id, where its owner is `GNU`.
 pub const BUILD_ID: NoteType = elf::NT_GNU_BUILD_ID;
+
+/// The names of sections.
+const NAMES: &[u8] = b"\0.gnu_debuglink\0";
 
 impl Elf {
     /// An ELF file without notes.
@@ -36,6 +43,8 @@ impl Elf {
             segments: true,
             loads: vec![(0, 0x1000)],
             sections: true,
+            debug_link: None,
+            is_separate: false,
             headers: 1,
             notes: Vec::new(),
         }
@@ -79,7 +88,12 @@ impl Elf {
         let header_size = encoder.file_header_size();
         let loads = u32::try_from(self.loads.len()).expect("a few");
         let segments = if self.segments { u32::from(self.headers) + loads } else { 0 };
-        let section_num = if self.sections { 1 + u32::from(self.headers) } else { 0 };
+        let linked = if self.debug_link.is_some() { 2 } else { 0 };
+        let section_num = if self.sections {
+            1 + u32::from(self.headers) + u32::from(self.is_separate) + linked
+        } else {
+            0
+        };
         let e_shoff = header_size + u64::from(segments) * encoder.program_header_size();
         let offset = e_shoff + u64::from(section_num) * encoder.section_header_size();
         let size = self.notes.len() as u64;
@@ -88,7 +102,8 @@ impl Elf {
             segment_num: segments,
             e_shoff: if self.sections { e_shoff } else { 0 },
             section_num,
-            shstrtab_index: 0,
+            // The last one.
+            shstrtab_index: if self.sections && linked != 0 { section_num - 1 } else { 0 },
         };
         let mut out = Vec::new();
         let header = FileHeader { e_type: elf::ET_DYN, e_machine: elf::EM_X86_64, ..FileHeader::default() };
@@ -134,7 +149,52 @@ impl Elf {
                 encoder.section_header(&mut out, &section);
             }
         }
+        let link = self.link();
+        if self.sections {
+            if self.is_separate {
+                let code = SectionHeader {
+                    sh_type: elf::SHT_NOBITS,
+                    sh_flags: elf::SHF_ALLOC | elf::SHF_EXECINSTR,
+                    sh_size: 0x1000,
+                    ..SectionHeader::default()
+                };
+                encoder.section_header(&mut out, &code);
+            }
+            for (sh_offset, sh_name, sh_size) in [
+                (offset + size, 1, link.len() as u64),
+                (offset + size + link.len() as u64, 0, NAMES.len() as u64),
+            ]
+            .into_iter()
+            .take(linked as usize)
+            {
+                let section = SectionHeader {
+                    sh_name,
+                    sh_type: elf::SHT_PROGBITS,
+                    sh_offset,
+                    sh_size,
+                    ..SectionHeader::default()
+                };
+                encoder.section_header(&mut out, &section);
+            }
+        }
         out.extend_from_slice(&self.notes);
+        if linked != 0 {
+            out.extend(link);
+            out.extend(NAMES);
+        }
         out
+    }
+
+    /// The contents of `.gnu_debuglink`.
+    fn link(&self) -> Vec<u8> {
+        let Some((name, crc)) = &self.debug_link else { return Vec::new() };
+        let mut link = name.clone();
+        link.push(0);
+        link.resize(link.len().next_multiple_of(4), 0);
+        link.extend(match self.endian {
+            Endianness::Little => crc.to_le_bytes(),
+            Endianness::Big => crc.to_be_bytes(),
+        });
+        link
     }
 }

@@ -1,0 +1,136 @@
+//! What the sections of an ELF file tell of separate debug files: whether the file is one, and what the one of the file is
+//! called.
+
+use std::fs::File;
+
+use bstr::ByteSlice as _;
+use object::elf::{FileHeader32, FileHeader64, SHF_EXECINSTR, SHT_NOBITS};
+use object::read::elf::{FileHeader, SectionHeader as _};
+use object::{Endianness, FileKind, ReadCache, ReadRef};
+
+use super::NoBuildId;
+use super::contents::Contents;
+use super::elf::Budget;
+
+/// What a file's sections tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Separation {
+    /// Whether the file has no code, though its headers tell where that was: `objcopy --only-keep-debug` and `eu-strip -f`
+    /// leave code out of what they separate.
+    pub(crate) is_separate: bool,
+    /// What its debug file is called (`.gnu_debuglink`), if the section is there.
+    pub(crate) debug_link: Option<DebugLink>,
+}
+
+/// The debug file of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DebugLink {
+    /// Its name, without a directory.
+    pub(crate) name: Vec<u8>,
+    /// The CRC-32 of its contents.
+    pub(crate) crc: u32,
+}
+
+/// Reads the sections of an open file. One without sections, or with damaged ones, tells nothing.
+pub(crate) fn separation_of(file: &File) -> Result<Separation, NoBuildId> {
+    let contents = ReadCache::new(Contents::of(file.try_clone()?)?);
+    let budget = Budget::default();
+    let data = budget.of(&contents);
+    let separation = match FileKind::parse(data) {
+        Ok(FileKind::Elf32) => read::<FileHeader32<Endianness>, _>(data),
+        Ok(FileKind::Elf64) => read::<FileHeader64<Endianness>, _>(data),
+        Ok(_) | Err(_) => None,
+    };
+    contents.into_inner().check()?;
+    Ok(separation.unwrap_or_default())
+}
+
+fn read<'d, Elf, R>(data: R) -> Option<Separation>
+where
+    Elf: FileHeader<Endian = Endianness>,
+    R: ReadRef<'d>,
+{
+    let header = Elf::parse(data).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.section_headers(endian, data).ok()?;
+    let is_separate = sections.iter().any(|section| {
+        section.sh_flags(endian).contains(SHF_EXECINSTR) && section.sh_type(endian) == SHT_NOBITS
+    });
+    let names = header.shstrndx(endian, data).ok().and_then(|index| usize::try_from(index).ok());
+    let names = names.and_then(|index| sections.get(index)?.data(endian, data).ok()).unwrap_or_default();
+    let link = sections.iter().find(|section| {
+        let name = usize::try_from(section.sh_name(endian)).ok().and_then(|at| names.get(at..));
+        name.is_some_and(|name| name.starts_with(b".gnu_debuglink\0"))
+    });
+    let debug_link = link.and_then(|section| debug_link(endian, section.data(endian, data).ok()?));
+    Some(Separation { is_separate, debug_link })
+}
+
+/// A name that ends with a NUL, zeros to a multiple of four, and the CRC-32.
+fn debug_link(endian: Endianness, section: &[u8]) -> Option<DebugLink> {
+    let end = section.find_byte(0)?;
+    let (name, behind) = (section.get(..end)?, section.get((end + 1).next_multiple_of(4)..)?);
+    let crc: [u8; 4] = behind.get(..4)?.try_into().ok()?;
+    let crc = match endian {
+        Endianness::Little => u32::from_le_bytes(crc),
+        Endianness::Big => u32::from_be_bytes(crc),
+    };
+    // It is somebody else's text, and no way into other directories.
+    let is_name = !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/');
+    is_name.then(|| DebugLink { name: name.to_owned(), crc })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::Elf;
+
+    fn read(bytes: &[u8]) -> Separation {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        fs::write(&path, bytes).expect("written");
+        separation_of(&File::open(&path).expect("there")).expect("it can be read")
+    }
+
+    #[test]
+    fn a_link_and_a_file_without_code_are_told_in_either_class_and_byte_order() {
+        for endian in [Endianness::Little, Endianness::Big] {
+            for is_64 in [false, true] {
+                for name in ["a", "abc", "abcd", "a.debug"] {
+                    let linked =
+                        Elf { debug_link: Some((name.into(), 0x0102_0304)), ..Elf::new(endian, is_64) };
+                    let link = DebugLink { name: name.into(), crc: 0x0102_0304 };
+                    assert_eq!(
+                        read(&linked.bytes()),
+                        Separation { is_separate: false, debug_link: Some(link.clone()) }
+                    );
+                    let separate = Elf { is_separate: true, ..linked };
+                    assert_eq!(
+                        read(&separate.bytes()),
+                        Separation { is_separate: true, debug_link: Some(link) }
+                    );
+                }
+                let without = Elf { sections: false, ..Elf::new(endian, is_64) };
+                assert_eq!(read(&without.bytes()), Separation::default());
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_files_tell_nothing_and_hurt_nobody() {
+        let linked = Elf { debug_link: Some((b"a.debug".to_vec(), 7)), ..Elf::with_build_id(&[1; 20]) };
+        let whole = linked.bytes();
+        // The names of sections stand last.
+        for cut in 0..whole.len() {
+            assert_eq!(read(&whole[..cut]).debug_link, None, "cut at {cut}");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            // Any answer will do that is one.
+            read(&bytes);
+        }
+    }
+}
