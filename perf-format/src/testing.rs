@@ -17,11 +17,13 @@ pub mod features;
 mod jitdump;
 mod outcome;
 mod pieces;
+mod stack;
 mod swap;
 
 pub use jitdump::{JitDumpBuilder, jit_header};
 pub use outcome::{OwnedRecord, ids_in, injected, records};
 pub use pieces::Pieces;
+pub use stack::{STACK_REGS, UserStack, stack_attr};
 pub use swap::swapped;
 
 /// A pipe's stream under construction. Records other than samples get the trailer of the last attr's format.

@@ -42,6 +42,19 @@ pub fn event_names(feature: &[u8], endian: Endian) -> Vec<EventName<'_>> {
     names
 }
 
+/// Calls `change` with the bytes of each attr in the feature, to change them in their place, up to what cannot be read.
+pub fn change_attrs(feature: &mut [u8], endian: Endian, mut change: impl FnMut(&mut [u8])) {
+    let start = feature.as_ptr().addr();
+    let attrs = event_names(feature, endian);
+    let places: Vec<_> =
+        attrs.iter().map(|event| (event.attr.as_ptr().addr() - start, event.attr.len())).collect();
+    for (at, len) in places {
+        if let Some(attr) = feature.get_mut(at..at + len) {
+            change(attr);
+        }
+    }
+}
+
 fn take<'a>(d: &mut Decoder<'a>, len: u32) -> Result<&'a [u8], Problem> {
     usize::try_from(len).map_err(|_| Problem::Count(len.into())).and_then(|len| d.take(len))
 }

@@ -133,8 +133,14 @@ impl<'a> Sample<'a> {
     #[must_use]
     pub fn to_bytes(&self, format: &SampleFormat, endian: Endian) -> Vec<u8> {
         let mut out = Vec::new();
-        self.write(format, &mut Encoder::new(&mut out, endian, Misc::default()));
+        self.encode(format, endian, &mut out);
         out
+    }
+
+    /// Writes the bytes of the sample after its header behind what `out` has. Fields that are `Some` are written, whether or
+    /// not the format has them.
+    pub fn encode(&self, format: &SampleFormat, endian: Endian, out: &mut Vec<u8>) {
+        self.write(format, &mut Encoder::new(out, endian, Misc::default()));
     }
 }
 

@@ -161,15 +161,35 @@ impl Scenario {
     /// The recording's stream: in each round, what CPU 0 saw, then what CPU 1 saw.
     #[must_use]
     pub fn stream(&self, endian: Endian) -> Vec<u8> {
-        let mut stream = StreamBuilder::with_callchains(endian).kernel(KERNEL, 0x100_0000);
+        self.stream_of(StreamBuilder::with_callchains(endian), sample)
+    }
+
+    /// The recording's stream behind its events, with samples of the caller's own.
+    pub fn stream_of(
+        &self,
+        stream: StreamBuilder,
+        sample: impl Fn(StreamBuilder, At, &Happening) -> StreamBuilder,
+    ) -> Vec<u8> {
+        let mut stream = stream.kernel(KERNEL, 0x100_0000);
         let mut waiting = [Vec::new(), Vec::new()];
         for (index, moment) in self.moments.iter().enumerate() {
             waiting[usize::from(moment.cpu)].push((time(index), moment));
             if moment.round {
-                stream = flush(stream, &mut waiting).finished_round();
+                stream = flush(stream, &mut waiting, &sample).finished_round();
             }
         }
-        flush(stream, &mut waiting).finished_round().bytes()
+        flush(stream, &mut waiting, &sample).finished_round().bytes()
+    }
+
+    /// What a process has mapped at the moment of this number, by what happened in the order of time: first and last address
+    /// behind it, and the file, later maps over earlier ones. In front of all stands what an exec has ended in so many of the
+    /// last rounds.
+    #[must_use]
+    pub fn mapped(&self, at: usize, pid: u32, rounds: usize) -> Vec<(u64, u64, String)> {
+        let mut spaces = Spaces::default();
+        self.moments.iter().take(at).for_each(|moment| spaces.happened(moment));
+        let maps = spaces.of(pid, rounds).map(|(start, end, name)| (*start, *end, (*name).to_owned()));
+        maps.collect::<Vec<_>>().into_iter().rev().collect()
     }
 
     /// Which DSOs the samples hit: the same question asked of what happened in the order of time, by the simplest
@@ -182,41 +202,19 @@ impl Scenario {
     /// The same where what an exec ended is remembered for so many rounds.
     #[must_use]
     pub fn hit_remembering(&self, rounds: usize) -> Vec<String> {
-        type Maps<'m> = Vec<(u64, u64, &'m str)>;
-        let mut spaces: BTreeMap<u32, Maps<'_>> = BTreeMap::new();
-        // What an exec ended is remembered for a while: where the program has nothing, the one before it may have.
-        let mut ended: BTreeMap<u32, (usize, Maps<'_>)> = BTreeMap::new();
+        let mut spaces = Spaces::default();
         let mut hit = Vec::new();
-        let mut round = 0;
         for moment in &self.moments {
-            match &moment.happening {
-                Happening::Map { pid, start, len, name } => {
-                    spaces.entry(*pid).or_default().push((*start, start + len, name));
+            if let Happening::Sample { pid, kernel, .. } = &moment.happening {
+                if *kernel {
+                    hit.push("[kernel.kallsyms]".to_owned());
                 }
-                Happening::Fork { pid, parent } => {
-                    let maps = spaces.get(parent).cloned().unwrap_or_default();
-                    spaces.insert(*pid, maps);
-                    ended.remove(pid);
-                }
-                Happening::Exec { pid } => {
-                    ended.insert(*pid, (round, spaces.remove(pid).unwrap_or_default()));
-                }
-                Happening::Exit { .. } => {}
-                Happening::Sample { pid, kernel, .. } => {
-                    if *kernel {
-                        hit.push("[kernel.kallsyms]".to_owned());
-                    }
-                    for addr in moment.happening.user_addresses() {
-                        let now = spaces.get(pid).map(Vec::as_slice).unwrap_or_default();
-                        let before = ended.get(pid).filter(|(since, _)| round - since < rounds);
-                        let before = before.map(|(_, maps)| maps.as_slice()).unwrap_or_default();
-                        let mut maps = now.iter().rev().chain(before.iter().rev());
-                        let at = maps.find(|(start, end, _)| (*start..*end).contains(&addr));
-                        hit.extend(at.map(|(_, _, name)| (*name).to_owned()));
-                    }
+                for addr in moment.happening.user_addresses() {
+                    let at = spaces.of(*pid, rounds).find(|(start, end, _)| (*start..*end).contains(&addr));
+                    hit.extend(at.map(|(_, _, name)| (*name).to_owned()));
                 }
             }
-            round += usize::from(moment.round);
+            spaces.happened(moment);
         }
         named_once(hit)
     }
@@ -247,6 +245,45 @@ impl Scenario {
     }
 }
 
+type Maps<'m> = Vec<(u64, u64, &'m str)>;
+
+/// What processes have mapped.
+#[derive(Default)]
+struct Spaces<'m> {
+    now: BTreeMap<u32, Maps<'m>>,
+    /// What an exec ended is remembered for a while: where the program has nothing, the one before it may have.
+    ended: BTreeMap<u32, (usize, Maps<'m>)>,
+    round: usize,
+}
+
+impl<'m> Spaces<'m> {
+    /// The maps of a process, the latest first, and behind them what an exec ended less than so many rounds ago.
+    fn of(&self, pid: u32, rounds: usize) -> impl Iterator<Item = &(u64, u64, &'m str)> {
+        let ended = self.ended.get(&pid).filter(|(since, _)| self.round - since < rounds);
+        let ended = ended.map(|(_, maps)| maps.as_slice()).unwrap_or_default();
+        self.now.get(&pid).map(Vec::as_slice).unwrap_or_default().iter().rev().chain(ended.iter().rev())
+    }
+
+    fn happened(&mut self, moment: &'m Moment) {
+        match &moment.happening {
+            Happening::Map { pid, start, len, name } => {
+                self.now.entry(*pid).or_default().push((*start, start + len, name));
+            }
+            Happening::Fork { pid, parent } => {
+                let maps = self.now.get(parent).cloned().unwrap_or_default();
+                self.now.insert(*pid, maps);
+                self.ended.remove(pid);
+            }
+            Happening::Exec { pid } => {
+                let maps = self.now.remove(pid).unwrap_or_default();
+                self.ended.insert(*pid, (self.round, maps));
+            }
+            Happening::Exit { .. } | Happening::Sample { .. } => {}
+        }
+        self.round += usize::from(moment.round);
+    }
+}
+
 impl Happening {
     /// The addresses of a sample that are the process's own.
     fn user_addresses(&self) -> Vec<u64> {
@@ -266,9 +303,19 @@ fn named_once(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-fn flush(mut stream: StreamBuilder, waiting: &mut [Vec<(u64, &Moment)>; 2]) -> StreamBuilder {
+fn flush(
+    mut stream: StreamBuilder,
+    waiting: &mut [Vec<(u64, &Moment)>; 2],
+    sample: &impl Fn(StreamBuilder, At, &Happening) -> StreamBuilder,
+) -> StreamBuilder {
     for (time, moment) in waiting.iter_mut().flat_map(std::mem::take) {
-        stream = write(stream, time, &moment.happening);
+        stream = match &moment.happening {
+            Happening::Map { pid, start, len, name } => stream.mmap2(At::new(*pid, time), *start, *len, name),
+            Happening::Fork { pid, parent } => stream.fork(At::new(*pid, time), *parent),
+            Happening::Exec { pid } => stream.exec(At::new(*pid, time), "exec"),
+            Happening::Exit { pid } => stream.exit(At::new(*pid, time)),
+            Happening::Sample { pid, .. } => sample(stream, At::new(*pid, time), &moment.happening),
+        };
         stream = match moment.noise {
             0 => stream.unknown(200, &[1; 24]),
             1 => stream.tracing_data(&[7; 48]),
@@ -279,19 +326,13 @@ fn flush(mut stream: StreamBuilder, waiting: &mut [Vec<(u64, &Moment)>; 2]) -> S
     stream
 }
 
-fn write(stream: StreamBuilder, time: u64, happening: &Happening) -> StreamBuilder {
-    match happening {
-        Happening::Map { pid, start, len, name } => stream.mmap2(At::new(*pid, time), *start, *len, name),
-        Happening::Fork { pid, parent } => stream.fork(At::new(*pid, time), *parent),
-        Happening::Exec { pid } => stream.exec(At::new(*pid, time), "exec"),
-        Happening::Exit { pid } => stream.exit(At::new(*pid, time)),
-        Happening::Sample { pid, kernel, ip, chain } => {
-            let (user, at) = (512_u64.wrapping_neg(), At::new(*pid, time));
-            let chain: Vec<u64> = std::iter::once(user).chain(chain.iter().copied()).collect();
-            match kernel {
-                true => stream.sample(CpuMode::Kernel, at, KERNEL + 0x10, &chain),
-                false => stream.sample(CpuMode::User, at, *ip, &chain),
-            }
-        }
+/// A sample with its call chain.
+fn sample(stream: StreamBuilder, at: At, happening: &Happening) -> StreamBuilder {
+    let Happening::Sample { kernel, ip, chain, .. } = happening else { return stream };
+    let user = 512_u64.wrapping_neg();
+    let chain: Vec<u64> = std::iter::once(user).chain(chain.iter().copied()).collect();
+    match kernel {
+        true => stream.sample(CpuMode::Kernel, at, KERNEL + 0x10, &chain),
+        false => stream.sample(CpuMode::User, at, *ip, &chain),
     }
 }
