@@ -17,7 +17,7 @@ mod instructions;
 mod omitted;
 
 use instructions::{Cie, EhFrameSection, Instruction, advanced, rewrite};
-use omitted::take_out_omitted;
+pub use omitted::take_out_omitted;
 
 /// The version of `.eh_frame`.
 const VERSION: u16 = 1;

@@ -48,6 +48,7 @@ mod target;
 mod writer;
 
 pub use error::ImageError;
+pub use frames::take_out_omitted;
 pub use function::{Function, LineRow, UnwindInfo};
 pub use layout::{FUNCTION_OFFSET, PackedLayout, TEXT_OFFSET};
 pub use target::{Target, machine_of_arch};

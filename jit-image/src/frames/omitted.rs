@@ -7,8 +7,9 @@ use perf_format::Endian;
 const VERSION: usize = 4;
 const AUGMENTATION: usize = VERSION + 1;
 
-/// Takes such pointers out of all CIEs of an `.eh_frame`; no entry changes its place or its length.
-pub(super) fn take_out_omitted(mut frames: &mut [u8], endian: Endian) {
+/// Takes pointers to exception tables that are encoded as "omitted" out of all CIEs of an `.eh_frame`, as V8 writes them and
+/// gimli does not read them; no entry changes its place or its length.
+pub fn take_out_omitted(mut frames: &mut [u8], endian: Endian) {
     while let Some((length, rest)) = frames.split_first_chunk_mut() {
         let len = usize::try_from(endian.u32(*length)).unwrap_or(usize::MAX);
         let Some((entry, behind)) = rest.split_at_mut_checked(len) else { return };
