@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Read, Seek, Write};
 
 use perf_format::header::{Format, PIPE_HEADER_SIZE};
 use perf_format::{Endian, Feature, Head, PerfFile, PipeStream, Preamble, RecordType};
+use perf_inject::callchain::UnwindModules;
 use perf_inject::{Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
 
@@ -86,9 +87,16 @@ impl Seek for Sink {
     }
 }
 
-fn ran(plan: Plan, run: impl FnOnce(&mut Run<'_>, &mut Sink) -> Result<(), Error>) -> FuzzRun {
+fn ran(
+    plan: Plan,
+    modules: Option<Box<dyn UnwindModules>>,
+    run: impl FnOnce(&mut Run<'_>, &mut Sink) -> Result<(), Error>,
+) -> FuzzRun {
     let mut sink = Sink::default();
     let mut injection = Run::new(plan, sources());
+    if let Some(modules) = modules {
+        injection = injection.with_modules(modules);
+    }
     let error = run(&mut injection, &mut sink).err();
     FuzzRun { out: sink.0.into_inner(), report: injection.into_report(), error }
 }
@@ -96,33 +104,74 @@ fn ran(plan: Plan, run: impl FnOnce(&mut Run<'_>, &mut Sink) -> Result<(), Error
 /// From a pipe to a pipe.
 #[must_use]
 pub fn pipe_to_pipe(plan: Plan, source: impl Read) -> FuzzRun {
-    ran(plan, |run, out| run.pipe_to_pipe(&mut PipeStream::open(source)?.records(), Repipe::To(out)))
+    pipe_to_pipe_of(plan, None, source)
+}
+
+/// The same, where stacks are converted by the tables of these modules.
+pub(crate) fn pipe_to_pipe_with(plan: Plan, modules: Box<dyn UnwindModules>, source: impl Read) -> FuzzRun {
+    pipe_to_pipe_of(plan, Some(modules), source)
+}
+
+fn pipe_to_pipe_of(plan: Plan, modules: Option<Box<dyn UnwindModules>>, source: impl Read) -> FuzzRun {
+    ran(plan, modules, |run, out| run.pipe_to_pipe(&mut PipeStream::open(source)?.records(), Repipe::To(out)))
 }
 
 /// From a pipe to a file.
 #[must_use]
 pub fn pipe_to_file(plan: Plan, source: impl Read) -> FuzzRun {
-    ran(plan, |run, out| run.pipe_to_file(&mut PipeStream::open(source)?.records(), out))
+    pipe_to_file_of(plan, None, source)
+}
+
+/// The same, where stacks are converted by the tables of these modules.
+pub(crate) fn pipe_to_file_with(plan: Plan, modules: Box<dyn UnwindModules>, source: impl Read) -> FuzzRun {
+    pipe_to_file_of(plan, Some(modules), source)
+}
+
+fn pipe_to_file_of(plan: Plan, modules: Option<Box<dyn UnwindModules>>, source: impl Read) -> FuzzRun {
+    ran(plan, modules, |run, out| run.pipe_to_file(&mut PipeStream::open(source)?.records(), out))
 }
 
 /// From a file to a pipe.
 #[must_use]
 pub fn file_to_pipe(plan: Plan, file: &[u8]) -> FuzzRun {
-    ran(plan, |run, out| run.file_to_pipe(&mut PerfFile::open(Cursor::new(file))?, out))
+    file_to_pipe_of(plan, None, file)
+}
+
+/// The same, where stacks are converted by the tables of these modules.
+pub(crate) fn file_to_pipe_with(plan: Plan, modules: Box<dyn UnwindModules>, file: &[u8]) -> FuzzRun {
+    file_to_pipe_of(plan, Some(modules), file)
+}
+
+fn file_to_pipe_of(plan: Plan, modules: Option<Box<dyn UnwindModules>>, file: &[u8]) -> FuzzRun {
+    ran(plan, modules, |run, out| run.file_to_pipe(&mut PerfFile::open(Cursor::new(file))?, out))
 }
 
 /// From a file to a file; `others` are the other files of a directory.
 #[must_use]
 pub fn file_to_file(plan: Plan, file: &[u8], others: &[&[u8]]) -> FuzzRun {
+    file_to_file_of(plan, None, file, others)
+}
+
+/// The same, where stacks are converted by the tables of these modules.
+pub(crate) fn file_to_file_with(plan: Plan, modules: Box<dyn UnwindModules>, file: &[u8]) -> FuzzRun {
+    file_to_file_of(plan, Some(modules), file, &[])
+}
+
+fn file_to_file_of(
+    plan: Plan,
+    modules: Option<Box<dyn UnwindModules>>,
+    file: &[u8],
+    others: &[&[u8]],
+) -> FuzzRun {
     let copy = |source: &mut Cursor<&[u8]>, len, out: &mut Sink| io::copy(&mut source.take(len), out);
-    ran(plan, |run, out| {
+    ran(plan, modules, |run, out| {
         let mut others: Vec<_> = others.iter().map(|other| Cursor::new(*other)).collect();
         run.file_to_file(&mut PerfFile::open(Cursor::new(file))?, None, &mut others, out, copy)
     })
 }
 
 /// An error says where to look, and where it is one of records, that is in the input.
-fn has_its_place(ran: &FuzzRun, input: &[u8]) {
+pub(crate) fn has_its_place(ran: &FuzzRun, input: &[u8]) {
     use perf_format::Error as E;
     match &ran.error {
         Some(Error::Format(error)) => {
@@ -199,7 +248,7 @@ pub fn pieces_are_the_same(pieces: impl Read, plan: Plan, whole: &FuzzRun) {
 }
 
 /// How many bytes of BUILD_ID records `out` has beyond `plain`; it may have nothing else.
-fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
+pub(crate) fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
     let (Some((_, endian)), Some((out, _)), Some((plain, _))) =
         (records(stream), records(out), records(plain))
     else {

@@ -6,6 +6,7 @@
 //! with.
 
 mod buildid_list;
+mod callchain;
 mod compressed;
 mod cut;
 mod elf_notes;
@@ -30,6 +31,7 @@ mod unwind;
 
 pub use self::jit_image::jit_image;
 pub use buildid_list::buildid_list;
+pub use callchain::callchain;
 pub use compressed::compressed;
 pub use cut::{Cut, cut};
 pub use elf_notes::elf_notes;
@@ -68,4 +70,5 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("jit_image", jit_image),
     ("jit", jit),
     ("unwind", unwind),
+    ("callchain", callchain),
 ];

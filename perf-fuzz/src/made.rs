@@ -43,7 +43,7 @@ pub(crate) fn stream(data: &[u8]) -> Vec<u8> {
     stream.bytes()
 }
 
-fn step(stream: StreamBuilder, u: &mut Unstructured<'_>) -> Result<StreamBuilder> {
+pub(crate) fn step(stream: StreamBuilder, u: &mut Unstructured<'_>) -> Result<StreamBuilder> {
     Ok(match u.arbitrary::<u8>()? % 16 {
         0..3 => mapped(stream, u)?,
         3..7 => {
@@ -119,18 +119,18 @@ fn pid(u: &mut Unstructured<'_>) -> Result<u32> {
     Ok(u32::from(u.arbitrary::<u8>()? % 5))
 }
 
-fn at(u: &mut Unstructured<'_>) -> Result<At> {
+pub(crate) fn at(u: &mut Unstructured<'_>) -> Result<At> {
     let pid = pid(u)?;
     Ok(At { pid, tid: pid, time: u.arbitrary::<u8>()?.into() })
 }
 
-fn address(u: &mut Unstructured<'_>) -> Result<u64> {
+pub(crate) fn address(u: &mut Unstructured<'_>) -> Result<u64> {
     let page: u8 = u.arbitrary()?;
     Ok(0x40_0000 + (u64::from(page % 8) << 12) + if page & 0x80 == 0 { 0 } else { 0x123 })
 }
 
 /// An address of a call chain, or a marker.
-fn link(u: &mut Unstructured<'_>) -> Result<u64> {
+pub(crate) fn link(u: &mut Unstructured<'_>) -> Result<u64> {
     let markers = [128_u64, 512, 640, 2176, 2560];
     match u.arbitrary::<u8>()? % 12 {
         n @ 0..5 => Ok(markers.get(usize::from(n)).copied().unwrap_or_default().wrapping_neg()),

@@ -115,6 +115,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.jitdumps();
     seeds.jitted();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
+    seeds.stacks(&read("dwarf.pipe")?);
     seeds.unwinding(&root.join("perf-unwind/tests/data"))?;
     Ok(seeds.0)
 }
@@ -179,6 +180,24 @@ impl Seeds {
             self.add("inject", name, steps.take(len).collect::<Vec<_>>());
         }
         Ok(())
+    }
+
+    /// Stacks, recorded and made up.
+    fn stacks(&mut self, recorded: &[u8]) {
+        let pipe = miniature(recorded);
+        let no_tables = [0, 0];
+        self.add("callchain", "dwarf", [&no_tables, &pipe[..]].concat());
+        self.add("callchain", "twin", [&no_tables, &swapped(&pipe)[..]].concat());
+        let file = laws::pipe_to_file(sources::HIT, &pipe[..]).out;
+        self.add("callchain", "file", [&no_tables, &file[..]].concat());
+        let mut state = 5_u32;
+        for (name, len) in [("steps-few", 120), ("steps-more", 600), ("steps-many", 2000)] {
+            let steps = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
+            });
+            self.add("callchain", name, no_tables.into_iter().chain(steps.take(len)).collect::<Vec<_>>());
+        }
     }
 
     fn headers(&mut self) {

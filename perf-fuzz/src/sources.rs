@@ -39,6 +39,7 @@ pub const PLAIN: Plan = Plan {
     keep_features: false,
     count_samples: false,
     remap_text: false,
+    convert_callchain: None,
     jit: false,
 };
 

@@ -50,7 +50,7 @@ pub fn unwind(data: &[u8]) {
 }
 
 /// The bytes behind a length.
-fn take<'a>(data: &mut &'a [u8]) -> &'a [u8] {
+pub(crate) fn take<'a>(data: &mut &'a [u8]) -> &'a [u8] {
     let Some((len, rest)) = data.split_first_chunk() else { return &[] };
     let (bytes, rest) = rest.split_at(usize::from(u16::from_le_bytes(*len)).min(rest.len()));
     *data = rest;
@@ -69,7 +69,7 @@ fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 /// The first byte says of which architecture tables are, and whether half of them is a search table.
-fn tables(bytes: &[u8]) -> EhFrameTables {
+pub(crate) fn tables(bytes: &[u8]) -> EhFrameTables {
     let (kind, bytes) = bytes.split_first().unwrap_or((&0, &[]));
     let architecture = match kind & 3 {
         0 => Architecture::X86,

@@ -20,6 +20,7 @@ mod options;
 mod process;
 mod source;
 mod summary;
+mod tables;
 mod timeline;
 
 use ahead::Ahead;
@@ -33,6 +34,7 @@ use source::find::Marker;
 pub(crate) use source::find::is_jitdump;
 pub use source::find::{Finder, NoNames};
 pub use summary::JitSummary;
+pub(crate) use tables::{JitTables, JittedCode};
 
 /// The tool that names jitted code.
 #[derive(Debug)]
@@ -66,6 +68,11 @@ impl Jit {
             images: ImageOutput::new(images, read_at_once),
             pass: Pass::Only,
         }
+    }
+
+    /// The tables that the dumps bring, for a look beside the tool's own; `None` where it reads no dumps.
+    pub(crate) fn tables(&self) -> Option<JitTables> {
+        self.dumps.then(|| JitTables::new(self.processes.options().clone()))
     }
 
     /// Maps of files are left alone, since another tool writes ids into them.

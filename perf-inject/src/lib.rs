@@ -29,6 +29,7 @@
 
 mod announce;
 mod build_ids;
+pub mod callchain;
 mod drop_feature;
 pub mod jit;
 mod limits;
@@ -40,6 +41,7 @@ mod summary;
 mod watermark;
 
 pub use build_ids::{DsoSelection, IdsTo};
+pub use callchain::ConvertCallchain;
 pub use jit::Jit;
 pub use names::{Cause, NameSummary, Unnamed};
 pub use plan::Plan;

@@ -50,3 +50,22 @@ pub(crate) const ENDS_AT_MOST: usize = 1024;
 
 /// How many children of processes with jitted code are remembered, some 40 bytes each.
 pub(crate) const CHILDREN_AT_MOST: usize = 1 << 16;
+
+/// How many files are mapped for their unwinding tables. A build of a distribution runs some thousand; the kernel lets a
+/// program have 65,530 maps.
+pub(crate) const MODULES_AT_MOST: usize = 1 << 14;
+
+/// Of how many processes it is kept what their stacks lead to: some kilobytes each.
+pub(crate) const STACK_SPACES_AT_MOST: usize = 4096;
+
+/// How many maps and holes are kept of a process: stacks of a real one lead to a hundred.
+pub(crate) const STACK_MAPS_AT_MOST: usize = 4096;
+
+/// How many samples wait for a map that may come late, 8 KiB each.
+pub(crate) const LATE_AT_MOST: usize = 512;
+
+/// How many pages of a process are remembered for which samples waited in vain.
+pub(crate) const VAIN_AT_MOST: usize = 256;
+
+/// How many jitted functions' unwinding tables are kept, some hundred bytes each.
+pub(crate) const JIT_TABLES_AT_MOST: usize = 1 << 16;

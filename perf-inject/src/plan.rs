@@ -5,6 +5,7 @@ use perf_session::build_id::Chain;
 use perf_session::{Session, Tool};
 
 use crate::build_ids::{IdsByName, IdsInMaps, SharedIds, shared_ids};
+use crate::callchain::ConvertCallchain;
 use crate::drop_feature::DropFeature;
 use crate::jit::JitSummary;
 use crate::names::{CountSamples, NameSummary};
@@ -35,6 +36,9 @@ pub struct Plan {
     pub count_samples: bool,
     /// Whether text that a program moved to anonymous memory (to have it on huge pages) is mapped as its file's again.
     pub remap_text: bool,
+    /// How the stacks of samples are converted into call chains; `None` where they stay as they were recorded. The files
+    /// that are needed come from [`Run::with_modules`](crate::Run::with_modules).
+    pub convert_callchain: Option<ConvertCallchain>,
     /// Whether jitted code gets names. The tool that does it is given to [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
 }
@@ -59,6 +63,7 @@ impl Plan {
     pub(crate) fn changes_records(self) -> bool {
         self.decompress
             || self.recover
+            || self.convert_callchain.is_some()
             || self.jit
             || self.remap_text
             || self.ids_to.is_some_and(|to| to.events || to.mmap2)
@@ -67,7 +72,11 @@ impl Plan {
     /// Whether compressed records are replaced by the records inside them: by request, or because maps inside them
     /// change.
     pub(crate) fn writes_plain(self) -> bool {
-        self.decompress || self.jit || self.remap_text || self.ids_to.is_some_and(|to| to.mmap2)
+        self.decompress
+            || self.convert_callchain.is_some()
+            || self.jit
+            || self.remap_text
+            || self.ids_to.is_some_and(|to| to.mmap2)
     }
 
     /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`. For drivers

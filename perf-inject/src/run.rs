@@ -17,8 +17,15 @@ use perf_format::{
 use perf_session::build_id::{Chain, Recorded};
 use perf_session::{Error, InOrder, Injection, Passed, Pipeline, RecordSet, Repipe, Session, Tool};
 
-use crate::jit::{Jit, JitSummary};
-use crate::{DsoSelection, IdSummary, IdsTo, NameSummary, Plan};
+use crate::callchain::{Converter, UnwindModules};
+use crate::jit::Jit;
+use crate::{DsoSelection, IdsTo, Plan};
+
+mod damaged;
+mod report;
+
+use damaged::{shorter, without_features};
+pub use report::RunReport;
 
 /// A run: passes one recording from its input to its output, with the tools of a [`Plan`] and those of the caller. One of
 /// the functions that are named after input and output is called, once; [`into_report`](Self::into_report) then says what
@@ -29,6 +36,9 @@ pub struct Run<'t> {
     report: RunReport,
     damage: Option<Rc<Cell<Damage>>>,
     jit: Option<Jit>,
+    modules: Option<Box<dyn UnwindModules>>,
+    processors: Option<usize>,
+    converter: Option<Converter>,
     /// The tools of others.
     others: Vec<&'t mut dyn Tool>,
 }
@@ -37,26 +47,6 @@ impl fmt::Debug for Run<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("plan", &self.plan).field("report", &self.report).finish_non_exhaustive()
     }
-}
-
-/// The report of a run, whether or not it came to its end.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct RunReport {
-    /// The state that the records described.
-    pub session: Session,
-    /// Counts of what has passed.
-    pub passed: Passed,
-    /// The damage that was left out; `None` without [`Plan::recover`].
-    pub damage: Option<Damage>,
-    /// The summary of the ids; `None` where the plan injects none.
-    pub ids: Option<IdSummary>,
-    /// What samples lie in that will have no name; `None` where the plan does not look at what they lie in.
-    pub names: Option<NameSummary>,
-    /// The summaries of the jitted code of each process.
-    pub jit: Vec<JitSummary>,
-    /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
-    pub framed: bool,
 }
 
 /// Where ids go into a pipe, and into a file.
@@ -80,7 +70,17 @@ impl<'t> Run<'t> {
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut report = RunReport::default();
         report.session.remap_text = plan.remap_text;
-        Self { plan, sources, report, damage: None, jit: None, others: Vec::new() }
+        Self {
+            plan,
+            sources,
+            report,
+            damage: None,
+            jit: None,
+            modules: None,
+            processors: None,
+            converter: None,
+            others: Vec::new(),
+        }
     }
 
     /// Adds a tool of the caller's own. Several see a record in the order in which they were added, and before the tools of
@@ -109,6 +109,28 @@ impl<'t> Run<'t> {
         }
         self.jit = Some(jit);
         self
+    }
+
+    /// Gives the run the source of the files by whose tables [`Plan::convert_callchain`] unwinds stacks.
+    #[must_use]
+    pub fn with_modules(mut self, source: Box<dyn UnwindModules>) -> Self {
+        self.modules = Some(source);
+        self
+    }
+
+    /// Says how many processors stacks are unwound on; otherwise as many as there are.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_processors(mut self, processors: usize) -> Self {
+        self.processors = Some(processors);
+        self
+    }
+
+    /// Whether records are written in the place of others, so that an output cannot move the input's own bytes
+    /// ([`Repipe::Through`]).
+    #[must_use]
+    pub fn converts(&self) -> bool {
+        self.plan.convert_callchain.is_some()
     }
 
     /// Says of which processes the sources know the root directories
@@ -364,10 +386,35 @@ impl<'t> Run<'t> {
         Ok(file.check_alone()?)
     }
 
+    /// A session that has taken in nothing, for a look beside the run's own.
+    fn another_session(&self) -> Session {
+        let mut session = Session::default();
+        session.roots.clone_from(&self.report.session.roots);
+        session.remap_text = self.plan.remap_text;
+        session.logs_ids = false;
+        session
+    }
+
+    /// What converts stacks, where the plan wants that and there is a source of files.
+    fn converter(&mut self) -> Option<Converter> {
+        let options = self.plan.convert_callchain?;
+        let session = self.another_session();
+        let jit = self.jit.as_ref().and_then(Jit::tables);
+        let converter = Converter::new(options, self.plan.live, session, self.modules.take()?, jit);
+        Some(match self.processors {
+            Some(processors) => converter.on_processors(processors),
+            None => converter,
+        })
+    }
+
     /// Adapts a preamble to the output, and loads it into the session.
     fn load(&mut self, mut preamble: Preamble) -> Result<Preamble, Error> {
         if self.writes_plain() {
             preamble.features.remove(&Feature::COMPRESSED);
+        }
+        self.converter = self.converter();
+        if let Some(converter) = &mut self.converter {
+            converter.convert_preamble(&mut preamble)?;
         }
         self.report.session.load_preamble(&preamble)?;
         Ok(preamble)
@@ -382,10 +429,18 @@ impl<'t> Run<'t> {
         table: Table<'_>,
     ) -> Result<(), Error> {
         let decompress = self.writes_plain();
-        self.with_tools(ids_to, table, |report, tools| {
+        let mut converter = self.converter.take().or_else(|| self.converter());
+        let passed = self.with_tools(ids_to, table, |report, tools| {
             let pipeline = Pipeline::new(tools).decompress(decompress);
-            pipeline.run(records, &mut report.session, repipe, &mut report.passed)
-        })
+            match &mut converter {
+                Some(converter) => {
+                    converter.run(pipeline, records, &mut report.session, repipe, &mut report.passed)
+                }
+                None => pipeline.run(records, &mut report.session, repipe, &mut report.passed),
+            }
+        });
+        self.report.callchains = converter.map(|mut converter| converter.summary());
+        passed
     }
 
     /// Lets the tool that names jitted code see all records, before they pass: where they have times, it knows then where
@@ -395,10 +450,7 @@ impl<'t> Run<'t> {
         file: &mut PerfFile<S>,
         preamble: &Preamble,
     ) -> Result<(), Error> {
-        let mut session = Session::default();
-        session.roots.clone_from(&self.report.session.roots);
-        session.remap_text = self.plan.remap_text;
-        session.logs_ids = false;
+        let mut session = self.another_session();
         session.load_preamble(preamble)?;
         let events = session.evlist.evsels();
         let have_times = events.iter().all(|event| event.format.sample_type.contains(SampleType::TIME));
@@ -406,10 +458,18 @@ impl<'t> Run<'t> {
         jit.look_ahead();
         let mut tools: [&mut dyn Tool; 1] = [&mut jit];
         let endian = preamble.endian;
+        let mut converter = self.converter.take();
         let looked = self.records(file).and_then(|mut records| {
-            let mut passed = Passed::default();
-            Pipeline::new(&mut tools).run(&mut records, &mut session, Repipe::Off, &mut passed)
+            let (mut passed, pipeline) = (Passed::default(), Pipeline::new(&mut tools));
+            match &mut converter {
+                Some(converter) => {
+                    converter.run(pipeline, &mut records, &mut session, Repipe::Off, &mut passed)
+                }
+                None => pipeline.run(&mut records, &mut session, Repipe::Off, &mut passed),
+            }
         });
+        let another = self.another_session();
+        self.converter = converter.map(|converter| converter.again(another)).transpose()?;
         // Where the recording cannot be read on, that is reported when it passes.
         let looked = match looked {
             Err(error @ Error::Tool(_)) => Err(error),
@@ -491,67 +551,12 @@ impl<'t> Run<'t> {
         self.report.names = tools.name_summary(&self.report.jit, &self.report.session);
         processed
     }
-
-    /// Parts of a file that lie over one another are an error, except with [`Plan::recover`]: of the records what is
-    /// whole is taken. perf 6.1's `inject -o FILE` writes the attrs of a pipe over its first records.
-    fn check_overlaps<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
-        match file.check_overlaps() {
-            Err(error) if self.plan.recover => {
-                log::warn!("what can be read is taken: {error}");
-                Ok(())
-            }
-            checked => Ok(checked?),
-        }
-    }
-
-    /// A file that is cut inside its features ends the run, except with [`Plan::recover`].
-    fn without_the_rest(&self, cut: Option<perf_format::Error>) -> Result<(), Error> {
-        match cut {
-            Some(error) if self.plan.recover => {
-                log::warn!("features are left out: {error}");
-                Ok(())
-            }
-            cut => cut.map_or(Ok(()), |error| Err(error.into())),
-        }
-    }
-
-    /// A file that ends between two records, before the end that its header has, became shorter since it was opened.
-    fn all_was_read<S: Read + Seek>(&self, file: &PerfFile<S>) -> Result<(), Error> {
-        let Section { offset, size } = file.header.words.data;
-        let read = self.report.passed.read;
-        if self.plan.recover || !file.is_closed() || read == size {
-            return Ok(());
-        }
-        Err(shorter(offset + read))
-    }
-
-    /// A recording that was never closed ends where its last whole record does, and that is no fault of the run.
-    fn tolerate_unclosed(&self, closed: bool, processed: Result<(), Error>) -> Result<(), Error> {
-        match processed {
-            Err(Error::Format(error @ perf_format::Error::Truncated { .. })) if !closed => {
-                log::warn!("the recording was never closed, and {error}");
-                Ok(())
-            }
-            Ok(()) if !closed => {
-                log::warn!("the recording was never closed; all that is in it is kept");
-                Ok(())
-            }
-            processed => processed,
-        }
-    }
 }
 
 /// Whether a tool cuts at records that may stand inside compressed ones.
 fn cuts_inside(tool: &dyn Tool) -> bool {
     const COMPRESSED: RecordSet = RecordSet::of(&[RecordType::COMPRESSED, RecordType::COMPRESSED2]);
     !tool.cuts().without(COMPRESSED).is_empty()
-}
-
-/// Warns of features that are damaged, and taken for absent.
-fn without_features(damaged: &[(Feature, perf_format::Error)]) {
-    for (feature, error) in damaged {
-        log::warn!("the {feature} feature is damaged, and left out: {error}");
-    }
 }
 
 /// Writes what stands behind `size` bytes of records, and the header.
@@ -572,12 +577,6 @@ fn unwritten(written: u64) -> impl FnOnce(io::Error) -> Error {
 /// Warns of an entry that the table of build-ids has no room for.
 fn left_out(error: &perf_format::Error) {
     log::warn!("{error}; left out");
-}
-
-/// The error of a file that ends before the end that it had when it was opened.
-fn shorter(offset: u64) -> Error {
-    let source = io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read");
-    perf_format::Error::Io { offset, source }.into()
 }
 
 /// The AUXTRACE feature is an index of the pieces of a hardware trace in the file: a count, then offset and size of

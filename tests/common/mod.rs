@@ -104,6 +104,7 @@ pub const HIT: Plan = Plan {
     keep_features: false,
     count_samples: false,
     remap_text: false,
+    convert_callchain: None,
     jit: false,
 };
 

@@ -70,6 +70,8 @@ pub(super) struct JitProcesses {
     inner: HashMap<i32, i32>,
     /// How the recording converts the processor's times.
     pub(super) conversion: Option<TimeConv>,
+    /// Whether what is missing or damaged is somebody else's to report.
+    is_quiet: bool,
 }
 
 impl JitProcesses {
@@ -80,7 +82,17 @@ impl JitProcesses {
             born: HashMap::new(),
             inner: HashMap::new(),
             conversion: None,
+            is_quiet: false,
         }
+    }
+
+    /// The same, but what is missing or damaged is not reported.
+    pub(super) fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+
+    pub(super) fn options(&self) -> &JitOptions {
+        &self.options
     }
 
     pub(super) fn get(&self, pid: i32) -> Option<&JitProcess> {
@@ -338,6 +350,9 @@ impl JitProcesses {
     }
 
     fn report(&self, what: String) -> Result<(), Error> {
+        if self.is_quiet {
+            return Ok(());
+        }
         if self.options.strict {
             return Err(Error::Tool(what.into()));
         }

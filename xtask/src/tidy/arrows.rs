@@ -8,7 +8,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-session", &["perf-format"]),
     ("perf-unwind", &[]),
     ("jit-image", &["perf-format"]),
-    ("perf-inject", &["perf-session", "jit-image", "perf-format"]),
+    ("perf-inject", &["perf-session", "perf-unwind", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
     (
