@@ -8,7 +8,12 @@ use perf_inject::jit::JitSummary;
 use perf_inject::{IdSummary, NameSummary, RunReport};
 use serde::Serialize;
 
+use self::stacks::StackRows;
 use crate::report::{json, one_line};
+
+pub(crate) use self::stacks::advice;
+
+mod stacks;
 
 /// The form of the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,6 +31,8 @@ struct Summary {
     bytes: Bytes,
     dsos: Option<Dsos>,
     names: Option<Names>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stacks: Option<StackRows>,
     jit: Vec<Jitted>,
     odd_records: BTreeMap<String, u64>,
     lost: Option<Lost>,
@@ -105,6 +112,7 @@ impl Summary {
             bytes: Bytes { read: passed.read, written: passed.written, injected: passed.injected },
             dsos: run_report.ids.as_ref().map(Dsos::of),
             names: run_report.names.as_ref().map(Names::of),
+            stacks: run_report.callchains.as_ref().map(StackRows::of),
             jit: run_report.jit.iter().map(Jitted::of).collect(),
             odd_records: odd.collect(),
             lost: run_report.damage.map(Lost::of),
@@ -191,7 +199,7 @@ pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::E
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { records, samples, bytes, dsos, names, jit, odd_records, lost, .. } = summary;
+    let Summary { records, samples, bytes, dsos, names, stacks, jit, odd_records, lost, .. } = summary;
     let mut text = String::new();
     let mut row = |name: &str, what: String| text += &format!("{name:<12} {}\n", one_line(what));
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
@@ -231,6 +239,9 @@ fn table(summary: &Summary) -> String {
             let [samples, frames] = [*samples, *frames].map(grouped);
             row("", format!("  {samples} (and {frames} frames) {text}, most in {most}"));
         }
+    }
+    for (name, what) in stacks.iter().flat_map(StackRows::rows) {
+        row(name, what);
     }
     for process in jit {
         let Jitted { pid, path, missing, functions, kept, images, samples, named_before, named_after } =

@@ -13,9 +13,10 @@ use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
-use perf_inject::{DsoSelection, IdsTo, Jit, Plan, Run};
+use perf_inject::{ConvertCallchain, DsoSelection, IdsTo, Jit, Plan, Run};
 use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
 use perf_session::evidence::EvidenceConfig;
+use perf_session::object_files::ObjectFiles;
 use perf_session::{Error, Repipe};
 
 pub(super) use self::args::Args;
@@ -117,10 +118,16 @@ impl Args {
             keep_features: self.keep_features,
             count_samples: self.summary.is_some() || self.strict,
             remap_text: self.remap_text,
+            convert_callchain: self
+                .convert_callchain
+                .then_some(ConvertCallchain { max_stack: self.max_stack, keep_stacks: self.keep_stacks }),
             jit: self.jit.is_some() || self.perf_map,
         };
-        let sources = Chain::of_recording(self.source_config(known, evidence)?);
-        let mut run = Run::new(plan, sources).with_roots(self.root.iter().map(|root| root.pid));
+        let sources = self.source_config(known, evidence)?;
+        let files = ObjectFiles::of_recording(sources.clone());
+        let mut run = Run::new(plan, Chain::of_recording(sources))
+            .with_roots(self.root.iter().map(|root| root.pid))
+            .with_modules(Box::new(files));
         if plan.jit {
             run = run.with_jit(self.jit(&output)?);
         }
@@ -134,6 +141,11 @@ impl Args {
                     "cannot name jitted code in the recording in {name}: --jit and --perf-map are for single files"
                 )
             }
+            PerfData::File(_) if self.convert_callchain && is_directory => {
+                bail!(
+                    "cannot convert stacks in the recording in {name}: --convert-callchain is for single files"
+                )
+            }
             PerfData::File(_) if self.decompress && is_directory => {
                 bail!("cannot write the recording in {name} plain: --decompress is for single files")
             }
@@ -145,6 +157,11 @@ impl Args {
         let poor = run_report.names.as_ref().filter(|names| names.is_worth_a_word());
         if let Some(names) = poor.filter(|_| done.is_ok() && !self.strict) {
             report::names(names);
+        }
+        if let Some(advice) =
+            run_report.callchains.as_ref().filter(|_| done.is_ok()).and_then(summary::advice)
+        {
+            log::warn!("{advice}");
         }
         report::passed(&run_report, output.len());
         let mut failure = packed_end.and_then(|end| end.failure());
@@ -289,6 +306,7 @@ fn pipe(
         && is_pipe
         && !head.is_missing
         && !recover
+        && !run.converts()
         && let Some(out_pipe) = out.file().filter(splice::enlarge)
         // Without a free file descriptor, records are written as to any other output.
         && let Ok(copy) = splice::Copy::new()

@@ -59,7 +59,6 @@ const ONLY_IN_PERF_INJECT: &[PerfOnly] = &[
     only("vm-time-correlation", None, Value::Optional),
     only("guest-data", None, Value::Optional),
     only("guestmount", None, Value::Required),
-    only("convert-callchain", None, Value::None),
     only("unwind-style", None, Value::Required),
     only("aslr", None, Value::None),
 ];

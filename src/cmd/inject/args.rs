@@ -181,6 +181,30 @@ pub(crate) struct Args {
     )]
     pub(super) jit_clock: JitClock,
 
+    /// Unwind recorded stacks into call chains, and leave the stacks out
+    ///
+    /// Samples of perf record --call-graph dwarf have registers and a copy of the stack. These are unwound by the tables of
+    /// the files that were mapped, and the addresses written in their place: any reader shows them, without the files, and
+    /// nothing of the program's memory is left. By default stacks stay as they were recorded.
+    #[arg(long, help_heading = STACKS)]
+    pub(super) convert_callchain: bool,
+
+    /// Entries of a converted chain at the most
+    ///
+    /// Entries are addresses of the kernel and of the process, and the marks between them. perf reads 127, which is the
+    /// default.
+    #[arg(
+        long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u16).range(2..),
+        requires = "convert_callchain", help_heading = STACKS
+    )]
+    pub(super) max_stack: u16,
+
+    /// Keep the registers and the stack beside the converted chain
+    ///
+    /// It is for comparing what is unwound of them. By default they are left out.
+    #[arg(long, requires = "convert_callchain", help_heading = STACKS)]
+    pub(super) keep_stacks: bool,
+
     /// Read on past damage: all whole records are written
     ///
     /// What is lost is counted and reported: bytes, places and the first offset. By default damage ends the run with an
@@ -210,6 +234,7 @@ pub(crate) struct Args {
 
 const BUILD_IDS: &str = "Build-ids";
 const JITTED_CODE: &str = "Jitted code";
+const STACKS: &str = "Stacks";
 const RECORDS: &str = "Records";
 
 /// Written as it is to be shown, for its example.
