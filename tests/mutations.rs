@@ -294,6 +294,60 @@ fn any_offset_size_or_count_in_a_file_is_an_error_or_makes_no_difference_to_the_
     all_are_seen(fields::IN_FILES, seen);
 }
 
+/// A recording with stacks, in both orders, small.
+fn small_stacks() -> [(&'static str, Vec<u8>); 2] {
+    let recorded = std::fs::read(common::data().join("dwarf.pipe")).expect("it is kept");
+    let stream = miniature(&recorded);
+    [("dwarf's twin", swapped(&stream)), ("dwarf.pipe", stream)]
+}
+
+/// Runs of --convert-callchain, and the laws of them.
+fn with_stacks_converted(recording: &[u8]) {
+    // In front of it stands the length of the tables that somebody made up: none.
+    perf_fuzz::callchain(&[&[0, 0], recording].concat());
+}
+
+#[test]
+fn every_recording_is_converted_by_the_laws_of_stacks() {
+    let mut broken = Broken::default();
+    for (name, stream) in pipe_recordings() {
+        broken.try_it(|| name, || with_stacks_converted(&stream));
+    }
+    for (name, file) in small_files() {
+        broken.try_it(|| name, || with_stacks_converted(&file));
+    }
+    broken.none();
+}
+
+#[test]
+fn stacks_cut_at_the_edge_of_any_record_are_converted_up_to_there() {
+    let mut broken = Broken::default();
+    for (name, stream) in small_stacks() {
+        for edge in edges(&stream) {
+            for len in [edge - 1, edge, (edge + 1).min(stream.len())] {
+                broken.try_it(|| format!("{name} cut at {len}"), || with_stacks_converted(&stream[..len]));
+            }
+        }
+    }
+    broken.none();
+}
+
+#[test]
+fn any_count_or_length_in_a_recording_with_stacks_keeps_the_laws_of_stacks() {
+    let mut broken = Broken::default();
+    for (name, stream) in small_stacks() {
+        for field in in_stream(&stream, order(&stream)) {
+            for (value, damaged) in field.damaged(&stream, order(&stream)) {
+                broken.try_it(
+                    || format!("{name}: {field:?} is {value:#x}"),
+                    || with_stacks_converted(&damaged),
+                );
+            }
+        }
+    }
+    broken.none();
+}
+
 #[test]
 fn fields_are_damaged_where_they_stand() {
     let field = Field { name: "a size", at: 2, width: 2 };

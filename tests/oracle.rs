@@ -132,3 +132,62 @@ fn a_fresh_recording_of_the_whole_machine_keeps_its_bytes_and_gains_its_ids() {
         assert_eq!(script(perf, &out), script(perf, &stream), "{perf}");
     }
 }
+
+/// Functions that call each other and keep no frame pointer.
+const CALLS: &str = "
+volatile long sink;
+__attribute__((noinline)) static long leaf(long n) { for (long i = 0; i < n; i++) sink += i * i; return sink; }
+__attribute__((noinline)) static long middle(long n) { long r = leaf(n); sink++; return r + 1; }
+__attribute__((noinline)) static long outer(long n) {
+    long r = 0;
+    for (int i = 0; i < 100; i++) { r += middle(n); sink++; }
+    return r;
+}
+int main(void) { return outer(1000000) == 1; }
+";
+
+/// The addresses of each sample's chain, as `perf script` prints them.
+fn printed_chains(perf: &Perf, stream: &[u8]) -> Vec<Vec<String>> {
+    let output = ask(perf, &["script", "-i", "-", "--no-inline", "-F", "time,ip"], stream);
+    assert!(output.status.success(), "{perf} script: {}", stderr(&output));
+    let mut chains: Vec<Vec<String>> = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        match line.strip_prefix('\t') {
+            Some(frame) => {
+                let address = frame.split_whitespace().next().map(str::to_owned);
+                chains.last_mut().expect("behind a time").extend(address);
+            }
+            None if line.is_empty() => {}
+            None => chains.push(Vec::new()),
+        }
+    }
+    chains
+}
+
+#[test]
+fn the_chains_of_converted_stacks_are_those_that_perf_unwinds() {
+    let Some(recorder) = oracle::recorder("stacks of a fresh recording") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let [source, program] = ["calls.c", "calls"].map(|name| folder.path().join(name));
+    std::fs::write(&source, CALLS).expect("the source");
+    let status =
+        Command::new("cc").args(["-O2", "-fomit-frame-pointer", "-o"]).arg(&program).arg(&source).status();
+    assert!(status.expect("CI installs cc").success());
+    let args = ["record", "-q", "-F", "499", "-e", "cpu-clock", "--call-graph", "dwarf,2048", "-o", "-"];
+    let mut record = Command::new(&recorder.program);
+    let recording = record.args(args).arg("--").arg(&program).stdin(Stdio::null()).output();
+    let recording = recording.expect("perf runs");
+    if recording.stdout.len() < 10_000 {
+        return oracle::cannot_record(&String::from_utf8_lossy(&recording.stderr));
+    }
+    let converted = output_of(&["inject", "--convert-callchain"], &recording.stdout);
+    assert!(converted.len() < recording.stdout.len() / 2, "stacks are left out");
+    for perf in oracle::perfs("stacks of a fresh recording") {
+        let [expected, chains] = [&recording.stdout, &converted].map(|stream| printed_chains(perf, stream));
+        assert_eq!(chains.len(), expected.len(), "{perf}: no sample is lost");
+        assert!(chains.len() >= 10);
+        // Where the loader is at work, unwinders differ in some frames.
+        let same = chains.iter().zip(&expected).filter(|(ours, perfs)| ours == perfs).count();
+        assert!(same * 10 >= chains.len() * 9, "{perf}: {same} of {} are the same", chains.len());
+    }
+}

@@ -30,8 +30,9 @@ struct ShellTest {
 const PLAIN: ShellTest =
     ShellTest { name: "", at_least: 1, skips: &[], report_through_inject: false, in_tmp: false };
 
-const TESTS: [ShellTest; 7] = [
+const TESTS: [ShellTest; 8] = [
     ShellTest { name: "pipe_test.sh", at_least: 24, ..PLAIN },
+    ShellTest { name: "inject-callchain.sh", skips: &["DWARF support is not available"], ..PLAIN },
     ShellTest { name: "buildid.sh", skips: &["no readelf", "no compiler"], ..PLAIN },
     // Of a file and of a pipe.
     ShellTest { name: "header.sh", at_least: 2, report_through_inject: true, ..PLAIN },
