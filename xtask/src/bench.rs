@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::newest_perf::NewestPerf;
 use crate::run;
 use crate::workspace::{Workspace, cargo};
-use inputs::{INPUTS, Input, SAMPLES};
+use inputs::{INPUTS, Input, SAMPLES, STACKS};
 use programs::Program;
 use report::Row;
 
@@ -34,6 +35,7 @@ mod recording;
 mod report;
 mod rounds;
 mod shapes;
+mod unwind;
 mod usage;
 
 /// A part of the benchmark that is no input's pipe: its name, and what measures it.
@@ -44,6 +46,7 @@ const PARTS: &[Part] = &[
     ("lists", lists::run),
     ("read", read::run),
     ("jit", jit::run),
+    ("unwind", unwind::run),
     ("memory", memory::run),
     ("delay", delay::run),
 ];
@@ -136,6 +139,8 @@ struct Bench {
     perftool: PathBuf,
     /// The perf to compare with.
     perf: PathBuf,
+    /// The newest perf, where it is built: it can do what that of the PATH may not.
+    newest_perf: Option<PathBuf>,
     /// Where the inputs are, and the outputs for as long as they are measured.
     folder: PathBuf,
     rounds: usize,
@@ -146,11 +151,17 @@ struct Bench {
 impl Bench {
     /// The samples as a file, made if it is not there.
     fn file(&self, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+        self.file_of(Input::of(SAMPLES)?, name, options)
+    }
+
+    /// The records of an input as a file, made by `inject` with these options if it is not there.
+    fn file_of(&self, input: &Input, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+        let pipe = input.pipe(self)?;
         let path = self.folder.join(name);
         if !path.exists() {
             progress(&format!("making {}", path.display()));
             let mut convert = Program::perftool(self, options).command();
-            convert.arg("-i").arg(Input::of(SAMPLES)?.pipe(self)?).arg("-o").arg(&path);
+            convert.arg("-i").arg(pipe).arg("-o").arg(&path);
             run::run(convert)?;
         }
         Ok(path)
@@ -169,6 +180,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     let bench = Bench {
         perftool: workspace.target("release/perftool"),
         perf: options.perf(env::var_os("PERF"))?,
+        newest_perf: NewestPerf::built(workspace),
         folder: workspace.target("bench"),
         rounds: options.rounds,
         large: options.large,
@@ -181,7 +193,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     }
     let mut rows = Vec::new();
     if options.record {
-        let mut wanted = INPUTS.iter().filter(|input| options.wants(input.name));
+        let mut wanted = INPUTS.iter().chain([&STACKS]).filter(|input| options.wants(input.name));
         wanted.try_for_each(|input| input.remove(&bench.folder))?;
     }
     for input in INPUTS.iter().filter(|input| options.wants(input.name)) {
@@ -190,7 +202,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     for (name, part) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
         rows.extend(part(&bench).with_context(|| format!("cannot measure {name}"))?);
     }
-    let recordings: Vec<_> = INPUTS.iter().flat_map(|input| input.made(&bench.folder)).collect();
+    let recordings: Vec<_> =
+        INPUTS.iter().chain([&STACKS]).flat_map(|input| input.made(&bench.folder)).collect();
     println!("{}", report::about(&machine));
     print!("{}{}{}", headline::table(&rows), report::tables(&rows), report::recordings(&recordings));
     let results = bench.folder.join("results.json");

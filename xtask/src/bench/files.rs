@@ -52,7 +52,8 @@ fn compare(bench: &Bench, input: &str, file: &Path) -> anyhow::Result<Vec<Row>> 
     Ok(std::iter::once(row("cp", Some(base))).chain(rows).collect())
 }
 
-fn copy<'r>(file: &'r Path, new: &'r Path) -> Contender<'r> {
+/// `cp FILE NEW`.
+pub(super) fn copy<'r>(file: &'r Path, new: &'r Path) -> Contender<'r> {
     let run = move || {
         // Making room is no part of the time.
         remove(new)?;
@@ -63,7 +64,8 @@ fn copy<'r>(file: &'r Path, new: &'r Path) -> Contender<'r> {
     Contender { name: "cp".to_owned(), rounds_at_most: usize::MAX, run: Box::new(run) }
 }
 
-fn convert<'r>(program: &'r Program, file: &'r Path, new: &'r Path) -> Contender<'r> {
+/// `X -i FILE -o NEW`.
+pub(super) fn convert<'r>(program: &'r Program, file: &'r Path, new: &'r Path) -> Contender<'r> {
     let run = move || {
         remove(new)?;
         let mut convert = program.command();

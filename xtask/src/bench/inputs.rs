@@ -82,6 +82,9 @@ const OF_SAMPLES: &str = "-F 20000 -e cpu-clock";
 /// The samples once more, for `--large`.
 pub(super) const LARGE: Input = recorded("samples-repeated-large", OF_SAMPLES, PIPELINE, Some(GB_2));
 
+/// Stacks, for the part that unwinds them and that has its name.
+pub(super) const STACKS: Input = real("unwind", real::STACKS);
+
 impl Input {
     pub(super) fn of(name: &str) -> anyhow::Result<&'static Self> {
         INPUTS.iter().find(|input| input.name == name).context("no input has this name")
@@ -151,7 +154,7 @@ impl Input {
 
     /// Forgets it, and what was made of it, so that it is made anew.
     pub(super) fn remove(&self, folder: &Path) -> anyhow::Result<()> {
-        for end in ["pipe", "data", "ids.data"] {
+        for end in ["pipe", "data", "ids.data", "stacks.data"] {
             remove(&self.path(folder, end))?;
         }
         Ok(())

@@ -56,20 +56,36 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 /// The peak in bytes; `None` where the program fails.
 fn peak(program: &Program, file: &Path) -> anyhow::Result<Option<u64>> {
+    Ok(peaks(program, file)?.map(|peaks| peaks.all))
+}
+
+/// The most memory that a program had, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Peaks {
+    pub(super) all: u64,
+    /// Without what is mapped of files, which goes when others need the room. The kernel keeps no peak of it: what is held
+    /// for less than a millisecond may be missed.
+    pub(super) own: u64,
+}
+
+/// Both peaks; `None` where the program fails.
+pub(super) fn peaks(program: &Program, file: &Path) -> anyhow::Result<Option<Peaks>> {
     let mut cat = Command::new("cat");
     let mut cat = spawn(cat.arg(file).stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let mut child = spawn(program.command().stdin(run::stdout_of(&mut cat)?))?;
-    let mut peak = 0;
+    let mut peaks = Peaks::default();
     let ended = loop {
         // A process that has ended has no memory, and its status says nothing of it.
-        peak = high_water_of(child.id()).unwrap_or(0).max(peak);
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        peaks.all = high_water(&status).unwrap_or(0).max(peaks.all);
+        peaks.own = bytes_of(&status, "RssAnon:").unwrap_or(0).max(peaks.own);
         if let Some(ended) = child.try_wait().context("cannot wait for it")? {
             break ended;
         }
         thread::sleep(Duration::from_millis(1));
     };
     cat.wait()?;
-    Ok(ended.success().then_some(peak))
+    Ok(ended.success().then_some(peaks))
 }
 
 /// The most memory that a process ever had, in bytes, if it still runs.
@@ -79,7 +95,12 @@ pub(crate) fn high_water_of(pid: u32) -> Option<u64> {
 
 /// The peak of the resident set that a /proc/PID/status tells, in bytes.
 fn high_water(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    bytes_of(status, "VmHWM:")
+}
+
+/// What a line of /proc/PID/status tells, in bytes.
+fn bytes_of(status: &str, line: &str) -> Option<u64> {
+    let line = status.lines().find_map(|other| other.strip_prefix(line))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

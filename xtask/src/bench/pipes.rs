@@ -70,7 +70,8 @@ fn compare(bench: &Bench, input: &Input, file: &Path, programs: &[Program]) -> a
     std::iter::once(row(&cat, Some(base))).chain(rows).collect()
 }
 
-fn contender<'r>(program: &'r Program, file: &'r Path) -> Contender<'r> {
+/// `cat FILE | X | cat > /dev/null`.
+pub(super) fn contender<'r>(program: &'r Program, file: &'r Path) -> Contender<'r> {
     let run = Box::new(|| program.through(file));
     Contender { name: program.name.clone(), rounds_at_most: program.rounds_at_most, run }
 }

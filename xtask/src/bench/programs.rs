@@ -40,7 +40,12 @@ impl Program {
 
     /// `perf inject` with these options.
     pub(super) fn perf(bench: &Bench, options: &[&str]) -> Self {
-        Self::of(bench.perf.clone().into(), "perf", "inject", options, PERF_ROUNDS)
+        Self::perf_at(&bench.perf, options)
+    }
+
+    /// `perf inject` of a perf that is named by its path, with these options.
+    pub(super) fn perf_at(perf: &Path, options: &[&str]) -> Self {
+        Self::of(perf.into(), "perf", "inject", options, PERF_ROUNDS)
     }
 
     /// `buildid-list` of perftool and of perf, with these options.
@@ -82,14 +87,20 @@ impl Program {
 
     /// By how many bytes more comes out of it than went in.
     pub(super) fn adds(&self, file: &Path) -> anyhow::Result<u64> {
+        let came = self.passes(file, &mut io::sink())?;
+        Ok(came.saturating_sub(fs::metadata(file)?.len()))
+    }
+
+    /// Passes a file through it, and returns how many bytes came out.
+    pub(super) fn passes(&self, file: &Path, to: &mut impl io::Write) -> anyhow::Result<u64> {
         let mut cat = Command::new("cat");
         let mut cat = spawn(cat.arg(file).stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let mut child = spawn(self.command().stdin(run::stdout_of(&mut cat)?).stdout(Stdio::piped()))?;
         let mut out = child.stdout.take().context("it has no standard output")?;
-        let came = io::copy(&mut out, &mut io::sink())?;
+        let came = io::copy(&mut out, to)?;
         child.wait()?;
         cat.wait()?;
-        Ok(came.saturating_sub(fs::metadata(file)?.len()))
+        Ok(came)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Recordings of what people profile: a build, a server's program, and all of a machine, at work and idle. Each is as
-//! perf wrote it, long enough that starting a program is no part of its figures.
+//! Recordings of what people profile: a build, a server's program, all of a machine, at work and idle, and a compiler with
+//! its stacks. Each is as perf wrote it, long enough that starting a program is no part of its figures.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::progress;
 use super::recording::{Missing, perf_line, remove};
 use crate::run;
 
-/// A recording is made again, longer, as long as it has fewer bytes than that.
+/// A recording is made again, longer, as long as it has fewer bytes than that, if it does not say another number.
 const AT_LEAST: u64 = 50_000_000;
 
 /// How often at the most.
@@ -26,6 +26,8 @@ pub(super) struct Real {
     /// How much at first, and at the most: rounds of work or seconds.
     amount: u64,
     at_most: u64,
+    /// It is made again, longer, as long as it has fewer bytes.
+    at_least: u64,
     /// What has to be installed, beside perf and what every system has.
     needs: &'static [&'static str],
     /// Puts what the script works on into the directory.
@@ -38,6 +40,7 @@ pub(super) const BUILD: Real = Real {
     script: "for round in $(seq $1); do make -s clean; make -s -j4; done > out 2>&1",
     amount: 1,
     at_most: 10,
+    at_least: AT_LEAST,
     needs: &["make", "gcc"],
     prepare: sources,
 };
@@ -48,6 +51,7 @@ pub(super) const NODE: Real = Real {
     script: "exec node load.js $1",
     amount: 20,
     at_most: 120,
+    at_least: AT_LEAST,
     needs: &["node"],
     prepare: |folder| Ok(fs::write(folder.join("load.js"), include_str!("load.js"))?),
 };
@@ -65,6 +69,7 @@ pub(super) const BUSY: Real = Real {
              done; wait; done > out 2>&1",
     amount: 2,
     at_most: 40,
+    at_least: AT_LEAST,
     needs: &[],
     prepare: |_| Ok(()),
 };
@@ -75,8 +80,21 @@ pub(super) const IDLE: Real = Real {
     script: "exec sleep $1",
     amount: 20,
     at_most: 60,
+    at_least: AT_LEAST,
     needs: &[],
     prepare: |_| Ok(()),
+};
+
+/// gcc at work on one large file: a program without frame pointers whose calls nest deeply, each sample with a piece of
+/// its stack.
+pub(super) const STACKS: Real = Real {
+    options: "-F 749 -e cpu-clock --call-graph dwarf",
+    script: "for round in $(seq $1); do gcc -O2 -c all.c -o all.o; done",
+    amount: 1,
+    at_most: 30,
+    at_least: 120_000_000,
+    needs: &["gcc"],
+    prepare: one_source,
 };
 
 impl Real {
@@ -101,11 +119,11 @@ impl Real {
 
     /// How much it takes to record so many bytes, if it takes more.
     fn more(&self, amount: u64, bytes: u64) -> Option<u64> {
-        if bytes >= AT_LEAST {
+        if bytes >= self.at_least {
             return None;
         }
         // A fifth more than is needed, since no two runs are the same.
-        let wanted = (amount * AT_LEAST * 6 / 5).div_ceil(bytes.max(1));
+        let wanted = (amount * self.at_least * 6 / 5).div_ceil(bytes.max(1));
         Some(wanted.min(self.at_most)).filter(|more| *more > amount)
     }
 
@@ -162,6 +180,12 @@ fn sources(folder: &Path) -> anyhow::Result<()> {
     Ok(fs::write(folder.join("Makefile"), MAKEFILE)?)
 }
 
+/// All of that program in one file, but for its main function.
+fn one_source(folder: &Path) -> anyhow::Result<()> {
+    let text: String = (0..FILES).map(source).collect();
+    Ok(fs::write(folder.join("all.c"), text)?)
+}
+
 // A tab in front of each command.
 const MAKEFILE: &str = "\
 objects := $(patsubst %.c,objects/%.o,$(wildcard *.c))
@@ -215,6 +239,7 @@ mod tests {
         assert_eq!(BUILD.more(4, 1_000_000), Some(10));
         assert_eq!(BUILD.more(10, 1_000_000), None);
         assert_eq!(IDLE.more(20, 0), Some(60));
+        assert_eq!((STACKS.more(1, 40_000_000), STACKS.more(1, 120_000_000)), (Some(4), None));
     }
 
     #[test]
