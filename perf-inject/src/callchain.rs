@@ -103,7 +103,7 @@ impl Converter {
             late: LateSamples::default(),
             tally: Tally::default(),
             layouts: Vec::new(),
-            pool: Pool::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            pool: Pool::new(1),
             inflater: None,
             failure: None,
         }

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Mutex;
-use std::thread;
+use std::thread::{self, available_parallelism};
 
 use perf_format::attr::SampleType;
 use perf_format::{
@@ -38,6 +38,8 @@ pub struct Run<'t> {
     jit: Option<Jit>,
     modules: Option<Box<dyn UnwindModules>>,
     processors: Option<usize>,
+    /// Whether the input is a file, which is there already.
+    is_file: bool,
     converter: Option<Converter>,
     /// The tools of others.
     others: Vec<&'t mut dyn Tool>,
@@ -78,6 +80,7 @@ impl<'t> Run<'t> {
             jit: None,
             modules: None,
             processors: None,
+            is_file: false,
             converter: None,
             others: Vec::new(),
         }
@@ -240,6 +243,7 @@ impl<'t> Run<'t> {
         file: &mut PerfFile<S>,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
+        self.is_file = true;
         self.check_overlaps(file)?;
         let FilePreamble { preamble, damaged, cut } = file.preamble_as_far()?;
         without_features(&damaged);
@@ -306,6 +310,7 @@ impl<'t> Run<'t> {
         if !others.is_empty() && !self.others.is_empty() {
             return Err(Error::Tool("tools do not change a recording of several files".into()));
         }
+        self.is_file = true;
         self.check_overlaps(file)?;
         if !self.plan.recover {
             file.check_complete_or_unclosed()?;
@@ -401,10 +406,9 @@ impl<'t> Run<'t> {
         let session = self.another_session();
         let jit = self.jit.as_ref().and_then(Jit::tables);
         let converter = Converter::new(options, self.plan.live, session, self.modules.take()?, jit);
-        Some(match self.processors {
-            Some(processors) => converter.on_processors(processors),
-            None => converter,
-        })
+        let processors = self.processors.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        // Nobody produces a file meanwhile.
+        Some(converter.on_processors(processors + usize::from(self.is_file)))
     }
 
     /// Adapts a preamble to the output, and loads it into the session.
