@@ -138,6 +138,12 @@ impl SampleFormat {
         (callchain.is_none() || !has(SampleType::READ)).then_some(offsets)
     }
 
+    /// The bytes of a sample's header and of the fields behind it that have a word each, in front of all others.
+    #[must_use]
+    pub fn fixed_len(&self) -> usize {
+        self.after_fixed
+    }
+
     /// Where in a sample the event's id stands, in bytes from the record's start.
     #[must_use]
     pub fn id_offset(&self) -> Option<usize> {

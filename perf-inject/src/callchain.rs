@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use perf_format::sample::Arch;
 use perf_format::{Error, Inflater, Preamble, RawRecord, RecordReader, RecordType};
 use perf_session::{MapChanges, Passed, Pipeline, Repipe, Session};
-use perf_unwind::{Modules, StopReason};
+use perf_unwind::StopReason;
 
 mod code;
 mod files;
@@ -20,15 +20,17 @@ mod spaces;
 mod summary;
 mod worker;
 
-use code::CodeOfDsos;
+pub(crate) use code::CodeOfDsos;
+pub(crate) use pool::Pool;
+pub(crate) use worker::byte_order;
+
 use late::{Late, LateSamples};
 use layout::StackLayout;
-use pool::{ConvertedPart, Done, Item, Job, Layouts, Pool};
+use pool::{ConvertedPart, Done, Item, Job, Layouts};
 use spaces::{SampleMoment, StackSpaces};
 use summary::Tally;
 use worker::{Common, End, Outcome};
 
-use crate::jit::JitTables;
 use crate::limits::STACK_MAPS_AT_MOST;
 
 pub use code::{NoModule, UnwindModules};
@@ -81,18 +83,9 @@ impl Converter {
         options: ConvertCallchain,
         is_live: bool,
         session: Session,
-        source: Box<dyn UnwindModules>,
-        jit: Option<JitTables>,
+        code: CodeOfDsos,
+        pool: Pool,
     ) -> Self {
-        Self::with_code(options, is_live, session, CodeOfDsos::new(source, jit))
-    }
-
-    /// The same on so many processors.
-    pub(crate) fn on_processors(self, processors: usize) -> Self {
-        Self { pool: Pool::new(processors), ..self }
-    }
-
-    fn with_code(options: ConvertCallchain, is_live: bool, session: Session, code: CodeOfDsos) -> Self {
         Self {
             options,
             is_live,
@@ -103,7 +96,7 @@ impl Converter {
             late: LateSamples::default(),
             tally: Tally::default(),
             layouts: Vec::new(),
-            pool: Pool::new(1),
+            pool,
             inflater: None,
             failure: None,
         }
@@ -146,9 +139,8 @@ impl Converter {
 
     /// A converter for another pass over the same recording.
     pub(crate) fn again(self, session: Session) -> Result<Self, Error> {
-        let code = self.code.again();
-        let Self { options, is_live, preamble, .. } = self;
-        let mut again = Self::with_code(options, is_live, session, code);
+        let Self { options, is_live, preamble, code, pool, .. } = self;
+        let mut again = Self::new(options, is_live, session, code.again(), pool);
         if let Some(preamble) = &preamble {
             again.session.load_preamble(preamble)?;
         }
@@ -240,7 +232,7 @@ impl Converter {
                     out.extend_from_slice(converted.get(run..start).unwrap_or_default());
                     run = end;
                     if let Some(job) = job {
-                        self.once_more(&record, job, out);
+                        self.once_more(&record, &job, out);
                     }
                 }
                 start = end;
@@ -250,19 +242,36 @@ impl Converter {
     }
 
     /// Converts a sample whose stack leads to what was not asked for yet. If nothing is mapped there, it waits.
-    fn once_more(&mut self, record: &RawRecord<'_>, job: Job, out: &mut Vec<u8>) {
-        let Job { layout, at, mut modules } = job;
-        let Some((_, Some(layout))) = self.layouts.get(layout).copied() else { return };
+    fn once_more(&mut self, record: &RawRecord<'_>, job: &Job, out: &mut Vec<u8>) {
+        let Some((_, Some(layout))) = self.layouts.get(job.layout).copied() else { return };
+        if let Some(address) = self.convert_or_wait(record, &layout, job.at, true, out) {
+            self.late.push(Late::new(record, layout, job.at, address));
+        }
+    }
+
+    /// Converts a sample, or returns the address of the map that it is to wait for, where it may.
+    fn convert_or_wait(
+        &mut self,
+        record: &RawRecord<'_>,
+        layout: &StackLayout,
+        at: SampleMoment,
+        may_wait: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<u64> {
         let start = out.len();
-        match self.unwound(record, &layout, at, &mut modules, out) {
-            Ok(outcome) => match self.waits_for(&outcome, at) {
-                Some(address) => {
-                    out.truncate(start);
-                    self.late.push(Late::new(record, layout, at, address));
+        match self.unwound(record, layout, at, out) {
+            Ok(outcome) => {
+                let address = self.waits_for(&outcome, at).filter(|_| may_wait);
+                match address {
+                    Some(_) => out.truncate(start),
+                    None => self.tally.add(&outcome),
                 }
-                None => self.tally.add(&outcome),
-            },
-            Err(error) => self.malformed(record, &layout, &error, out),
+                address
+            }
+            Err(error) => {
+                self.malformed(record, layout, &error, out);
+                None
+            }
         }
     }
 
@@ -272,20 +281,19 @@ impl Converter {
         record: &RawRecord<'_>,
         layout: &StackLayout,
         at: SampleMoment,
-        modules: &mut Modules,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Error> {
-        let start = out.len();
-        let common = self.common();
+        let (start, common) = (out.len(), self.common());
+        let mut modules = self.spaces.modules(at);
         let mut told = 0;
         loop {
-            let outcome = self.pool.worker().convert(record, layout, common, modules, out)?;
+            let outcome = self.pool.worker().convert(record, layout, common, &modules, out)?;
             match outcome.end {
                 // What was told is asked again only where that was too much to be kept.
                 End::Stopped(StopReason::Unknown { address }) if told < STACK_MAPS_AT_MOST => {
                     out.truncate(start);
                     told += 1;
-                    self.spaces.tell(modules, address, at, &self.session, &mut self.code);
+                    self.spaces.tell(&mut modules, address, at, &self.session, &mut self.code);
                 }
                 _ => return Ok(outcome),
             }
@@ -364,21 +372,12 @@ impl Converter {
     /// Converts a sample that waited once more. If its stack leads to another address that is not mapped, it waits on.
     fn try_again(&mut self, mut late: Late, out: &mut Vec<u8>) {
         let Some(record) = late.record() else { return };
-        let start = out.len();
-        let mut modules = self.spaces.modules(late.at);
-        match self.unwound(&record, &late.layout, late.at, &mut modules, out) {
-            Ok(outcome) => match self.waits_for(&outcome, late.at) {
-                Some(address) => {
-                    out.truncate(start);
-                    late.address = address;
-                    self.late.push(late);
-                }
-                None => {
-                    self.tally.waited();
-                    self.tally.add(&outcome);
-                }
-            },
-            Err(error) => self.malformed(&record, &late.layout, &error, out),
+        match self.convert_or_wait(&record, &late.layout, late.at, true, out) {
+            Some(address) => {
+                late.address = address;
+                self.late.push(late);
+            }
+            None => self.tally.waited(),
         }
     }
 
@@ -387,14 +386,8 @@ impl Converter {
         for late in self.late.take_all() {
             let Some(record) = late.record() else { continue };
             self.spaces.note_vain(late.at.pid, late.address);
-            let mut modules = self.spaces.modules(late.at);
-            match self.unwound(&record, &late.layout, late.at, &mut modules, out) {
-                Ok(outcome) => {
-                    self.tally.waited();
-                    self.tally.add(&outcome);
-                }
-                Err(error) => self.malformed(&record, &late.layout, &error, out),
-            }
+            self.convert_or_wait(&record, &late.layout, late.at, false, out);
+            self.tally.waited();
         }
     }
 

@@ -17,7 +17,7 @@ use perf_format::{
 use perf_session::build_id::{Chain, Recorded};
 use perf_session::{Error, InOrder, Injection, Passed, Pipeline, RecordSet, Repipe, Session, Tool};
 
-use crate::callchain::{Converter, UnwindModules};
+use crate::callchain::{CodeOfDsos, Converter, Pool, UnwindModules};
 use crate::jit::Jit;
 use crate::{DsoSelection, IdsTo, Plan};
 
@@ -37,7 +37,7 @@ pub struct Run<'t> {
     damage: Option<Rc<Cell<Damage>>>,
     jit: Option<Jit>,
     modules: Option<Box<dyn UnwindModules>>,
-    processors: Option<usize>,
+    threads: Option<usize>,
     /// Whether the input is a file, which is there already.
     is_file: bool,
     converter: Option<Converter>,
@@ -79,7 +79,7 @@ impl<'t> Run<'t> {
             damage: None,
             jit: None,
             modules: None,
-            processors: None,
+            threads: None,
             is_file: false,
             converter: None,
             others: Vec::new(),
@@ -121,11 +121,11 @@ impl<'t> Run<'t> {
         self
     }
 
-    /// Says how many processors stacks are unwound on; otherwise as many as there are.
+    /// Says how many threads unwind stacks; otherwise it goes by the processors that there are.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_processors(mut self, processors: usize) -> Self {
-        self.processors = Some(processors);
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
         self
     }
 
@@ -403,12 +403,16 @@ impl<'t> Run<'t> {
     /// What converts stacks, where the plan wants that and there is a source of files.
     fn converter(&mut self) -> Option<Converter> {
         let options = self.plan.convert_callchain?;
-        let session = self.another_session();
         let jit = self.jit.as_ref().and_then(Jit::tables);
-        let converter = Converter::new(options, self.plan.live, session, self.modules.take()?, jit);
-        let processors = self.processors.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
-        // Nobody produces a file meanwhile.
-        Some(converter.on_processors(processors + usize::from(self.is_file)))
+        let code = CodeOfDsos::new(self.modules.take()?, jit);
+        let session = self.another_session();
+        Some(Converter::new(options, self.plan.live, session, code, Pool::new(self.threads())))
+    }
+
+    /// How many threads unwind stacks. One processor is left to whoever makes a pipe's stream; nobody makes a file meanwhile.
+    fn threads(&self) -> usize {
+        let processors = || available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(|| processors() - usize::from(!self.is_file))
     }
 
     /// Adapts a preamble to the output, and loads it into the session.

@@ -31,7 +31,7 @@ pub struct NoModule {
 }
 
 /// The modules of all DSOs.
-pub(super) struct CodeOfDsos {
+pub(crate) struct CodeOfDsos {
     source: Box<dyn UnwindModules>,
     by_dso: PerDso<Known>,
     /// DSOs by their tags, which number them from 1 on.
@@ -65,7 +65,7 @@ enum Loaded {
 }
 
 impl CodeOfDsos {
-    pub(super) fn new(source: Box<dyn UnwindModules>, jit: Option<JitTables>) -> Self {
+    pub(crate) fn new(source: Box<dyn UnwindModules>, jit: Option<JitTables>) -> Self {
         Self { source, by_dso: PerDso::default(), tagged: Vec::new(), loaded: 0, doubted: Vec::new(), jit }
     }
 
@@ -112,7 +112,9 @@ impl CodeOfDsos {
 
     /// Opens the file of a DSO now: it may be gone when a stack leads to it.
     pub(super) fn load_early(&mut self, id: DsoId, session: &Session) {
-        self.load(id, session);
+        if session.dso(id).is_some_and(|dso| !dso.kind.is_kernel()) {
+            self.load(id, session);
+        }
     }
 
     /// Forgets of the DSOs that may have a module by now that they had none. Whether there were any.

@@ -3,7 +3,7 @@
 use perf_format::attr::{Attr, AttrFlags, SampleType};
 use perf_format::feature::change_attrs;
 use perf_format::record::HeaderFeature;
-use perf_format::{Endian, Feature, Preamble, RawRecord, RecordHeader, SampleFormat};
+use perf_format::{Endian, Feature, Preamble, RawRecord, RecordHeader, RecordType, SampleFormat};
 
 /// What a stack is unwound from.
 const STACK: SampleType = SampleType::REGS_USER.union(SampleType::STACK_USER);
@@ -22,19 +22,6 @@ const BEHIND: SampleType = SampleType::from_bits_retain(
         | SampleType::AUX.bits(),
 );
 
-/// The fields of a sample that are of a word each and stand in front of all others.
-const FIXED: SampleType = SampleType::from_bits_retain(
-    SampleType::IDENTIFIER.bits()
-        | SampleType::IP.bits()
-        | SampleType::TID.bits()
-        | SampleType::TIME.bits()
-        | SampleType::ADDR.bits()
-        | SampleType::ID.bits()
-        | SampleType::STREAM_ID.bits()
-        | SampleType::CPU.bits()
-        | SampleType::PERIOD.bits(),
-);
-
 /// The layouts of an event's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StackLayout {
@@ -44,8 +31,6 @@ pub(super) struct StackLayout {
     pub(super) converted: SampleFormat,
     /// What stands in front of the registers.
     pub(super) head: SampleFormat,
-    /// The bytes of the header and of the fields of a fixed size behind it.
-    pub(super) fixed_len: usize,
     /// Whether the registers and the stack stay.
     pub(super) keeps_stacks: bool,
     /// How many words the fields behind the stack have at the least.
@@ -85,8 +70,6 @@ impl StackLayout {
             recorded: SampleFormat::new(attr),
             converted,
             head: SampleFormat::new(&head),
-            fixed_len: RecordHeader::SIZE
-                + 8 * (attr.fields.sample_type & FIXED).bits().count_ones() as usize,
             keeps_stacks: keep_stacks,
             words_behind: behind.bits().count_ones() as usize,
         })
@@ -108,7 +91,7 @@ pub(super) fn convert_header_record(record: &RawRecord<'_>, keep_stacks: bool) -
     let mut bytes = record.bytes.to_vec();
     let Some(body) = bytes.get_mut(RecordHeader::SIZE..) else { return bytes };
     match record.parse_as::<HeaderFeature<'_>>() {
-        _ if record.record_type() == perf_format::RecordType::HEADER_ATTR => {
+        _ if record.record_type() == RecordType::HEADER_ATTR => {
             convert_attr(body, record.endian, keep_stacks);
         }
         Ok(feature) if feature.feat_id == u64::from(Feature::EVENT_DESC.0) => {

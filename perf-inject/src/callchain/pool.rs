@@ -52,7 +52,7 @@ pub(super) struct Done {
 }
 
 /// The threads, and what each keeps.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     /// That of the caller's own thread.
     own: Worker,
     others: Vec<Worker>,
@@ -60,10 +60,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool for so many processors, of which one is left to whoever makes the stream: on two, a thread beside this one made
-    /// a pipe slower. Threads are made when they are first needed.
-    pub(super) fn new(processors: usize) -> Self {
-        let others = processors.saturating_sub(2).min(THREADS_AT_MOST - 1);
+    /// A pool of so many threads, the caller's own among them. The others are made when they are first needed.
+    pub(crate) fn new(threads: usize) -> Self {
+        let others = threads.clamp(1, THREADS_AT_MOST) - 1;
         let others = std::iter::repeat_with(Worker::default).take(others).collect();
         Self { own: Worker::default(), others, threads: None }
     }

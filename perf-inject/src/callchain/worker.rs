@@ -3,7 +3,7 @@
 
 use perf_format::codec::Array;
 use perf_format::record::{CpuMode, RawRecord, RecordHeader};
-use perf_format::sample::{Arch, Raw, Regs, StackDump};
+use perf_format::sample::{Arch, Raw, Regs, StackDump, frames};
 use perf_format::{Endian, Error, Sample, SampleFormat};
 use perf_unwind::{
     Architecture, ByteOrder, CallFrame, Modules, Registers, RuleCache, StackMemory, StopReason, Unwound,
@@ -93,8 +93,8 @@ impl Worker {
             for word in recorded.iter().take_while(|word| *word != CONTEXT_USER).take(max_stack) {
                 self.push(word, record.endian);
                 words += 1;
-                outcome.kernel += usize::from(!is_marker(word));
             }
+            outcome.kernel = frames(Array::new(&self.chain, record.endian), record.misc().cpumode()).count();
             let at_most = max_stack.saturating_sub(words + 1);
             outcome.end = match architecture(common.arch, regs.abi) {
                 Some(architecture) => {
@@ -138,10 +138,7 @@ impl Worker {
         at_most: usize,
     ) -> Unwound {
         let registers = Registers::from_perf(architecture, regs.mask, regs.regs.iter());
-        let order = match endian {
-            Endian::Little => ByteOrder::Little,
-            Endian::Big => ByteOrder::Big,
-        };
+        let order = byte_order(endian);
         let copied = stack.dyn_size.and_then(|size| stack.bytes.get(..usize::try_from(size).ok()?));
         let sp = registers.stack_pointer().unwrap_or(0);
         let stack = match copied {
@@ -152,8 +149,12 @@ impl Worker {
     }
 }
 
-fn is_marker(word: u64) -> bool {
-    word >= 4095_u64.wrapping_neg()
+/// The byte order of a recording's machine.
+pub(crate) fn byte_order(endian: Endian) -> ByteOrder {
+    match endian {
+        Endian::Little => ByteOrder::Little,
+        Endian::Big => ByteOrder::Big,
+    }
 }
 
 /// The architecture of the code that ran, by that of the machine and `PERF_SAMPLE_REGS_ABI_*`.
@@ -225,7 +226,7 @@ pub(super) fn write_head(record: &RawRecord<'_>, layout: &StackLayout, out: &mut
     {
         return Some(());
     }
-    let fixed = record.bytes.get(..layout.fixed_len)?;
+    let fixed = record.bytes.get(..layout.head.fixed_len())?;
     // Zeros for each of the fields whose sizes vary: of counters, the chain, raw data and branches.
     let zeroed = [fixed, &[0; 16 * 8]].concat();
     let mut sample = Sample::parse(&layout.head, &RawRecord { bytes: &zeroed, ..*record }).ok()?;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use perf_format::record::{CpuMode, Mmap2};
-use perf_format::{Endian, RawRecord, RecordType};
+use perf_format::{RawRecord, RecordType};
 use perf_session::Session;
 use perf_session::machine::OUTSIDE;
-use perf_unwind::{Architecture, ByteOrder, EhFrameTables, Module};
+use perf_unwind::{Architecture, EhFrameTables, Module};
 
 use super::options::JitOptions;
 use super::process::JitProcesses;
 use super::source::find::Marker;
 use super::timeline::FunctionId;
+use crate::callchain::byte_order;
 use crate::limits::JIT_TABLES_AT_MOST;
 
 /// The dumps of processes, read for their tables alone: nothing is said of what is missing.
@@ -112,14 +113,10 @@ impl JitTables {
         let eh_frame_address = function.address.checked_add(function.size.checked_next_multiple_of(8)?)?;
         let mut eh_frame = eh_frame.to_vec();
         jit_image::take_out_omitted(&mut eh_frame, endian);
-        let order = match endian {
-            Endian::Little => ByteOrder::Little,
-            Endian::Big => ByteOrder::Big,
-        };
         let header_address = eh_frame_address.checked_add(eh_frame.len() as u64)?;
         Some(Module::from_tables(EhFrameTables {
             architecture,
-            order,
+            order: byte_order(endian),
             code: function.address..function.address.checked_add(function.size)?,
             eh_frame_address,
             eh_frame,

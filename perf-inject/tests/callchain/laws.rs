@@ -152,8 +152,8 @@ proptest! {
 
     /// However many threads the samples of a read are divided between.
     #[test]
-    fn any_number_of_processors_writes_the_same(
-        scenario in scenario(), endian in endian(), processors in 3..12_usize
+    fn any_number_of_threads_writes_the_same(
+        scenario in scenario(), endian in endian(), threads in 2..12_usize
     ) {
         // So that there are enough samples between two maps.
         let stream = with_stacks(&scenario, endian);
@@ -163,7 +163,7 @@ proptest! {
             .flat_map(|record| record.bytes.iter().copied())
             .collect();
         let stream = [&stream[..], &samples, &samples, &samples].concat();
-        let (one, many) = (run(plan(), &stream[..]), made::run_on(processors, plan(), &stream[..]));
+        let (one, many) = (run(plan(), &stream[..]), made::run_on(threads, plan(), &stream[..]));
         prop_assert_eq!(many.summary(), one.summary());
         prop_assert_eq!(many.out, one.out);
     }

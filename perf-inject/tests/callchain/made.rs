@@ -52,14 +52,14 @@ impl Converted {
 }
 
 pub(crate) fn run(plan: Plan, source: impl Read) -> Converted {
-    run_on(2, plan, source)
+    run_on(1, plan, source)
 }
 
-/// The same on so many processors.
-pub(crate) fn run_on(processors: usize, plan: Plan, source: impl Read) -> Converted {
+/// The same with so many threads.
+pub(crate) fn run_on(threads: usize, plan: Plan, source: impl Read) -> Converted {
     let mut out = Vec::new();
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
-    let mut run = Run::new(plan, sources).with_modules(Box::new(FramelessCode)).with_processors(processors);
+    let mut run = Run::new(plan, sources).with_modules(Box::new(FramelessCode)).with_threads(threads);
     let ran = PipeStream::open(source)
         .map_err(perf_session::Error::from)
         .and_then(|stream| run.pipe_to_pipe(&mut stream.records(), Repipe::To(&mut out)));
