@@ -1,6 +1,7 @@
 //! Reads batches of raw records: each read of the source makes one batch, so that no record waits for the next read.
 
 use std::io::Read;
+use std::thread::Scope;
 
 use crate::foreign::Foreign;
 use crate::header::{Head, PIPE_HEADER_SIZE};
@@ -8,6 +9,10 @@ use crate::raw::{RawRecord, RecordHeader, RecordPlace};
 use crate::read::read_once;
 use crate::record_type::RecordType;
 use crate::{Endian, Error};
+
+mod ahead;
+
+use ahead::ReadingThread;
 
 /// Bytes of the rolling buffer. A pipe brings 64 KiB at a time, or 1 MiB where it was enlarged; a record has at
 /// most 64 KiB, so that a torn one always has room to become whole.
@@ -17,10 +22,18 @@ const BUFFER_SIZE: usize = 1 << 20;
 /// AUXTRACE) is read with [`RecordReader::next_payload`].
 #[derive(Debug)]
 pub struct RecordReader<R> {
-    source: R,
+    source: Source<R>,
     buffer: Box<[u8]>,
     cursor: Cursor,
     header: Option<[u8; PIPE_HEADER_SIZE]>,
+}
+
+/// Where what is read comes from.
+#[derive(Debug)]
+enum Source<R> {
+    Here(R),
+    /// A thread reads it.
+    Ahead(ReadingThread),
 }
 
 /// The reader's position in the buffer and in the input. `start <= end <= buffer.len()`.
@@ -74,7 +87,24 @@ impl<R: Read> RecordReader<R> {
     /// Reads records from the source's first byte on, which stands at `offset` in the input.
     pub fn records(source: R, endian: Endian, offset: u64) -> Self {
         let cursor = Cursor { start: 0, end: 0, offset, endian, payload: Payload::NONE, is_over: false };
-        Self { source, buffer: vec![0; BUFFER_SIZE].into(), cursor, header: None }
+        Self { source: Source::Here(source), buffer: vec![0; BUFFER_SIZE].into(), cursor, header: None }
+    }
+
+    /// Lets a thread read on, which has the next bytes ready when they are asked for: for files, whose bytes are all there. It
+    /// ends with the input, or with the reader. Where no thread can be made, all stays as it is.
+    #[must_use]
+    pub fn read_ahead<'scope>(self, scope: &'scope Scope<'scope, '_>) -> Self
+    where
+        R: Send + 'scope,
+    {
+        let offset = self.cursor.offset + (self.cursor.end - self.cursor.start) as u64;
+        let source = match self.source {
+            Source::Here(source) => {
+                ReadingThread::start(scope, source, offset).map_or_else(Source::Here, Source::Ahead)
+            }
+            ahead @ Source::Ahead(_) => ahead,
+        };
+        Self { source, ..self }
     }
 
     /// The pipe header that stands before the records, if one does; where it was missing, the one that should have.
@@ -232,12 +262,17 @@ impl<R: Read> RecordReader<R> {
     /// Moves what is left to the front and reads once behind it.
     fn read_more(&mut self) -> Result<usize, Error> {
         let Cursor { start, end, offset, .. } = self.cursor;
-        self.buffer.copy_within(start..end, 0);
-        self.cursor.start = 0;
-        self.cursor.end = end - start;
-        let room = self.buffer.get_mut(self.cursor.end..).unwrap_or_default();
-        let read = read_once(&mut self.source, room, offset + self.cursor.end as u64)?;
-        self.cursor.end += read;
+        let left = end - start;
+        let (start, end) = match &mut self.source {
+            Source::Here(source) => {
+                self.buffer.copy_within(start..end, 0);
+                let room = self.buffer.get_mut(left..).unwrap_or_default();
+                (0, left + read_once(source, room, offset + left as u64)?)
+            }
+            Source::Ahead(ahead) => ahead.next(&mut self.buffer, start, end)?,
+        };
+        (self.cursor.start, self.cursor.end) = (start, end);
+        let read = end - start - left;
         self.cursor.is_over = read == 0;
         Ok(read)
     }

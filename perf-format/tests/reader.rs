@@ -1,8 +1,10 @@
 //! However the input is cut into reads, the reader gives the same records, payloads and error, and at once.
 
 use std::cell::Cell;
-use std::io::Read;
+use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use perf_format::record::Auxtrace;
 use perf_format::strategies::config;
@@ -38,7 +40,20 @@ fn drained(source: impl Read) -> (Vec<Item>, Option<Error>) {
 }
 
 fn drain(source: impl Read, see: &mut dyn FnMut(Item)) -> Result<(), Error> {
-    let mut reader = PipeStream::open(source)?.records();
+    drain_reader(PipeStream::open(source)?.records(), see)
+}
+
+/// The same, with a thread that reads ahead.
+fn drained_ahead(source: impl Read + Send) -> (Vec<Item>, Option<Error>) {
+    let mut items = Vec::new();
+    let end = thread::scope(|scope| {
+        let reader = PipeStream::open(source)?.records().read_ahead(scope);
+        drain_reader(reader, &mut |item| items.push(item))
+    });
+    (items, end.err())
+}
+
+fn drain_reader(mut reader: RecordReader<impl Read>, see: &mut dyn FnMut(Item)) -> Result<(), Error> {
     while let Some(mut batch) = reader.next_batch()? {
         let start = batch.offset();
         let mut run = Vec::new();
@@ -81,7 +96,9 @@ fn assert_same_in_pieces(stream: &[u8], lens: &[usize]) {
         "in pieces of {lens:?}"
     );
     let (items, error) = drained(Interrupted::new(Pieces::new(stream, lens)));
-    assert_eq!((&items, error.map(|error| error.to_string())), (&whole, end), "interrupted");
+    assert_eq!((&items, error.map(|error| error.to_string())), (&whole, end.clone()), "interrupted");
+    let (items, error) = drained_ahead(Interrupted::new(Pieces::new(stream, lens)));
+    assert_eq!((&items, error.map(|error| error.to_string())), (&whole, end), "read ahead");
 }
 
 /// A stream with all that a reader must tell apart: names, odd sizes, unknown types, payloads and none.
@@ -364,6 +381,44 @@ fn a_source_that_fails_is_an_error_with_the_offset_of_its_first_missing_byte() {
         let (_, end) = drained(Pieces::new(&stream[..len], &[13, 50]).take(len as u64).chain(Fails));
         let Some(Error::Io { offset, source }) = end else { panic!("{end:?}") };
         assert_eq!((offset, source.to_string()), (len as u64, "the disk burns".to_owned()));
+    }
+}
+
+#[test]
+fn what_came_before_a_failure_is_given_when_it_is_read_ahead_and_the_failure_after_it() {
+    let stream = sampler(Endian::Little);
+    for len in 16..=stream.len() {
+        let source = || Pieces::new(&stream[..len], &[13, 50]).take(len as u64).chain(Fails);
+        let (items, end) = drained_ahead(source());
+        assert_eq!(items, drained(source()).0);
+        let Some(Error::Io { offset, .. }) = end else { panic!("{end:?}") };
+        assert_eq!(offset, len as u64);
+    }
+}
+
+#[test]
+fn a_thread_that_reads_ahead_ends_with_its_reader() {
+    let read = AtomicUsize::new(0);
+    let endless = CountReads { read: &read, then: io::repeat(0) };
+    // The scope waits for the thread.
+    thread::scope(|scope| {
+        let mut reader = RecordReader::records(endless, Endian::Little, 0).read_ahead(scope);
+        assert!(reader.next_record().is_err(), "a record has no size of 0");
+    });
+    // One is the reader's, two are on the way, and the thread has been asked for one more at the most.
+    assert!(read.load(Ordering::Relaxed) <= 4, "{read:?}");
+}
+
+/// Counts how often it is read.
+struct CountReads<'c, R> {
+    read: &'c AtomicUsize,
+    then: R,
+}
+
+impl<R: Read> Read for CountReads<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.then.read(buf)
     }
 }
 

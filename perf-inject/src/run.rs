@@ -38,8 +38,6 @@ pub struct Run<'t> {
     jit: Option<Jit>,
     modules: Option<Box<dyn UnwindModules>>,
     threads: Option<usize>,
-    /// Whether the input is a file, which is there already.
-    is_file: bool,
     converter: Option<Converter>,
     /// The tools of others.
     others: Vec<&'t mut dyn Tool>,
@@ -80,7 +78,6 @@ impl<'t> Run<'t> {
             jit: None,
             modules: None,
             threads: None,
-            is_file: false,
             converter: None,
             others: Vec::new(),
         }
@@ -243,7 +240,6 @@ impl<'t> Run<'t> {
         file: &mut PerfFile<S>,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        self.is_file = true;
         self.check_overlaps(file)?;
         let FilePreamble { preamble, damaged, cut } = file.preamble_as_far()?;
         without_features(&damaged);
@@ -310,7 +306,6 @@ impl<'t> Run<'t> {
         if !others.is_empty() && !self.others.is_empty() {
             return Err(Error::Tool("tools do not change a recording of several files".into()));
         }
-        self.is_file = true;
         self.check_overlaps(file)?;
         if !self.plan.recover {
             file.check_complete_or_unclosed()?;
@@ -331,9 +326,15 @@ impl<'t> Run<'t> {
                 log::warn!("what is put between the records moves the hardware trace: its index is left out");
             }
             self.look_ahead(file, &preamble)?;
-            let passed = self.records(file).and_then(|mut records| {
-                self.pass(&mut records, Repipe::To(out), TO_HEADER, Table::Behind(&mut preamble))
-            });
+            let table = Table::Behind(&mut preamble);
+            let passed = if self.plan.recover {
+                let mut records = self.records(file)?;
+                self.pass(&mut records, Repipe::To(out), TO_HEADER, table)
+            } else {
+                thread::scope(|scope| {
+                    self.pass(&mut file.records()?.read_ahead(scope), Repipe::To(out), TO_HEADER, table)
+                })
+            };
             self.tolerate_unclosed(closed, passed)?;
             self.all_was_read(file)?;
             return write_behind(&preamble, out, before, self.report.passed.written);
@@ -409,10 +410,9 @@ impl<'t> Run<'t> {
         Some(Converter::new(options, self.plan.live, session, code, Pool::new(self.threads())))
     }
 
-    /// How many threads unwind stacks. One processor is left to whoever makes a pipe's stream; nobody makes a file meanwhile.
+    /// How many threads unwind stacks. One processor is left to whoever makes a pipe's stream, or reads a file.
     fn threads(&self) -> usize {
-        let processors = || available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or_else(|| processors() - usize::from(!self.is_file))
+        self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from) - 1)
     }
 
     /// Adapts a preamble to the output, and loads it into the session.
