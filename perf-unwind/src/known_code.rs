@@ -8,6 +8,7 @@
 use crate::architecture::Architecture;
 use crate::module::Module;
 use crate::rule::{ComplexRule, Rule, SimpleRule, ValueRule};
+use crate::stack::StackMemory;
 
 /// `mov $15, %rax; syscall`: `rt_sigreturn` of x86-64.
 const X86_64: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05];
@@ -18,6 +19,16 @@ const AARCH64: &[u8] = &[0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
 /// and `struct sigcontext` begins with r8. The numbers are DWARF's, in its order.
 const X86_64_ORDER: [u8; 17] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16];
 const X86_64_AT: i64 = 40;
+
+/// What the kernel puts at the end of a signal's frame on a stack of x86-32, for debuggers that know a frame by it: `pop %eax;
+/// mov $119, %eax; int $0x80` (`sigreturn`) behind `struct sigframe_ia32`, and `mov $173, %eax; int $0x80` (`rt_sigreturn`)
+/// and a zero behind `struct rt_sigframe_ia32`. Each with its distance from where the handler's return leaves the stack
+/// pointer, and that of `struct sigcontext_32`. A handler really returns into the vdso.
+const X86_ON_STACK: [(u64, u64, i64); 2] =
+    [(0x80cd_0000_0077_b858, 720, 4), (0x0080_cd00_0000_adb8, 256, 160)];
+/// Where `struct sigcontext_32` has the registers, by DWARF's numbers: edi, esi, ebp, esp, ebx, edx, ecx, eax, and eip.
+const X86_ORDER: [(u8, i64); 9] =
+    [(7, 16), (6, 20), (5, 24), (4, 28), (3, 32), (2, 36), (1, 40), (0, 44), (8, 56)];
 
 /// `struct rt_sigframe` of aarch64 has `siginfo` (128 bytes) in front of `ucontext`, whose `uc_mcontext` is at 176: there
 /// stand the fault's address, x0 to x30, sp and pc.
@@ -81,6 +92,18 @@ pub(crate) fn is_trampoline(module: &Module, address: u64) -> bool {
     module.constant_bytes(address, code.len()) == Some(code)
 }
 
+/// Whether a trampoline stands in front of an address that nobody called: its instructions leave the stack as it is, so that
+/// the frame is where it was until the kernel has taken it.
+pub(crate) fn is_in_trampoline(module: &Module, address: u64) -> bool {
+    // Each has two instructions.
+    let (first, whole) = match module.architecture() {
+        Architecture::X86_64 => (7, X86_64.len() as u64),
+        Architecture::Aarch64 => (4, AARCH64.len() as u64),
+        Architecture::X86 => return false,
+    };
+    [first, whole].iter().any(|len| is_trampoline(module, address.wrapping_sub(*len)))
+}
+
 /// The rule of a trampoline.
 pub(crate) fn trampoline(architecture: Architecture) -> Rule {
     let sp = architecture.sp();
@@ -89,7 +112,26 @@ pub(crate) fn trampoline(architecture: Architecture) -> Rule {
         Architecture::X86_64 | Architecture::X86 => (X86_64_AT, X86_64_ORDER.to_vec()),
     };
     let places = order.iter().zip(0..).map(|(number, at)| (*number, first + 8 * at));
-    let at_sp = places.clone().find(|(number, _)| *number == sp).map_or(first, |(_, at)| at);
+    Rule::Complex(Box::new(of_interrupted(sp, places)))
+}
+
+/// The rule of a trampoline of x86-32 in a vdso whose image is not here, if the kernel's frame is on the stack.
+pub(crate) fn trampoline_by_stack(
+    architecture: Architecture,
+    stack: &StackMemory<'_>,
+    sp: u64,
+) -> Option<ComplexRule> {
+    if architecture != Architecture::X86 {
+        return None;
+    }
+    let stands = |(code, at, _): &&(u64, u64, i64)| stack.read(sp.wrapping_add(*at), 8) == Ok(*code);
+    let (_, _, first) = X86_ON_STACK.iter().find(stands)?;
+    Some(of_interrupted(architecture.sp(), X86_ORDER.iter().map(|(number, at)| (*number, first + at))))
+}
+
+/// The rule for registers that were saved in a frame, at distances from the stack pointer.
+fn of_interrupted(sp: u8, places: impl Iterator<Item = (u8, i64)> + Clone) -> ComplexRule {
+    let at_sp = places.clone().find(|(number, _)| *number == sp).map_or(0, |(_, at)| at);
     let registers = places.map(|(number, at)| (number, ValueRule::At(sp, at))).collect();
-    Rule::Complex(Box::new(ComplexRule { is_signal: true, cfa: ValueRule::At(sp, at_sp), registers }))
+    ComplexRule { is_signal: true, cfa: ValueRule::At(sp, at_sp), registers }
 }

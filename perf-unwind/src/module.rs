@@ -187,6 +187,9 @@ impl Module {
             return known_code::trampoline(self.architecture);
         }
         match rule {
+            Rule::Missing if !is_return_address && known_code::is_in_trampoline(self, address) => {
+                known_code::trampoline(self.architecture)
+            }
             Rule::Missing if !is_return_address => known_code::stub(self, address).unwrap_or(rule),
             // Nobody calls from in front of a function: its address was put there as the end of a coroutine's stack.
             Rule::Missing => match self.rule_by_table(address, context) {

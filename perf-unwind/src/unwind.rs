@@ -6,6 +6,7 @@ use crate::architecture::{Architecture, ByteOrder};
 use crate::cache::RuleCache;
 use crate::expression::ExpressionWorld;
 use crate::frame::{CallFrame, FoundBy, StopReason, Unwound};
+use crate::known_code;
 use crate::modules::{Found, ModuleMap, Modules};
 use crate::registers::Registers;
 use crate::rule::{ComplexRule, Rule, SimpleRule, ValueRule};
@@ -101,7 +102,13 @@ impl<'u> Unwinder<'u> {
             }
             Rule::End => return Err(StopReason::EndOfStack),
             Rule::Bad => return Err(StopReason::BadTable { address, tag }),
-            Rule::Missing => return self.by_frame_pointer(map, address),
+            Rule::Missing => match self.trampoline_by_stack() {
+                Some(rule) => {
+                    self.complex(&rule, map, address)?;
+                    (true, true)
+                }
+                None => return self.by_frame_pointer(map, address),
+            },
         };
         if self.registers.architecture == Architecture::Aarch64 {
             // A function that called something has lost its own return address where it has not saved it.
@@ -231,6 +238,14 @@ impl<'u> Unwinder<'u> {
             };
             Ok(number(bytes, order))
         })
+    }
+
+    fn trampoline_by_stack(&self) -> Option<ComplexRule> {
+        known_code::trampoline_by_stack(
+            self.registers.architecture,
+            self.stack,
+            self.registers.stack_pointer()?,
+        )
     }
 
     /// The next address of aarch64 is what the link register has, unless a trampoline told it.

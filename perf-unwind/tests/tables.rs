@@ -256,3 +256,63 @@ fn a_stack_ends_where_it_returns_to_the_start_of_a_function_that_nothing_is_in_f
     let from = registers(7, STACK, START + 0x300);
     assert_eq!(stop(&modules, &from, &stack, 127), (2, StopReason::EndOfStack));
 }
+
+#[test]
+fn what_a_handler_of_32_bits_interrupted_is_found_by_the_kernels_frame_where_no_vdso_is_here() {
+    const VDSO: u64 = 0xf7f0_0000;
+    const ESP: u64 = 0xffaf_2490;
+    // `sigreturn` behind `struct sigframe_ia32`, and `rt_sigreturn` behind `struct rt_sigframe_ia32`: the code, where it
+    // stands from the stack pointer on, and where the registers do.
+    let frames: [(&[u8], usize, usize); 2] = [
+        (&[0x58, 0xb8, 0x77, 0, 0, 0, 0xcd, 0x80], 720, 4),
+        (&[0xb8, 0xad, 0, 0, 0, 0xcd, 0x80, 0], 256, 160),
+    ];
+    for (code, code_at, registers_at) in frames {
+        // gs fs es ds edi esi ebp esp ebx edx ecx eax trapno err eip.
+        let context: [u32; 15] = [0x63, 0, 0x2b, 0x2b, 7, 6, 5, 0xffaf_2ec8, 3, 2, 1, 0, 14, 6, 0x5658_f2e1];
+        let mut bytes = vec![0; 1024];
+        bytes[code_at..code_at + 8].copy_from_slice(code);
+        for (word, place) in context.iter().zip(bytes[registers_at..].chunks_exact_mut(4)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        let mut modules = Modules::new();
+        modules.insert(VDSO..VDSO + 0x2000, Code::Unusable, 5).unwrap();
+        // ebp, esp and eip: the instruction behind the handler's return.
+        let registers =
+            Registers::from_perf(Architecture::X86, 1 << 6 | 1 << 7 | 1 << 8, [1, ESP, VDSO + 0x560]);
+        let chain = |bytes: &[u8], modules: &Modules| {
+            let mut frames = Vec::new();
+            let stack = StackMemory::new(ESP, bytes, ByteOrder::Little);
+            let unwound =
+                unwind(modules, &registers, &stack, &mut RuleCache::with_places(16), 127, &mut frames);
+            (frames.iter().map(|frame| frame.address).collect::<Vec<_>>(), unwound.stop)
+        };
+        let interrupted = (vec![VDSO + 0x560, 0x5658_f2e1], StopReason::Unmapped { address: 0x5658_f2e1 });
+        assert_eq!(chain(&bytes, &modules), interrupted);
+        // Without the code it is any stack.
+        let (alone, stop) = (vec![VDSO + 0x560], StopReason::Unusable { address: VDSO + 0x560, tag: 5 });
+        bytes[code_at] ^= 1;
+        assert_eq!(chain(&bytes, &modules), (alone, stop));
+    }
+}
+
+#[test]
+fn a_trampoline_without_a_table_is_known_before_each_of_its_instructions_and_behind_them() {
+    // mov $15, %rax; syscall.
+    let code = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    let mut file = without_tables();
+    file[0x340..0x340 + code.len()].copy_from_slice(&code);
+    let mut modules = Modules::new();
+    let module = Arc::new(Module::from_bytes(file).unwrap());
+    modules.insert(START..START + 0x1000, Code::Module { module, offset: 0 }, 5).unwrap();
+    // `uc_mcontext` is at 40, and rip the last of its 17 registers.
+    let mut bytes = vec![0; 512];
+    bytes[40 + 15 * 8..][..8].copy_from_slice(&(STACK + 400).to_le_bytes());
+    bytes[40 + 16 * 8..][..8].copy_from_slice(&0x40_1234_u64.to_le_bytes());
+    let stack = StackMemory::new(STACK, &bytes, ByteOrder::Little);
+    let stop_at = |at: u64| stop(&modules, &registers(7, STACK, START + at), &stack, 127);
+    for at in [0x340, 0x347, 0x349] {
+        assert_eq!(stop_at(at), (2, StopReason::Unmapped { address: 0x40_1234 }), "{at:#x}");
+    }
+    assert_eq!(stop_at(0x34a).0, 1);
+}
