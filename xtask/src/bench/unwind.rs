@@ -23,7 +23,7 @@ const MEMORY: &str = "cat FILE | X > /dev/null, stacks";
 
 /// The option that it is about. perf has it from version 7 on, for files.
 const CONVERT: &str = "--convert-callchain";
-/// In a pipe nothing tells that the recording is one of this machine as it runs now.
+/// Neither a stored pipe nor a file that was made of one tells that it was recorded on this machine as it runs now.
 const OF_THIS_MACHINE: &str = "--allow-changed";
 
 /// The most that perftool may take in a pipe, in times of cat.
@@ -45,13 +45,23 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         Err(missing) => return Ok(vec![Row::left_out(IN_A_PIPE, STACKS.name, &missing)]),
     };
     let file = bench.file_of(&STACKS, "unwind.stacks.data", &[])?;
-    let in_pipe = Program::perftool(bench, &[CONVERT, OF_THIS_MACHINE]);
-    let ours = Program::perftool(bench, &[CONVERT]);
-    let converted = converted(&in_pipe, &pipe, &bench.folder.join("unwind.converted"))?;
-    let mut rows = in_a_pipe(bench, &pipe, &in_pipe, &converted)?;
+    let ours = Program::perftool(bench, &[CONVERT, OF_THIS_MACHINE]);
+    let new = bench.folder.join("unwind.converted");
+    ours.passes(&pipe, &mut File::create(&new)?)?;
+    let converted = Converted::read(&new)?;
+    let of_file = (files::convert(&ours, &file, &new).run)()?.map(|_| Converted::read(&new)).transpose()?;
+    let of_file = of_file.context("the file was not converted")?;
+    ensure!(
+        of_file.frames == converted.frames,
+        "the file has {} frames, the pipe {}",
+        of_file.frames,
+        converted.frames
+    );
+    remove(&new)?;
+    let mut rows = in_a_pipe(bench, &pipe, &ours, &converted)?;
     rows.extend(of_files(bench, &file, &ours)?);
     rows.push(beside_perf(bench, &file, &ours)?);
-    rows.push(memory(&pipe, &in_pipe)?);
+    rows.push(memory(&pipe, &ours)?);
     Ok(rows)
 }
 
@@ -63,24 +73,24 @@ struct Converted {
     frames: u64,
 }
 
-fn converted(program: &Program, pipe: &Path, to: &Path) -> anyhow::Result<Converted> {
-    let bytes = program.passes(pipe, &mut File::create(to)?)?;
-    let mut reader = PerfReader::open_stream(File::open(to)?)?;
-    let event = reader.preamble().event_infos()?.into_iter().next().context("it has no event")?;
-    let format = SampleFormat::new(&event.attr);
-    let mut converted = Converted { bytes, samples: 0, frames: 0 };
-    while let Some(record) = reader.next_record()? {
-        if record.record_type() != RecordType::SAMPLE {
-            continue;
+impl Converted {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut reader = PerfReader::open(File::open(path)?)?;
+        let event = reader.preamble().event_infos()?.into_iter().next().context("it has no event")?;
+        let format = SampleFormat::new(&event.attr);
+        let mut converted = Self { bytes: fs::metadata(path)?.len(), samples: 0, frames: 0 };
+        while let Some(record) = reader.next_record()? {
+            if record.record_type() != RecordType::SAMPLE {
+                continue;
+            }
+            let chain = format.callchain(&record)?.context("a sample has no chain")?;
+            let frames = sample::frames(chain, record.header.misc.cpumode());
+            converted.samples += 1;
+            converted.frames += frames.filter(|frame| frame.cpumode == CpuMode::User).count() as u64;
         }
-        let chain = format.callchain(&record)?.context("a sample has no chain")?;
-        let frames = sample::frames(chain, record.header.misc.cpumode());
-        converted.samples += 1;
-        converted.frames += frames.filter(|frame| frame.cpumode == CpuMode::User).count() as u64;
+        ensure!(converted.frames > 0, "no stack was unwound");
+        Ok(converted)
     }
-    remove(to)?;
-    ensure!(converted.frames > 0, "no stack was unwound");
-    Ok(converted)
 }
 
 fn in_a_pipe(bench: &Bench, pipe: &Path, ours: &Program, converted: &Converted) -> anyhow::Result<Vec<Row>> {
