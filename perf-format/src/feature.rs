@@ -12,7 +12,7 @@ mod topology;
 mod value;
 
 pub use build_id_table::{build_id_table, push_build_id};
-pub use event_desc::{EventName, change_attrs, event_names};
+pub use event_desc::{EventName, change_attrs, event_names, push_event_name};
 pub use in_pipe::PipeRefusal;
 pub(crate) use in_pipe::{Described, check};
 pub use pmu::{HybridPmu, PmuCaps, PmuMapping};

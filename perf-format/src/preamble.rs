@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use bstr::BStr;
+use bstr::{BStr, ByteSlice as _};
 
 use crate::attr::{Attr, BranchSampleType, SampleType};
 use crate::codec::{Array, Decoder, Encoder, Fixed as _, Words};
+use crate::event_info::EventInfo;
 use crate::feature::{
     Described, EventName, Feature, PipeRefusal, build_id_table, check, event_names, push_build_id,
+    push_event_name,
 };
 use crate::header::{FILE_HEADER_LEN, FileHeader, FileHeaderWords, Section, pipe_header};
 use crate::raw::{RecordHeader, TRACING_DATA_AT};
@@ -265,6 +267,24 @@ impl Preamble {
         }
         first.append(&mut rest);
         first
+    }
+
+    /// Adds an event, behind the others, with its name in EVENT_DESC. Where that is missing it is made, with the names of
+    /// all events ([`event_infos`](Self::event_infos)).
+    ///
+    /// # Errors
+    /// [`Error::Structure`] where an attr cannot be read.
+    pub fn add_event(&mut self, attr: &Attr, ids: &[u64], name: &BStr) -> Result<(), Error> {
+        let mut desc = self.features.remove(&Feature::EVENT_DESC).unwrap_or_default();
+        if desc.is_empty() {
+            for EventInfo { attr, ids, name } in self.event_infos()? {
+                push_event_name(&mut desc, &attr, name.as_bstr(), &ids, self.endian);
+            }
+        }
+        push_event_name(&mut desc, attr, name, ids, self.endian);
+        self.features.insert(Feature::EVENT_DESC, desc);
+        self.events.push(EventAttr { attr: attr.to_bytes(self.endian), ids: ids.to_vec() });
+        Ok(())
     }
 
     /// Adds entries to the table of build-ids. A table that stays empty is not there. An entry that does not fit is

@@ -238,6 +238,12 @@ impl<R: Read> RecordReader<R> {
         (there.len() < need).then_some((there.len(), need))
     }
 
+    /// The type of the record that announced the payload which [`next_payload`](Self::next_payload) gives.
+    #[must_use]
+    pub fn payload_type(&self) -> RecordType {
+        self.cursor.payload.record_type
+    }
+
     /// The next piece of the payload behind the last record of the batch: what is there already, then what each
     /// read brings. `None` where it is over.
     ///

@@ -57,18 +57,7 @@ pub struct FieldOffsets {
     pub callchain: Option<usize>,
 }
 
-/// The fields before any of variable length, each of eight bytes, in their order.
-const FIXED: [SampleType; 9] = [
-    SampleType::IDENTIFIER,
-    SampleType::IP,
-    SampleType::TID,
-    SampleType::TIME,
-    SampleType::ADDR,
-    SampleType::ID,
-    SampleType::STREAM_ID,
-    SampleType::CPU,
-    SampleType::PERIOD,
-];
+const FIXED: [SampleType; 9] = SampleFormat::FIXED;
 
 /// The fields of a `sample_id`, each of eight bytes, in their order.
 const TRAILER: [SampleType; 6] = [
@@ -81,6 +70,19 @@ const TRAILER: [SampleType; 6] = [
 ];
 
 impl SampleFormat {
+    /// The fields of a sample before any of variable length, each of eight bytes, in their order.
+    pub const FIXED: [SampleType; 9] = [
+        SampleType::IDENTIFIER,
+        SampleType::IP,
+        SampleType::TID,
+        SampleType::TIME,
+        SampleType::ADDR,
+        SampleType::ID,
+        SampleType::STREAM_ID,
+        SampleType::CPU,
+        SampleType::PERIOD,
+    ];
+
     /// The layout of an attr's records.
     #[must_use]
     pub fn new(attr: &Attr) -> Self {
@@ -144,10 +146,63 @@ impl SampleFormat {
         self.after_fixed
     }
 
+    /// The mask of the user registers in a sample, `sample_regs_user` of the attr.
+    #[must_use]
+    pub fn user_registers(&self) -> u64 {
+        self.regs_user
+    }
+
     /// Where in a sample the event's id stands, in bytes from the record's start.
     #[must_use]
     pub fn id_offset(&self) -> Option<usize> {
         self.id
+    }
+
+    /// Where in a sample one of the [fixed fields](Self::FIXED) stands, in bytes from the record's start. `None` where the
+    /// event does not have it.
+    #[must_use]
+    pub fn field_offset(&self, field: SampleType) -> Option<usize> {
+        let before = FIXED.iter().position(|other| *other == field)?;
+        let has = |field: &&SampleType| self.sample_type.contains(**field);
+        let before = FIXED.iter().take(before).filter(has).count();
+        has(&&field).then_some(RecordHeader::SIZE + 8 * before)
+    }
+
+    /// The RAW data of a sample, a tracepoint's fields ([`EventFormat`](crate::EventFormat) reads them). `None` where the
+    /// event has none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where they do not fit in the record.
+    pub fn raw<'a>(&self, sample: &RawRecord<'a>) -> Result<Option<&'a [u8]>, Error> {
+        if !self.sample_type.contains(SampleType::RAW) {
+            return Ok(None);
+        }
+        // Nearly all samples are of this kind: a chain, and the data behind it.
+        let has = |field| self.sample_type.contains(field);
+        if has(SampleType::CALLCHAIN) && !has(SampleType::READ) {
+            let words =
+                sample.endian.u64_at(sample.bytes, self.after_fixed).and_then(|n| usize::try_from(n).ok());
+            let at = words.and_then(|words| words.checked_mul(8)?.checked_add(self.after_fixed + 8));
+            let raw = at.and_then(|at| {
+                let len = usize::try_from(sample.endian.u32_at(sample.bytes, at)?).ok()?;
+                sample.bytes.get(at + 4..)?.get(..len)
+            });
+            if let Some(raw) = raw {
+                return Ok(Some(raw));
+            }
+        }
+        let mut d = Decoder::new(sample.bytes, self.after_fixed, sample.endian, sample.misc());
+        let mut raw = || {
+            if self.sample_type.contains(SampleType::READ) {
+                ReadValues::read(self.read_format, &mut d)
+                    .map_err(|problem| FieldError { field: "read", problem })?;
+            }
+            if self.sample_type.contains(SampleType::CALLCHAIN) {
+                d.field::<Array<'_, u64>>("callchain")?;
+            }
+            d.field("raw").map(|Raw(raw)| raw)
+        };
+        raw().map(Some).map_err(|error| Error::malformed(sample.offset, RecordType::SAMPLE, error))
     }
 
     /// The call chain of a sample, innermost address first, with the markers in it ([`frames`] reads them).

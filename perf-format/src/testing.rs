@@ -17,6 +17,7 @@ pub mod features;
 mod jitdump;
 mod outcome;
 mod pieces;
+pub mod sched;
 mod stack;
 mod swap;
 

@@ -100,6 +100,20 @@ impl FieldFormat {
         value::read(self, raw)
     }
 
+    /// The same where it is one number that an `i64` holds; `None` for all else.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, raw: &[u8]) -> Option<i64> {
+        let at = usize::try_from(self.offset).ok()?;
+        match (self.shape, self.element_size, self.size) {
+            (FieldShape::Value, 4, 4) => {
+                let word = self.endian.u32_at(raw, at)?;
+                Some(if self.is_signed { word.cast_signed().into() } else { word.into() })
+            }
+            _ => self.value(raw)?.as_i64(),
+        }
+    }
+
     /// Whether it is text: an array of `char`.
     #[must_use]
     pub fn is_text(&self) -> bool {

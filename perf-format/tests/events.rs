@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use perf_format::attr::{AttrFields, SampleType};
+use perf_format::feature::push_event_name;
+use perf_format::testing::sched::{SchedEvent, event_desc};
 use perf_format::testing::{attr, features::Bytes};
 use perf_format::{Attr, Endian, Error, EventAttr, EventType, Feature, PerfReader, Preamble, SoftwareEvent};
 
@@ -96,5 +98,53 @@ fn an_attr_is_read_by_itself() {
         assert!(matches!(Attr::parse(&bytes, endian), Err(Error::Structure { .. })));
         let broken = Preamble::new(endian, vec![EventAttr { attr: bytes, ids: vec![1] }]);
         assert!(matches!(broken.event_infos(), Err(Error::Structure { .. })));
+    }
+}
+
+#[test]
+fn an_event_that_is_added_has_its_name_beside_those_of_the_others() {
+    for endian in [Endian::Little, Endian::Big] {
+        let events = [SchedEvent::Switch, SchedEvent::CpuClock];
+        let (feature, desc) = event_desc(&events, endian);
+        for with_names in [true, false] {
+            let of =
+                |event: &SchedEvent| EventAttr { attr: event.attr().to_bytes(endian), ids: vec![event.id()] };
+            let mut preamble = Preamble::new(endian, events.iter().map(of).collect());
+            if with_names {
+                preamble.features.insert(feature, desc.clone());
+            }
+            let attr = SchedEvent::CpuClock.attr();
+            preamble
+                .add_event(
+                    &attr,
+                    &[99],
+                    "a name of 63 bytes and more, which is padded to 128 bytes, not 64".into(),
+                )
+                .unwrap();
+            let infos = preamble.event_infos().unwrap();
+            let shown: Vec<_> =
+                infos.iter().map(|event| (event.name.to_string(), event.ids.clone())).collect();
+            let first = if with_names { "sched:sched_switch" } else { "unknown tracepoint id=0x1" };
+            let long = "a name of 63 bytes and more, which is padded to 128 bytes, not 64";
+            let expected = [(first, 11), ("cpu-clock", 15), (long, 99)];
+            assert_eq!(shown, expected.map(|(name, id)| (name.to_owned(), vec![id])));
+            assert_eq!(infos[2].attr, attr);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_take_another_event_stays_as_it_is() {
+    let endian = Endian::Little;
+    let (_, whole) = event_desc(&[SchedEvent::CpuClock], endian);
+    // Cut, of two events of which one is there, and with attrs that are shorter than the new one.
+    let cut = whole[..whole.len() - 4].to_vec();
+    let mut two = whole.clone();
+    two[0] = 2;
+    let short = [endian.put_u32(0), endian.put_u32(64)].concat();
+    for feature in [cut, two, short, vec![7]] {
+        let mut after = feature.clone();
+        push_event_name(&mut after, &SchedEvent::CpuClock.attr(), "name".into(), &[1], endian);
+        assert_eq!(after, feature);
     }
 }

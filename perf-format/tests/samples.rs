@@ -401,3 +401,28 @@ fn registers_have_the_names_and_values_that_perf_prints() {
         assert!(found);
     }
 }
+
+#[test]
+fn fixed_fields_and_raw_data_are_found_without_the_rest() {
+    use perf_format::testing::At;
+    use perf_format::testing::sched::{SchedEvent, SchedStream};
+    for endian in [Endian::Little, Endian::Big] {
+        let format = SampleFormat::new(&SchedEvent::Waking.attr());
+        let stream = SchedStream::new(endian, &[]).waking(3, At { pid: 5, tid: 6, time: 70 }, 9).bytes();
+        let records = perf_format::testing::records(&stream);
+        let sample = RawRecord::first(&records.last().unwrap().bytes, 0, endian).unwrap();
+        let word = |field| endian.u64_at(sample.bytes, format.field_offset(field)?);
+        assert_eq!(word(SampleType::IDENTIFIER), Some(SchedEvent::Waking.id()));
+        assert_eq!(word(SampleType::TIME), format.time(&sample));
+        assert_eq!(word(SampleType::PERIOD), Some(1));
+        assert_eq!(endian.u32_at(sample.bytes, format.field_offset(SampleType::CPU).unwrap()), Some(3));
+        assert_eq!((word(SampleType::ADDR), word(SampleType::CALLCHAIN)), (None, None));
+        let raw = format.raw(&sample).unwrap().unwrap();
+        assert_eq!(Some(raw), Sample::parse(&format, &sample).unwrap().raw.map(|raw| raw.0));
+        assert_eq!(endian.u32_at(raw, 24), Some(9));
+        let cut = RawRecord { bytes: &sample.bytes[..sample.bytes.len() - 8], ..sample };
+        assert!(matches!(format.raw(&cut), Err(Error::Malformed { .. })));
+        let clock = SampleFormat::new(&SchedEvent::CpuClock.attr());
+        assert_eq!(clock.raw(&sample).unwrap(), None);
+    }
+}

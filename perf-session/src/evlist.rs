@@ -1,8 +1,9 @@
 //! The events of a recording, and the lookup of a record's event.
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice as _};
 use hashbrown::HashMap;
-use perf_format::{Attr, EventFormat, RawRecord, RecordType, SampleFormat};
+use perf_format::tracing_data::TracingData;
+use perf_format::{Attr, EventFormat, EventType, RawRecord, RecordType, SampleFormat};
 
 /// An event (perf's evsel): its attr, its name and ids, and how its records are laid out.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Evsel {
     pub attr: Attr,
     /// The layout of its records.
     pub format: SampleFormat,
+    /// Its place in [`Evlist::evsels`].
+    pub number: usize,
 }
 
 /// How the event of a record is found.
@@ -66,7 +69,29 @@ impl Evlist {
         let format = SampleFormat::new(&attr);
         self.identify = self.identify_with(&format);
         self.by_id.extend(ids.iter().map(|id| (*id, self.evsels.len())));
-        self.evsels.push(Evsel { name, ids, tracepoint, attr, format });
+        let number = self.evsels.len();
+        self.evsels.push(Evsel { name, ids, tracepoint, attr, format, number });
+    }
+
+    /// Gives the tracepoints their fields, and their names where these are made up.
+    pub(crate) fn describe(&mut self, data: &TracingData<'_>) {
+        let mut formats = HashMap::new();
+        for system in &data.systems {
+            let of_events = system.events().zip(&system.formats);
+            let with_id =
+                of_events.filter_map(|((name, id), format)| Some((id?, (system.name, name, format))));
+            formats.extend(with_id);
+        }
+        for evsel in &mut self.evsels {
+            let EventType::Tracepoint { id } = evsel.attr.event_type() else { continue };
+            let Some((system, name, format)) = formats.get(&id) else { continue };
+            if evsel.tracepoint.is_none() {
+                evsel.tracepoint = EventFormat::parse(format, data.endian, data.long_size).ok();
+            }
+            if evsel.name == evsel.attr.made_up_name() {
+                evsel.name = [system.as_bytes(), b":", name.as_bytes()].concat().into();
+            }
+        }
     }
 
     /// Names the event that has an id; without ids, the first has the id 0.

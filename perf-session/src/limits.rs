@@ -28,6 +28,9 @@ pub(crate) const COMMS_AT_MOST: usize = 64;
 /// The names of how many threads are remembered that have ended. A build ends some thousand a second.
 pub(crate) const ENDED_AT_MOST: usize = 1 << 14;
 
+/// From how many bytes on no more of a pipe's tracing data is kept. That of all tracepoints of a kernel has some 5 MB.
+pub(crate) const FORMATS_AT_MOST: usize = 1 << 26;
+
 /// How many guests of a host are distinguished; the records of more are taken for one guest's.
 pub(crate) const GUESTS_AT_MOST: usize = 256;
 

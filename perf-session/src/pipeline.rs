@@ -7,6 +7,7 @@ use perf_format::{Batch, Inflater, RawRecord, RecordReader, RecordType};
 
 use crate::dispatch::{Dispatch, Injected, is_compressed};
 use crate::error::Error;
+use crate::limits::FORMATS_AT_MOST;
 use crate::session::Session;
 use crate::sink::{Passed, Repipe, Sink};
 use crate::tool::{Tool, Verdict};
@@ -67,10 +68,18 @@ impl<'t, 'u> Pipeline<'t, 'u> {
         while let Some(batch) = records.next_batch()? {
             self.batch(batch, session, &mut sink)?;
             let mut offset = records.offset();
+            let keep = session.keep_formats && records.payload_type() == RecordType::TRACING_DATA;
+            let mut formats = Vec::new();
             while let Some(payload) = records.next_payload()? {
                 sink.passed.read += payload.len() as u64;
                 sink.pass(offset, payload)?;
                 offset += payload.len() as u64;
+                if keep && formats.len() <= FORMATS_AT_MOST {
+                    formats.extend_from_slice(payload);
+                }
+            }
+            if !formats.is_empty() {
+                session.load_tracing_data(&formats);
             }
         }
         self.dispatch.finish(session, records.endian(), &mut self.injected.before)?;

@@ -1,5 +1,6 @@
 //! Loads the preamble of a recording into the session.
 
+use perf_format::tracing_data::TracingData;
 use perf_format::{Error, EventType, Preamble};
 
 use crate::Session;
@@ -28,5 +29,16 @@ impl Session {
             self.add_build_id(misc, &entry);
         }
         Ok(())
+    }
+
+    /// Takes in the tracing data of a pipe, which has it once. What cannot be read is no loss to the records.
+    pub(crate) fn load_tracing_data(&mut self, data: &[u8]) {
+        match TracingData::parse(data, 0) {
+            Ok(data) => {
+                self.evlist.describe(&data);
+                self.keep_formats = false;
+            }
+            Err(error) => log::debug!("the fields of tracepoints are not known: {error}"),
+        }
     }
 }

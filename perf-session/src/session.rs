@@ -56,6 +56,9 @@ pub struct Session {
     pub logs_ids: bool,
     /// The processes whose root directories are known: DSOs that they and their descendants map are noted as theirs.
     pub roots: BTreeSet<i32>,
+    /// Whether a pipe's tracing data is still to be read, so that [`evlist`](Self::evlist) has the fields and names of
+    /// tracepoints. [`load_preamble`](Self::load_preamble) has them in any case.
+    pub keep_formats: bool,
     /// `None` where the names of threads are not kept.
     comms: Option<Comms>,
     round: Round,
@@ -79,6 +82,7 @@ impl Default for Session {
             remap_text: false,
             logs_ids: true,
             roots: BTreeSet::new(),
+            keep_formats: false,
             comms: None,
             round: Round::default(),
             guest_of_id: HashMap::new(),

@@ -70,6 +70,12 @@ impl<'i> Injection<'i> {
         self.bytes.extend_from_slice(records);
     }
 
+    /// The same where the bytes are still to be written: `write` appends whole records to what it is given, and leaves what is
+    /// there.
+    pub fn inject_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(self.bytes);
+    }
+
     /// The byte order of the stream.
     #[must_use]
     pub fn endian(&self) -> Endian {

@@ -144,3 +144,34 @@ fn that_compressed_records_come_out_plain_cannot_be_taken_back_from_a_tool_that_
     pipeline.run(&mut read, &mut Session::new(), repipe, &mut Passed::default()).expect("it ends well");
     assert_eq!(written, process(&plain(Endian::Little)[..], &mut [&mut Cutter::of(Verdict::Drop)]).out);
 }
+
+#[test]
+fn a_pipes_tracing_data_gives_tracepoints_their_names_and_fields_where_that_is_wanted() {
+    use perf_format::testing::sched::{SchedEvent, SchedStream};
+    for endian in [Endian::Little, Endian::Big] {
+        let stream = SchedStream::new(endian, &[SchedEvent::Switch, SchedEvent::CpuClock]).finished_round();
+        // What is no tracing data, or comes again, changes nothing.
+        let stream = stream.with(|stream| stream.tracing_data(&[7; 24])).bytes();
+        for keep_formats in [true, false] {
+            let mut session = Session::new();
+            session.keep_formats = keep_formats;
+            let mut written = Vec::new();
+            let mut read = PipeStream::open(&stream[..]).expect("a stream").records();
+            let mut watcher = Cutter { cuts: RecordSet::EMPTY, name: "", ..Cutter::of(Verdict::Repipe) };
+            let tools: &mut [&mut dyn Tool] = &mut [&mut watcher];
+            let repipe = Repipe::To(&mut written);
+            Pipeline::new(tools)
+                .run(&mut read, &mut session, repipe, &mut Passed::default())
+                .expect("it ends well");
+            assert_eq!(written, stream);
+            let [switch, clock] = session.evlist.evsels() else { panic!("two events") };
+            let fields = switch.tracepoint.as_ref().map(|format| format.field("prev_state").is_some());
+            assert_eq!(fields, keep_formats.then_some(true));
+            assert_eq!(
+                switch.name,
+                if keep_formats { "sched:sched_switch" } else { "unknown tracepoint id=0x1" }
+            );
+            assert_eq!((clock.name.to_string(), clock.number), ("cpu-clock".to_owned(), 1));
+        }
+    }
+}
