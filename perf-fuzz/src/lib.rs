@@ -20,6 +20,7 @@ mod jit_image;
 mod jitdump;
 pub mod laws;
 mod made;
+mod off_cpu;
 mod pieces;
 mod record;
 mod recover;
@@ -42,6 +43,7 @@ pub use header::header;
 pub use inject::inject;
 pub use jit::jit;
 pub use jitdump::jitdump;
+pub use off_cpu::off_cpu;
 pub use pieces::FuzzPieces;
 pub use record::record;
 pub use recover::recover;
@@ -71,4 +73,5 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("jit", jit),
     ("unwind", unwind),
     ("callchain", callchain),
+    ("off_cpu", off_cpu),
 ];

@@ -114,6 +114,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.tracing_data(&read("tracepoint.pipe")?);
     seeds.jitdumps();
     seeds.jitted();
+    seeds.switches();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
     seeds.stacks(&read("dwarf.pipe")?);
     seeds.unwinding(&root.join("perf-unwind/tests/data"))?;
@@ -348,6 +349,24 @@ impl Seeds {
     }
 
     /// Files with tables, and registers and stacks of theirs.
+    /// Threads that sleep, are woken and come back, with and without statistics.
+    fn switches(&mut self) {
+        use perf_format::testing::sched::{SchedEvent, SchedStream};
+        let events = [SchedEvent::Switch, SchedEvent::Waking, SchedEvent::StatSleep, SchedEvent::CpuClock];
+        for (name, endian) in [("little-endian", Endian::Little), ("big-endian", Endian::Big)] {
+            let at = |tid, time| perf_format::testing::At::new(tid, time);
+            let stream = SchedStream::new(endian, &events)
+                .switch(0, at(2, 10), 1, 3, &[0x1000])
+                .waking(1, at(4, 20), 2)
+                .stat_sleep(1, at(4, 21), 2, 11)
+                .switch(1, at(4, 30), 0, 2, &[0x2000])
+                .finished_round();
+            self.add("off_cpu", name, stream.bytes());
+        }
+        let steps: Vec<u8> = (0..96_u8).map(|at| at.wrapping_mul(37)).collect();
+        self.add("off_cpu", "steps", [&[0, 0xff][..], &steps].concat());
+    }
+
     fn unwinding(&mut self, files: &Path) -> io::Result<()> {
         let [file, debug] = ["seed.so", "seed.debug"].map(|name| std::fs::read(files.join(name)));
         let (file, debug) = (file?, debug?);

@@ -2,7 +2,7 @@
 //! chains, of plans and of where ids go.
 
 use perf_format::BuildId;
-use perf_inject::{DsoSelection, IdsTo, Plan};
+use perf_inject::{DsoSelection, IdsTo, OffCpuOptions, Plan};
 use perf_session::Recording;
 use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId, NoFiles, Origin, Recorded};
 use perf_session::dso::Dso;
@@ -41,7 +41,22 @@ pub const PLAIN: Plan = Plan {
     remap_text: false,
     convert_callchain: None,
     jit: false,
+    off_cpu: None,
+    sched_stat: false,
 };
+
+/// `--decompress`.
+pub const PLAIN_RECORDS: Plan = Plan { decompress: true, ..PLAIN };
+
+/// `--off-cpu`.
+pub const OFF_CPU: Plan = Plan { off_cpu: Some(OffCpuOptions { min_sleep: 0, open_sleeps: false }), ..PLAIN };
+
+/// `--off-cpu --min-sleep=5ns --open-sleeps`.
+pub const OPEN_SLEEPS: Plan =
+    Plan { off_cpu: Some(OffCpuOptions { min_sleep: 5, open_sleeps: true }), ..PLAIN };
+
+/// `--sched-stat`.
+pub const SCHED_STAT: Plan = Plan { sched_stat: true, ..PLAIN };
 
 /// `-b`.
 pub const HIT: Plan = Plan { build_ids: Some(DsoSelection::Hit), ..PLAIN };

@@ -34,20 +34,27 @@ mod drop_feature;
 pub mod jit;
 mod limits;
 mod names;
+mod off_cpu;
 mod plan;
 mod remap_text;
 mod run;
+mod sched_events;
+mod sched_stat;
 mod summary;
+mod time_queue;
 mod watermark;
 
 pub use build_ids::{DsoSelection, IdsTo};
 pub use callchain::ConvertCallchain;
 pub use jit::Jit;
 pub use names::{Cause, NameSummary, Unnamed};
+pub use off_cpu::{OffCpuOptions, OffCpuSummary};
 pub use plan::Plan;
 #[doc(hidden)]
 pub use plan::Tools;
 pub use run::{Run, RunReport};
+pub use sched_events::SchedError;
+pub use sched_stat::SchedStatSummary;
 pub use summary::{IdSummary, Reasoned};
 
 /// The example of the README, to see that it compiles.

@@ -1,5 +1,5 @@
-//! Limits of how much jitdumps and perf maps, which anybody may have written, can make the program hold, and of how much
-//! is said.
+//! Limits of how much recordings, jitdumps and perf maps, which anybody may have written, can make the program hold, and
+//! of how much is said.
 
 /// How many DSOs are named in warnings, one line each; the others are counted.
 pub(crate) const WARNINGS_AT_MOST: u64 = 20;
@@ -69,3 +69,20 @@ pub(crate) const VAIN_AT_MOST: usize = 256;
 
 /// How many jitted functions' unwinding tables are kept, some hundred bytes each.
 pub(crate) const JIT_TABLES_AT_MOST: usize = 1 << 16;
+
+/// How many bytes of what context switches say wait at the most to be put in order; beyond that the earlier half goes,
+/// round or not. A round of a busy machine has some 100 KB.
+pub(crate) const QUEUED_AT_MOST: usize = 1 << 26;
+
+/// How many bytes are kept at the most of samples of threads that are off CPU; of more threads the sleeps are counted and not
+/// shown. It is enough for 1,000,000 threads with chains of some 50 addresses.
+pub(crate) const SLEEPERS_AT_MOST: usize = 1 << 29;
+
+/// How many buffers of samples that went out are kept for those of threads that leave next.
+pub(crate) const BUFFERS_AT_MOST: usize = 64;
+
+/// How many CPUs are told apart for records that were lost; Linux has 8,192 at the most.
+pub(crate) const CPUS_AT_MOST: usize = 8192;
+
+/// The numbers of threads are below this one, Linux's `PID_MAX_LIMIT` of 64-bit machines.
+pub(crate) const THREADS_BELOW: u32 = 1 << 22;

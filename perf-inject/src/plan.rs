@@ -9,7 +9,9 @@ use crate::callchain::ConvertCallchain;
 use crate::drop_feature::DropFeature;
 use crate::jit::JitSummary;
 use crate::names::{CountSamples, NameSummary};
+use crate::off_cpu::{OffCpu, OffCpuOptions};
 use crate::remap_text::RemapText;
+use crate::sched_stat::SchedStat;
 use crate::{DsoSelection, IdSummary, IdsTo, Jit};
 
 /// A plan: what is injected, and how the records are read and written. That of [`Plan::default`] injects nothing, so that
@@ -41,6 +43,10 @@ pub struct Plan {
     pub convert_callchain: Option<ConvertCallchain>,
     /// Whether jitted code gets names. The tool that does it is given to [`Run::with_jit`](crate::Run::with_jit).
     pub jit: bool,
+    /// Whether samples are added of what threads do off CPU, and which.
+    pub off_cpu: Option<OffCpuOptions>,
+    /// Whether `sched_stat_*` samples are merged with the switches of their threads.
+    pub sched_stat: bool,
 }
 
 /// The tools of a plan; those that it does not need are `None`, and cost nothing.
@@ -56,6 +62,10 @@ pub struct Tools {
     count_samples: Option<CountSamples>,
     drop_feature: Option<DropFeature>,
     remap_text: Option<RemapText>,
+    /// Adds samples of what threads do off CPU.
+    pub(crate) off_cpu: Option<OffCpu>,
+    /// Merges `sched_stat_*` samples with switches.
+    pub(crate) sched_stat: Option<SchedStat>,
 }
 
 impl Plan {
@@ -66,17 +76,21 @@ impl Plan {
             || self.convert_callchain.is_some()
             || self.jit
             || self.remap_text
+            || self.changes_samples()
             || self.ids_to.is_some_and(|to| to.events || to.mmap2)
     }
 
     /// Whether compressed records are replaced by the records inside them: by request, or because maps inside them
-    /// change.
+    /// change, or the events that they are of.
     pub(crate) fn writes_plain(self) -> bool {
-        self.decompress
-            || self.convert_callchain.is_some()
-            || self.jit
-            || self.remap_text
-            || self.ids_to.is_some_and(|to| to.mmap2)
+        let changes_maps = self.jit || self.remap_text || self.ids_to.is_some_and(|to| to.mmap2);
+        let changes_samples = self.changes_samples() || self.convert_callchain.is_some();
+        self.decompress || changes_maps || changes_samples
+    }
+
+    /// Whether samples come and go.
+    pub(crate) fn changes_samples(self) -> bool {
+        self.off_cpu.is_some() || self.sched_stat
     }
 
     /// The tools of the plan. Ids come from `sources`, and go to `ids_to` where the plan has no `ids_to`. For drivers
@@ -99,6 +113,8 @@ impl Plan {
             count_samples: (self.count_samples && self.build_ids != Some(DsoSelection::Hit))
                 .then(CountSamples::new),
             remap_text: self.remap_text.then_some(RemapText),
+            off_cpu: self.off_cpu.map(|options| OffCpu::new(options, None)),
+            sched_stat: self.sched_stat.then(SchedStat::new),
             drop_feature: self.writes_plain().then_some(DropFeature(Feature::COMPRESSED)),
         }
     }
@@ -113,7 +129,10 @@ impl Tools {
         let count_samples = self.count_samples.iter_mut().map(|tool| tool as &mut dyn Tool);
         let drop_feature = self.drop_feature.iter_mut().map(|tool| tool as &mut dyn Tool);
         let remap_text = self.remap_text.iter_mut().map(|tool| tool as &mut dyn Tool);
-        remap_text.chain(jit).chain(by_name).chain(in_maps).chain(count_samples).chain(drop_feature).collect()
+        let off_cpu = self.off_cpu.iter_mut().map(|tool| tool as &mut dyn Tool);
+        let sched_stat = self.sched_stat.iter_mut().map(|tool| tool as &mut dyn Tool);
+        let of_records = remap_text.chain(jit).chain(by_name).chain(in_maps).chain(count_samples);
+        of_records.chain(sched_stat).chain(off_cpu).chain(drop_feature).collect()
     }
 
     /// Drops the record that says how the recording is compressed.

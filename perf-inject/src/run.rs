@@ -11,19 +11,23 @@ use std::thread::{self, available_parallelism};
 
 use perf_format::attr::SampleType;
 use perf_format::{
-    Damage, DataPlacement, Endian, Feature, FilePreamble, PerfData, PerfFile, PipeFeatures, PipeRefusal,
-    Preamble, RecordReader, RecordType, Recovering, Section,
+    Damage, Endian, Feature, FilePreamble, PerfData, PerfFile, PipeFeatures, PipeRefusal, Preamble,
+    RecordReader, RecordType, Recovering, Section,
 };
 use perf_session::build_id::{Chain, Recorded};
 use perf_session::{Error, InOrder, Injection, Passed, Pipeline, RecordSet, Repipe, Session, Tool};
 
 use crate::callchain::{CodeOfDsos, Converter, Pool, UnwindModules};
 use crate::jit::Jit;
+use crate::off_cpu::{AddedEvents, OffCpu};
+use crate::sched_stat::SchedStat;
 use crate::{DsoSelection, IdsTo, Plan};
 
+mod behind;
 mod damaged;
 mod report;
 
+use behind::{left_out, move_auxtrace_index, unwritten, write_behind};
 use damaged::{shorter, without_features};
 pub use report::RunReport;
 
@@ -39,6 +43,8 @@ pub struct Run<'t> {
     modules: Option<Box<dyn UnwindModules>>,
     threads: Option<usize>,
     converter: Option<Converter>,
+    /// The events that are in the preamble for off-CPU samples.
+    off_cpu: Option<AddedEvents>,
     /// The tools of others.
     others: Vec<&'t mut dyn Tool>,
 }
@@ -70,6 +76,7 @@ impl<'t> Run<'t> {
     pub fn new(plan: Plan, sources: Chain) -> Self {
         let mut report = RunReport::default();
         report.session.remap_text = plan.remap_text;
+        report.session.keep_formats = plan.changes_samples();
         Self {
             plan,
             sources,
@@ -79,6 +86,7 @@ impl<'t> Run<'t> {
             modules: None,
             threads: None,
             converter: None,
+            off_cpu: None,
             others: Vec::new(),
         }
     }
@@ -425,6 +433,11 @@ impl<'t> Run<'t> {
             converter.convert_preamble(&mut preamble)?;
         }
         self.report.session.load_preamble(&preamble)?;
+        if self.plan.off_cpu.is_some() {
+            let events = AddedEvents::of(&self.report.session.evlist)?;
+            events.add_to(&mut preamble)?;
+            self.off_cpu = Some(events);
+        }
         Ok(preamble)
     }
 
@@ -538,12 +551,17 @@ impl<'t> Run<'t> {
             }
         }
         tools.jit = self.jit.take();
+        if let (Some(options), Some(events)) = (self.plan.off_cpu, self.off_cpu.take()) {
+            tools.off_cpu = Some(OffCpu::new(options, Some(events)));
+        }
         let mut all: Vec<&mut dyn Tool> = Vec::new();
         all.extend(self.others.iter_mut().map(|tool| &mut **tool as &mut dyn Tool));
         all.extend(tools.as_tools());
         let processed = process(&mut self.report, &mut all);
         drop(all);
         tools.report_rest();
+        self.report.off_cpu = tools.off_cpu.as_ref().map(OffCpu::summary);
+        self.report.sched_stat = tools.sched_stat.as_ref().map(SchedStat::summary);
         self.report.ids = tools.id_summary(&self.report.session);
         if let Some(jit) = &tools.jit {
             self.report.jit = jit.summary();
@@ -565,36 +583,4 @@ impl<'t> Run<'t> {
 fn cuts_inside(tool: &dyn Tool) -> bool {
     const COMPRESSED: RecordSet = RecordSet::of(&[RecordType::COMPRESSED, RecordType::COMPRESSED2]);
     !tool.cuts().without(COMPRESSED).is_empty()
-}
-
-/// Writes what stands behind `size` bytes of records, and the header.
-fn write_behind(
-    preamble: &Preamble,
-    out: &mut (impl Write + Seek),
-    before: DataPlacement,
-    size: u64,
-) -> Result<(), Error> {
-    preamble.write_behind(out, before, size).map_err(unwritten(before.data + size))
-}
-
-/// The error of an output that cannot be written on after so many bytes.
-fn unwritten(written: u64) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Write { written, source }
-}
-
-/// Warns of an entry that the table of build-ids has no room for.
-fn left_out(error: &perf_format::Error) {
-    log::warn!("{error}; left out");
-}
-
-/// The AUXTRACE feature is an index of the pieces of a hardware trace in the file: a count, then offset and size of
-/// each.
-fn move_auxtrace_index(preamble: &mut Preamble, moved: u64) {
-    let endian = preamble.endian;
-    let Some(index) = preamble.features.get_mut(&Feature::AUXTRACE) else { return };
-    for entry in index.get_mut(8..).unwrap_or_default().chunks_exact_mut(16) {
-        if let Some(offset) = entry.first_chunk_mut() {
-            *offset = endian.put_u64(endian.u64(*offset).wrapping_add(moved));
-        }
-    }
 }

@@ -9,6 +9,8 @@ mod events;
 mod laws;
 #[path = "callchain/made.rs"]
 mod made;
+#[path = "callchain/off_cpu.rs"]
+mod off_cpu;
 #[path = "callchain/order.rs"]
 mod order;
 #[path = "callchain/samples.rs"]

@@ -29,6 +29,8 @@ const HIT: Plan = Plan {
     remap_text: false,
     convert_callchain: None,
     jit: false,
+    off_cpu: None,
+    sched_stat: false,
 };
 
 const MMAP2: IdsTo = IdsTo { header: false, events: false, mmap2: true };

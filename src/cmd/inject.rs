@@ -122,6 +122,8 @@ impl Args {
                 .convert_callchain
                 .then_some(ConvertCallchain { max_stack: self.max_stack, keep_stacks: self.keep_stacks }),
             jit: self.jit.is_some() || self.perf_map,
+            off_cpu: None,
+            sched_stat: false,
         };
         let sources = self.source_config(known, evidence)?;
         let files = ObjectFiles::of_recording(sources.clone());

@@ -106,6 +106,8 @@ pub const HIT: Plan = Plan {
     remap_text: false,
     convert_callchain: None,
     jit: false,
+    off_cpu: None,
+    sched_stat: false,
 };
 
 /// The chain of a live pipeline, with [`Named`] in the place of this machine's files.

@@ -5,6 +5,8 @@ use perf_session::{Passed, Session};
 
 use crate::callchain::CallchainSummary;
 use crate::jit::JitSummary;
+use crate::off_cpu::OffCpuSummary;
+use crate::sched_stat::SchedStatSummary;
 use crate::{IdSummary, NameSummary};
 
 /// The report of a run, whether or not it came to its end.
@@ -25,6 +27,10 @@ pub struct RunReport {
     pub callchains: Option<CallchainSummary>,
     /// The summaries of the jitted code of each process.
     pub jit: Vec<JitSummary>,
+    /// What became of the time that threads were off CPU; `None` where the plan has no such samples.
+    pub off_cpu: Option<OffCpuSummary>,
+    /// What became of the scheduler's samples; `None` where the plan does not merge them.
+    pub sched_stat: Option<SchedStatSummary>,
     /// Whether what was written to a file has its header, and so can be read, even if the run ended with an error.
     pub framed: bool,
 }
