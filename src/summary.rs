@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use bstr::ByteSlice as _;
 use perf_inject::jit::JitSummary;
-use perf_inject::{IdSummary, NameSummary, RunReport};
+use perf_inject::{IdSummary, NameSummary, OffCpuSummary, RunReport, SchedStatSummary};
 use serde::Serialize;
 
 use self::stacks::StackRows;
@@ -34,6 +34,10 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     stacks: Option<StackRows>,
     jit: Vec<Jitted>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    off_cpu: Option<OffCpu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sched_stat: Option<SchedStat>,
     odd_records: BTreeMap<String, u64>,
     lost: Option<Lost>,
     error: Option<String>,
@@ -114,6 +118,8 @@ impl Summary {
             names: run_report.names.as_ref().map(Names::of),
             stacks: run_report.callchains.as_ref().map(StackRows::of),
             jit: run_report.jit.iter().map(Jitted::of).collect(),
+            off_cpu: run_report.off_cpu.map(OffCpu::of),
+            sched_stat: run_report.sched_stat.map(SchedStat::of),
             odd_records: odd.collect(),
             lost: run_report.damage.map(Lost::of),
             error: error.map(|error| format!("{error:#}")),
@@ -171,6 +177,106 @@ impl Jitted {
     }
 }
 
+/// The time that threads were off CPU; times are in ns.
+#[derive(Debug, Serialize)]
+struct OffCpu {
+    threads: u64,
+    sleeps: u64,
+    preempted: u64,
+    blocked_ns: u64,
+    runnable_ns: u64,
+    short: u64,
+    short_ns: u64,
+    still_off: u64,
+    unknown: Unknown,
+}
+
+/// The times off CPU that are not known, by the reason.
+#[derive(Debug, Serialize)]
+struct Unknown {
+    left_before: u64,
+    records_lost: u64,
+    not_seen_back: u64,
+    times_backwards: u64,
+    no_memory: u64,
+}
+
+impl OffCpu {
+    fn of(off_cpu: OffCpuSummary) -> Self {
+        Self {
+            threads: off_cpu.threads,
+            sleeps: off_cpu.sleeps,
+            preempted: off_cpu.preempted,
+            blocked_ns: off_cpu.blocked,
+            runnable_ns: off_cpu.runnable,
+            short: off_cpu.short,
+            short_ns: off_cpu.short_time,
+            still_off: off_cpu.open,
+            unknown: Unknown {
+                left_before: off_cpu.first_seen,
+                records_lost: off_cpu.lost,
+                not_seen_back: off_cpu.unseen,
+                times_backwards: off_cpu.backwards,
+                no_memory: off_cpu.unshown,
+            },
+        }
+    }
+
+    /// The rows of the table.
+    fn rows(&self) -> Vec<String> {
+        let [threads, sleeps, preempted, short, still_off] =
+            [self.threads, self.sleeps, self.preempted, self.short, self.still_off].map(grouped);
+        let mut rows = vec![
+            format!("{threads} threads slept {sleeps} times, and were preempted {preempted} times"),
+            format!("{} blocked, {} runnable", seconds(self.blocked_ns), seconds(self.runnable_ns)),
+        ];
+        if self.short > 0 {
+            rows.push(format!("{short} shorter ones left out, {} in all", seconds(self.short_ns)));
+        }
+        if self.still_off > 0 {
+            rows.push(format!("{still_off} threads still off CPU at the end"));
+        }
+        let Unknown { left_before, records_lost, not_seen_back, times_backwards, no_memory } = self.unknown;
+        let unknown = [
+            (left_before, "threads that left before the recording began, or began themselves"),
+            (records_lost, "since records were lost"),
+            (not_seen_back, "since nothing says when the thread came back"),
+            (times_backwards, "since times go backwards"),
+            (no_memory, "without a sample, for want of memory"),
+        ];
+        let unknown = unknown.iter().filter(|(count, _)| *count > 0);
+        rows.extend(unknown.map(|(count, why)| format!("unknown: {} {why}", grouped(*count))));
+        rows
+    }
+}
+
+/// Samples of `sched_stat_*` that were merged with switches.
+#[derive(Debug, Serialize)]
+struct SchedStat {
+    switches: u64,
+    stats: u64,
+    merged: u64,
+    without_switch: u64,
+    no_memory: u64,
+}
+
+impl SchedStat {
+    fn of(merged: SchedStatSummary) -> Self {
+        Self {
+            switches: merged.switches,
+            stats: merged.stats,
+            merged: merged.merged,
+            without_switch: merged.unswitched,
+            no_memory: merged.unkept,
+        }
+    }
+}
+
+/// A time, to the millisecond.
+fn seconds(ns: u64) -> String {
+    format!("{}.{:03} s", grouped(ns / 1_000_000_000), ns / 1_000_000 % 1000)
+}
+
 /// What `--recover` left out.
 #[derive(Debug, Serialize)]
 struct Lost {
@@ -199,7 +305,20 @@ pub(crate) fn write(form: Form, run_report: &RunReport, error: Option<&anyhow::E
 }
 
 fn table(summary: &Summary) -> String {
-    let Summary { records, samples, bytes, dsos, names, stacks, jit, odd_records, lost, .. } = summary;
+    let Summary {
+        records,
+        samples,
+        bytes,
+        dsos,
+        names,
+        stacks,
+        jit,
+        off_cpu,
+        sched_stat,
+        odd_records,
+        lost,
+        ..
+    } = summary;
     let mut text = String::new();
     let mut row = |name: &str, what: String| text += &format!("{name:<12} {}\n", one_line(what));
     row("records", format!("{} read, {} of them samples", grouped(*records), grouped(*samples)));
@@ -261,6 +380,16 @@ fn table(summary: &Summary) -> String {
         );
         let [samples, before, after] = [samples, named_before, named_after].map(|count| grouped(*count));
         row("", format!("{samples} samples, {before} of them with a name before and {after} now"));
+    }
+    for (number, text) in off_cpu.iter().flat_map(OffCpu::rows).enumerate() {
+        row(if number == 0 { "off CPU" } else { "" }, text);
+    }
+    if let Some(SchedStat { switches, stats, merged, without_switch, no_memory }) = sched_stat {
+        let [switches, stats, merged] = [switches, stats, merged].map(|count| grouped(*count));
+        row("sched stat", format!("{merged} of {stats} statistics put on {switches} switches"));
+        if without_switch + no_memory > 0 {
+            row("", format!("{} without a switch of their thread", grouped(without_switch + no_memory)));
+        }
     }
     if let Some(Lost { bytes, places, .. }) = lost {
         row("lost", format!("{} bytes in {} places", grouped(*bytes), grouped(*places)));

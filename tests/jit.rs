@@ -16,6 +16,8 @@ mod lives;
 mod made;
 #[path = "jit/names.rs"]
 mod names;
+#[path = "jit/off_cpu.rs"]
+mod off_cpu;
 #[path = "jit/perf_maps.rs"]
 mod perf_maps;
 #[path = "jit/reader.rs"]

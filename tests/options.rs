@@ -71,7 +71,7 @@ fn each_option_can_be_taken_back() {
 #[test]
 fn what_perf_alone_has_is_told_as_that() {
     for (args, option) in [
-        (&["inject", "-bs"][..], "sched-stat"),
+        (&["inject", "-b", "--aslr"][..], "aslr"),
         (&["inject", "--itrace=i10us"], "itrace"),
         (&["inject", "--itr"], "itrace"),
         (&["inject", "--strip"], "strip"),

@@ -13,14 +13,14 @@ use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, JitOptions};
-use perf_inject::{ConvertCallchain, DsoSelection, IdsTo, Jit, Plan, Run};
+use perf_inject::{ConvertCallchain, DsoSelection, IdsTo, Jit, OffCpuOptions, Plan, Run};
 use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::object_files::ObjectFiles;
 use perf_session::{Error, Repipe};
 
 pub(super) use self::args::Args;
-use self::args::{IdDestinations, JitClock, JitImages, Root};
+use self::args::{Duration, IdDestinations, JitClock, JitImages, Root};
 use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
@@ -39,6 +39,7 @@ pub(super) const SECTIONS: &[HelpSection] = &[
         &[
             "perf record -o - -g CMD | perftool inject -b | perf report -i -",
             "perf record -o - -a sleep 10 | perftool inject -b -o perf.data",
+            "perf record -o - -a -e sched:sched_switch -g CMD | perftool inject --off-cpu | perf report -i -",
             "perftool inject -b -i perf.data -o perf.data.new",
         ],
     ),
@@ -122,8 +123,11 @@ impl Args {
                 .convert_callchain
                 .then_some(ConvertCallchain { max_stack: self.max_stack, keep_stacks: self.keep_stacks }),
             jit: self.jit.is_some() || self.perf_map,
-            off_cpu: None,
-            sched_stat: false,
+            off_cpu: self.off_cpu.then(|| OffCpuOptions {
+                min_sleep: self.min_sleep.map_or(0, |Duration(ns)| ns),
+                open_sleeps: self.open_sleeps,
+            }),
+            sched_stat: self.sched_stat,
         };
         let sources = self.source_config(known, evidence)?;
         let files = ObjectFiles::of_recording(sources.clone());
@@ -146,6 +150,11 @@ impl Args {
             PerfData::File(_) if self.convert_callchain && is_directory => {
                 bail!(
                     "cannot convert stacks in the recording in {name}: --convert-callchain is for single files"
+                )
+            }
+            PerfData::File(_) if (self.off_cpu || self.sched_stat) && is_directory => {
+                bail!(
+                    "cannot follow threads in the recording in {name}: --off-cpu and --sched-stat are for single files"
                 )
             }
             PerfData::File(_) if self.decompress && is_directory => {

@@ -44,6 +44,7 @@ const IN_BOTH_INJECTS: &[&str] = &[
     "input",
     "output",
     "jit",
+    "sched-stat",
     "verbose",
     "vmlinux",
     "ignore-vmlinux",
@@ -53,7 +54,6 @@ const IN_BOTH_INJECTS: &[&str] = &[
 
 /// As of perf 7.3.
 const ONLY_IN_PERF_INJECT: &[PerfOnly] = &[
-    only("sched-stat", Some('s'), Value::None),
     only("itrace", None, Value::Optional),
     only("strip", None, Value::None),
     only("vm-time-correlation", None, Value::Optional),

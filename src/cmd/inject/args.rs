@@ -205,6 +205,38 @@ pub(crate) struct Args {
     #[arg(long, requires = "convert_callchain", help_heading = STACKS)]
     pub(super) keep_stacks: bool,
 
+    /// Add samples of where threads sleep, and wait for a CPU
+    ///
+    /// For each time that a thread was off CPU there is a sample of off-cpu:blocked (it slept) or off-cpu:runnable (it waited
+    /// for a CPU) with the call chain at which it left, and the time in ns for its period. It needs sched:sched_switch of all
+    /// CPUs, or --switch-events; with sched:sched_waking, time asleep ends when the thread is woken. By default there are none.
+    #[arg(long, conflicts_with = "sched_stat", help_heading = OFF_CPU)]
+    pub(super) off_cpu: bool,
+
+    /// Leave out times off CPU that are shorter
+    ///
+    /// DURATION is a number with its unit: 500us, 10ms, 1.5s. The default is 0: all count.
+    #[arg(
+        long, value_name = "DURATION", requires = "off_cpu", value_hint = ValueHint::Other,
+        help_heading = OFF_CPU
+    )]
+    pub(super) min_sleep: Option<Duration>,
+
+    /// Count threads that are asleep when the recording ends
+    ///
+    /// Their samples have the time up to the recording's end. By default they have none, since nobody knows how long they
+    /// slept.
+    #[arg(long, requires = "off_cpu", help_heading = OFF_CPU)]
+    pub(super) open_sleeps: bool,
+
+    /// Put the times of sched_stat events on the switches before them
+    ///
+    /// Of each sched:sched_stat_* sample the last sched:sched_switch sample of its thread goes out, with the time and the period
+    /// of the first: how long the thread slept, and where. Switches, exits and statistics themselves are left out, as in
+    /// perf. By default all pass.
+    #[arg(short = 's', long, help_heading = OFF_CPU)]
+    pub(super) sched_stat: bool,
+
     /// Read on past damage: all whole records are written
     ///
     /// What is lost is counted and reported: bytes, places and the first offset. By default damage ends the run with an
@@ -235,6 +267,7 @@ pub(crate) struct Args {
 const BUILD_IDS: &str = "Build-ids";
 const JITTED_CODE: &str = "Jitted code";
 const STACKS: &str = "Stacks";
+const OFF_CPU: &str = "Off-CPU time";
 const RECORDS: &str = "Records";
 
 /// Written as it is to be shown, for its example.
@@ -282,6 +315,33 @@ impl FromStr for Root {
         let (pid, dir) = parts.ok_or("it is PID=DIR")?;
         let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
         Ok(Self { pid, dir: dir.into() })
+    }
+}
+
+/// A time, in ns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Duration(pub(super) u64);
+
+/// The units of a time, in ns, those first of which another is the end.
+const UNITS: [(&str, f64); 5] = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
+
+impl FromStr for Duration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = UNITS.iter().find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)));
+        let (number, ns) = parts.ok_or("it is a number with its unit: ns, us, ms or s")?;
+        let number: f64 = number.trim_end().parse().map_err(|_| format!("{number:?} is no number"))?;
+        if !number.is_finite() || number < 0.0 {
+            return Err("it is 0 or more".to_owned());
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is not negative, and what is too large becomes the largest"
+        )]
+        let ns = (number * ns).round() as u64;
+        Ok(Self(ns))
     }
 }
 
