@@ -5,6 +5,7 @@ use bitflags::bitflags;
 
 use crate::codec::{Codec, Decoder, Encoder, Fixed as _, Problem, layout};
 use crate::misc::Misc;
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField, VisitFields, visit_flags};
 use crate::{Endian, Error};
 
 layout! {
@@ -12,11 +13,11 @@ layout! {
     /// that an attr was written with are 0.
     pub fixed struct AttrFields {
         /// `PERF_TYPE_*`.
-        pub kind: u32,
+        pub kind: u32 as Number = "type",
         /// Bytes of the attr as its writer had it; 0 means 64.
         pub size: u32,
         /// The event, in the terms of its type.
-        pub config: u64,
+        pub config: u64 as Hex,
         /// Events a sample, or samples a second where the `FREQ` flag is set.
         pub sample_period_or_freq: u64,
         /// The fields that a sample holds.
@@ -26,39 +27,39 @@ layout! {
         /// The flag bits.
         pub flags: AttrFlags,
         /// Events or bytes before the reader is woken.
-        pub wakeup: u32,
+        pub wakeup: u32 as Number = "wakeup_events",
         /// Breakpoint type.
         pub bp_type: u32,
         /// `config1`, breakpoint address, probe name.
-        pub config1: u64,
+        pub config1: u64 as Hex,
         /// `config2`, breakpoint length, probe offset. From 72 bytes.
-        pub config2: u64,
+        pub config2: u64 as Hex,
         /// The fields that a branch stack holds. From 80 bytes.
         pub branch_sample_type: BranchSampleType,
         /// The mask of the user registers in a sample. From 96 bytes.
-        pub sample_regs_user: u64,
+        pub sample_regs_user: u64 as Hex,
         /// Bytes of user stack.
         pub sample_stack_user: u32,
         /// The clock of the times, where the `USE_CLOCKID` flag is set; signed.
         pub clockid: i32,
         /// The mask of the registers at the interrupt in a sample. From 104 bytes.
-        pub sample_regs_intr: u64,
+        pub sample_regs_intr: u64 as Hex,
         /// Bytes of AUX data before the reader is woken. From 112 bytes.
         pub aux_watermark: u32,
         /// The deepest call chain.
         pub sample_max_stack: u16,
         /// Reserved.
-        pub reserved_2: u16,
+        pub reserved_2: u16 as Padding = "__reserved_2",
         /// Bytes of AUX data in a sample. From 120 bytes.
         pub aux_sample_size: u32,
         /// AUX actions.
-        pub aux_action: u32,
+        pub aux_action: u32 as Hex,
         /// Data of a SIGTRAP. From 128 bytes.
-        pub sig_data: u64,
+        pub sig_data: u64 as Hex,
         /// `config3`. From 136 bytes.
-        pub config3: u64,
+        pub config3: u64 as Hex,
         /// `config4`. From 144 bytes.
-        pub config4: u64,
+        pub config4: u64 as Hex,
     }
 }
 
@@ -268,6 +269,18 @@ bitflags! {
     }
 }
 
+/// Flags are shown by the names of their bits.
+macro_rules! flags_by_name {
+    ($($ty:ty),*) => {$(
+        impl VisitField for $ty {
+            fn visit_as(&self, name: &'static str, kind: FieldKind, v: &mut dyn FieldVisitor) {
+                visit_flags(name, kind, self, v);
+            }
+        }
+    )*};
+}
+flags_by_name!(SampleType, ReadFormat, BranchSampleType, AttrFlags);
+
 /// Flag sets that are plain words.
 macro_rules! flag_words {
     ($($ty:ty),*) => {$(
@@ -398,6 +411,25 @@ impl Codec<'_> for Attr {
         bytes.extend_from_slice(&self.tail);
         bytes.resize(self.size(), 0);
         e.bytes(&bytes);
+    }
+}
+
+/// The fields as `struct perf_event_attr` names them, and the bytes behind those known here.
+impl VisitFields for Attr {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        self.fields.visit(v);
+        if !self.tail.is_empty() {
+            v.field("tail", FieldKind::Number, FieldData::Bytes(&self.tail));
+        }
+    }
+}
+
+impl VisitField for Attr {
+    fn visit_as(&self, name: &'static str, _: FieldKind, v: &mut dyn FieldVisitor) {
+        if v.begin_group(name) {
+            self.visit(v);
+        }
+        v.end_group();
     }
 }
 

@@ -448,21 +448,38 @@ impl<'a> Codec<'a> for Words<'a> {
 }
 
 /// Declares a structure once: its documentation, its fields in the order of their bytes, and by that both
-/// directions of its codec. The three forms are a record of fixed size (`fixed struct`), one without borrowed
-/// parts, and one with them (`struct Name<'a>`).
+/// directions of its codec and what a [visitor](crate::visit) is told. The three forms are a record of fixed size
+/// (`fixed struct`), one without borrowed parts, and one with them (`struct Name<'a>`). `as Kind` behind a field's type
+/// is the [`FieldKind`](crate::FieldKind) of its value, and `= "name"` behind that its name in C where it is another.
 macro_rules! layout {
-    ($(#[$meta:meta])* pub fixed struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* }) => {
+    (@kind) => { $crate::visit::FieldKind::Number };
+    (@kind $kind:ident) => { $crate::visit::FieldKind::$kind };
+    (@name $field:ident) => { stringify!($field) };
+    (@name $field:ident $name:literal) => { $name };
+    (@fields $self:ident $v:ident $($field:ident $(as $kind:ident $(= $cname:literal)?)?,)*) => {
+        $($crate::visit::VisitField::visit_as(
+            &$self.$field,
+            $crate::codec::layout!(@name $field $($($cname)?)?),
+            $crate::codec::layout!(@kind $($kind)?),
+            $v,
+        );)*
+    };
+    ($(#[$meta:meta])* pub fixed struct $name:ident {
+        $($(#[$fmeta:meta])* pub $field:ident: $ty:ty $(as $kind:ident $(= $cname:literal)?)?,)*
+    }) => {
         $crate::codec::layout! {
             $(#[$meta])*
             #[derive(Copy, Default)]
-            pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+            pub struct $name { $($(#[$fmeta])* pub $field: $ty $(as $kind $(= $cname)?)?,)* }
         }
 
         impl $crate::codec::Fixed for $name {
             const SIZE: usize = 0 $(+ <$ty as $crate::codec::Fixed>::SIZE)*;
         }
     };
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$fmeta:meta])* pub $field:ident: $ty:ty $(as $kind:ident $(= $cname:literal)?)?,)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
@@ -477,9 +494,28 @@ macro_rules! layout {
             }
         }
 
+        impl $crate::visit::VisitFields for $name {
+            fn visit(&self, v: &mut dyn $crate::visit::FieldVisitor) {
+                $crate::codec::layout!(@fields self v $($field $(as $kind $(= $cname)?)?,)*);
+            }
+        }
+
+        impl $crate::visit::VisitField for $name {
+            fn visit_as(
+                &self,
+                _: &'static str,
+                _: $crate::visit::FieldKind,
+                v: &mut dyn $crate::visit::FieldVisitor,
+            ) {
+                $crate::visit::VisitFields::visit(self, v);
+            }
+        }
+
         $crate::codec::codec_of_layout!($name);
     };
-    ($(#[$meta:meta])* pub struct $name:ident<'a> { $($(#[$fmeta:meta])* pub $field:ident: $ty:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident<'a> {
+        $($(#[$fmeta:meta])* pub $field:ident: $ty:ty $(as $kind:ident $(= $cname:literal)?)?,)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name<'a> { $($(#[$fmeta])* pub $field: $ty,)* }
@@ -491,6 +527,12 @@ macro_rules! layout {
 
             fn write(&self, e: &mut $crate::codec::Encoder<'_>) {
                 $(e.put(&self.$field);)*
+            }
+        }
+
+        impl $crate::visit::VisitFields for $name<'_> {
+            fn visit(&self, v: &mut dyn $crate::visit::FieldVisitor) {
+                $crate::codec::layout!(@fields self v $($field $(as $kind $(= $cname)?)?,)*);
             }
         }
     };

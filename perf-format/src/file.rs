@@ -227,7 +227,10 @@ impl<S: Read + Seek> PerfFile<S> {
     }
 
     /// The same, and the file with them.
-    pub(crate) fn into_record_bytes(mut self) -> Result<Take<S>, Error> {
+    ///
+    /// # Errors
+    /// Where the source cannot seek there.
+    pub fn into_record_bytes(mut self) -> Result<Take<S>, Error> {
         let size = self.records_len();
         self.at_records()?;
         Ok(self.source.take(size))

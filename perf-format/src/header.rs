@@ -161,9 +161,9 @@ layout! {
     /// Where a part of a file is, `struct perf_file_section`.
     pub fixed struct Section {
         /// Bytes from the start of the file.
-        pub offset: u64,
+        pub offset: u64 as Hex,
         /// Its length in bytes.
-        pub size: u64,
+        pub size: u64 as Hex,
     }
 }
 
@@ -171,11 +171,11 @@ layout! {
     /// The fixed words of `struct perf_file_header`.
     pub fixed struct FileHeaderWords {
         /// The magic, as it stands.
-        pub magic: [u8; 8],
+        pub magic: [u8; 8] as Text,
         /// The header's own size in bytes.
-        pub size: u64,
+        pub size: u64 as Hex,
         /// Bytes from one attr to the next: an attr and a [`Section`] of ids.
-        pub attr_size: u64,
+        pub attr_size: u64 as Number,
         /// The attrs.
         pub attrs: Section,
         /// The records.

@@ -72,6 +72,7 @@ pub mod strategies;
 pub mod testing;
 mod tracepoint;
 pub mod tracing_data;
+pub mod visit;
 
 pub use attr::Attr;
 pub use build_id::{BuildId, BuildIdError};
@@ -92,8 +93,9 @@ pub use preamble::{DataPlacement, EventAttr, PipeFeatures, Preamble};
 pub use reader::{Batch, RecordReader, Skipped};
 pub use record::{CpuMode, Misc, RawRecord, Record, RecordHeader, RecordType};
 pub use recover::{Damage, Recovering};
-pub use sample::{Arch, Sample, SampleFormat, SampleId};
+pub use sample::{Arch, Sample, SampleContext, SampleFormat, SampleId};
 pub use tracepoint::{EventFormat, FieldFormat, FieldShape, FieldValue, Numbers};
+pub use visit::{FieldData, FieldKind, FieldVisitor, VisitFields};
 
 /// The example of the README, to see that it compiles.
 #[cfg(doctest)]

@@ -69,6 +69,12 @@ impl<R: Read> PipeStream<R> {
         RecordReader::pipe(self.source, self.head)
     }
 
+    /// The stream of a source that goes on behind what was read of it: of another one than it was opened from.
+    #[must_use]
+    pub fn from_parts(source: R, head: Head) -> Self {
+        Self { source, head }
+    }
+
     /// The source, and what was read of it: for a [`RecordReader::pipe`] out of another source that goes on where this one
     /// is.
     #[must_use]

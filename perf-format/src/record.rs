@@ -2,6 +2,7 @@
 //! below this one, and one row each in the table at the end.
 
 use crate::codec::{Decoder, Encoder, FieldError, Layout};
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitFields};
 use crate::{Endian, Error};
 
 pub use crate::misc::{CpuMode, Misc};
@@ -55,6 +56,13 @@ macro_rules! records {
                 })
             }
 
+            fn tell(&self, v: &mut dyn FieldVisitor) {
+                match self {
+                    $(Self::$variant(body) => VisitFields::visit(body, v),)*
+                    Self::Other(_, body) => VisitFields::visit(body, v),
+                }
+            }
+
             fn write(&self, e: &mut Encoder<'_>) {
                 match self {
                     $(Self::$variant(body) => Layout::write(body, e),)*
@@ -76,6 +84,23 @@ impl<'a> Layout<'a> for &'a [u8] {
     }
 }
 
+/// A body that is nothing but bytes, where it has any.
+impl VisitFields for &[u8] {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        if !self.is_empty() {
+            v.field("data", FieldKind::Number, FieldData::Bytes(self));
+        }
+    }
+}
+
+/// The fields of the body. Those of a SAMPLE are bytes: [`Sample::visit`](crate::Sample::visit) tells them, with what
+/// is known of its event.
+impl VisitFields for Record<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        self.tell(v);
+    }
+}
+
 impl<'a> RawRecord<'a> {
     /// The typed view. A `sample_id` trailer, if there is one, is left unread.
     ///
@@ -94,11 +119,25 @@ impl<'a> RawRecord<'a> {
         self.parse_body(self.bytes.len().saturating_sub(trailer_len))
     }
 
+    /// The same, and the bytes between the fields known here and the trailer: padding, or what a newer writer put there.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where the bytes cannot be such a record.
+    pub fn parse_with_rest(&self, trailer_len: usize) -> Result<(Record<'a>, &'a [u8]), Error> {
+        self.parse_up_to(self.bytes.len().saturating_sub(trailer_len))
+    }
+
     fn parse_body(&self, end: usize) -> Result<Record<'a>, Error> {
+        self.parse_up_to(end).map(|(record, _)| record)
+    }
+
+    fn parse_up_to(&self, end: usize) -> Result<(Record<'a>, &'a [u8]), Error> {
         let body = self.bytes.get(..end).unwrap_or_default();
         let mut d = Decoder::new(body, RecordHeader::SIZE, self.endian, self.header.misc);
-        Record::read(self.header.record_type, &mut d)
-            .map_err(|error| Error::malformed(self.offset, self.header.record_type, error))
+        match Record::read(self.header.record_type, &mut d) {
+            Ok(record) => Ok((record, d.rest())),
+            Err(error) => Err(Error::malformed(self.offset, self.header.record_type, error)),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod data_source;
 mod fields;
 mod read_values;
 mod registers;
+mod show;
 
 pub use addresses::{Address, AddressKind, Addresses};
 pub use body::{Sample, SampleId};
@@ -25,6 +26,7 @@ pub use data_source::{DataSource, MemBlocked, MemLevel, MemLevels, MemLock, MemO
 pub use fields::{AuxData, Branch, BranchStack, Cpu, Raw, Regs, StackDump, Tid, WeightStruct};
 pub use read_values::{ReadValue, ReadValues};
 pub use registers::Arch;
+pub use show::SampleContext;
 
 /// How the records of an event are laid out, which its attr decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +254,20 @@ impl SampleFormat {
         };
         let fields = TRAILER.iter().filter(has).map(|field| record.bytes.get(at(*field)..)?.get(..8));
         Some(fields.collect::<Option<Vec<_>>>()?.concat())
+    }
+
+    /// The values of a READ record.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where they do not fit in the record.
+    pub fn read_values(&self, record: &RawRecord<'_>) -> Result<ReadValues, Error> {
+        let end = record.bytes.len().saturating_sub(self.trailer_len());
+        let body = record.bytes.get(..end).unwrap_or_default();
+        // Behind the process and the thread.
+        let mut d = Decoder::new(body, RecordHeader::SIZE + 8, record.endian, record.misc());
+        ReadValues::read(self.read_format, &mut d)
+            .map_err(|problem| FieldError { field: "values", problem })
+            .map_err(|error| Error::malformed(record.offset, record.record_type(), error))
     }
 
     /// The distance in bytes from the end of a record to the field of its trailer.

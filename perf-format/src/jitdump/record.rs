@@ -48,6 +48,12 @@ impl Fixed for Id {
     const SIZE: usize = u32::SIZE;
 }
 
+impl crate::visit::VisitField for Id {
+    fn visit_as(&self, name: &'static str, kind: crate::FieldKind, v: &mut dyn crate::FieldVisitor) {
+        self.0.visit_as(name, kind, v);
+    }
+}
+
 layout! {
     /// The prefix of every record, `struct jr_prefix`.
     pub fixed struct Prefix {

@@ -3,26 +3,27 @@
 use bstr::{BStr, ByteSlice as _};
 
 use crate::codec::{Decoder, Encoder, FieldError, Layout, layout};
+use crate::visit::{FieldKind, FieldVisitor, VisitField as _, VisitFields};
 
 layout! {
     /// The fixed part of `struct perf_record_auxtrace_error`.
     pub fixed struct AuxtraceErrorHead {
         /// The type of the decoder.
-        pub error_type: u32,
+        pub error_type: u32 as Number = "type",
         /// Its code.
         pub code: u32,
         /// The CPU.
-        pub cpu: u32,
+        pub cpu: u32 as Cpu,
         /// The process.
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// The thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// The version of the layout: it decides which of the later fields are set.
         pub fmt: u32,
         /// The address.
-        pub ip: u64,
+        pub ip: u64 as Address,
         /// When, in ns.
-        pub time: u64,
+        pub time: u64 as Time,
     }
 }
 
@@ -30,7 +31,7 @@ layout! {
     /// The guest of the error, where `fmt` is 2 or more.
     pub fixed struct AuxtraceErrorGuest {
         /// The guest machine's pid.
-        pub machine_pid: u32,
+        pub machine_pid: u32 as Pid,
         /// The guest's CPU.
         pub vcpu: u32,
     }
@@ -64,5 +65,13 @@ impl<'a> Layout<'a> for AuxtraceError<'a> {
         e.put(&self.head);
         e.bytes(self.message);
         e.put(&self.guest);
+    }
+}
+
+impl VisitFields for AuxtraceError<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        self.head.visit(v);
+        self.message.as_bytes().visit_as("msg", FieldKind::Text, v);
+        self.guest.visit_as("", FieldKind::Number, v);
     }
 }

@@ -6,10 +6,10 @@ layout! {
     /// `PERF_RECORD_AUXTRACE_INFO`, `struct perf_record_auxtrace_info`.
     pub struct AuxtraceInfo<'a> {
         /// 1 Intel PT, 2 Intel BTS, 3 CoreSight, 4 Arm SPE, 5 s390 CPU-MSF, 6 HiSilicon PTT, 7 VPA DTL.
-        pub trace_type: u32,
+        pub trace_type: u32 as Number = "type",
         /// Reserved.
-        pub reserved: u32,
+        pub reserved: u32 as Padding = "reserved__",
         /// The decoder's own data.
-        pub priv_data: Words<'a>,
+        pub priv_data: Words<'a> as Hex = "priv",
     }
 }

@@ -6,9 +6,9 @@ layout! {
     /// `PERF_RECORD_BPF_EVENT`, `struct perf_record_bpf_event`.
     pub fixed struct BpfEvent {
         /// 1 loaded, 2 unloaded.
-        pub event_type: u16,
+        pub event_type: u16 as Number = "type",
         /// Unused so far.
-        pub flags: u16,
+        pub flags: u16 as Hex,
         /// The program's id.
         pub id: u32,
         /// The program's tag.

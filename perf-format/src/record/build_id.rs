@@ -5,12 +5,13 @@ use bstr::BStr;
 use crate::BuildId;
 use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
 use crate::misc::Misc;
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField};
 
 layout! {
     /// `PERF_RECORD_HEADER_BUILD_ID`, `struct perf_record_header_build_id`.
     pub struct BuildIdRecord<'a> {
         /// The machine: -1 for the host, a guest's own pid otherwise.
-        pub pid: i32,
+        pub pid: i32 as Pid,
         /// The id and its size.
         pub build_id: SizedBuildId,
         /// The DSO's long name.
@@ -39,5 +40,11 @@ impl Codec<'_> for SizedBuildId {
         e.misc = e.misc.with(Misc::BUILD_ID_SIZE, true);
         e.bytes(&self.0.map_or([0; BuildId::MAX], |id| id.padded()));
         e.bytes(&[self.0.map_or(0, |id| id.size()), 0, 0, 0]);
+    }
+}
+
+impl VisitField for SizedBuildId {
+    fn visit_as(&self, name: &'static str, kind: FieldKind, v: &mut dyn FieldVisitor) {
+        v.field(name, kind, FieldData::Bytes(self.0.as_ref().map_or(&[], |id| id.as_bytes())));
     }
 }

@@ -8,9 +8,9 @@ layout! {
     /// `PERF_RECORD_COMM`, `struct perf_record_comm`.
     pub struct Comm<'a> {
         /// Process (thread group).
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// The name, at most 15 bytes.
         pub comm: &'a BStr,
     }

@@ -1,6 +1,7 @@
 //! CPU_MAP: a set of CPUs, in one of three encodings.
 
 use crate::codec::{Array, Decoder, Encoder, FieldError, Layout, Problem};
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField as _, VisitFields};
 
 /// `PERF_RECORD_CPU_MAP`, `struct perf_record_cpu_map` and its `struct perf_record_cpu_map_data`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,4 +100,42 @@ impl<'a> Layout<'a> for CpuMap<'a> {
 
 fn counted<'a, T: crate::codec::Fixed>(d: &mut Decoder<'a>, nr: u16) -> Result<Array<'a, T>, FieldError> {
     Array::counted(d, nr.into()).map_err(|problem| FieldError { field: "nr", problem })
+}
+
+impl VisitFields for CpuMap<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        let word = |v: &mut dyn FieldVisitor, word| v.field("type", FieldKind::Number, FieldData::Word(word));
+        let rest = match self {
+            Self::Cpus(cpus, rest) => {
+                word(v, "CPUS");
+                cpus.visit_as("cpu", FieldKind::Cpu, v);
+                rest
+            }
+            Self::Mask32(mask, rest) => {
+                word(v, "MASK");
+                4u16.visit_as("long_size", FieldKind::Number, v);
+                mask.visit_as("mask", FieldKind::Hex, v);
+                rest
+            }
+            Self::Mask64(mask, rest) => {
+                word(v, "MASK");
+                8u16.visit_as("long_size", FieldKind::Number, v);
+                mask.visit_as("mask", FieldKind::Hex, v);
+                rest
+            }
+            Self::Range { any_cpu, pad, start, end, rest } => {
+                word(v, "RANGE_CPUS");
+                any_cpu.visit_as("any_cpu", FieldKind::Number, v);
+                pad.visit_as("__pad", FieldKind::Padding, v);
+                start.visit_as("start_cpu", FieldKind::Cpu, v);
+                end.visit_as("end_cpu", FieldKind::Cpu, v);
+                rest
+            }
+            Self::Other(kind, data) => {
+                kind.visit_as("type", FieldKind::Number, v);
+                return data.visit_as("data", FieldKind::Number, v);
+            }
+        };
+        rest.visit_as("padding", FieldKind::Padding, v);
+    }
 }

@@ -4,6 +4,7 @@ use bstr::BStr;
 
 use crate::codec::{Decoder, Encoder, FieldError, Layout};
 use crate::record::CpuMap;
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField as _, VisitFields};
 
 /// `PERF_RECORD_EVENT_UPDATE`, `struct perf_record_event_update`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,39 @@ impl<'a> Layout<'a> for EventUpdate<'a> {
                 head(*kind);
                 e.bytes(data);
             }
+        }
+    }
+}
+
+impl VisitFields for EventUpdate<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        let word = match &self.update {
+            Update::Unit(_) => "UNIT",
+            Update::Scale(_) => "SCALE",
+            Update::Name(_) => "NAME",
+            Update::Cpus(_) => "CPUS",
+            Update::Other(..) => "",
+        };
+        match &self.update {
+            Update::Other(kind, _) => kind.visit_as("type", FieldKind::Number, v),
+            _ => v.field("type", FieldKind::Number, FieldData::Word(word)),
+        }
+        self.id.visit_as("id", FieldKind::EventId, v);
+        match &self.update {
+            Update::Unit(unit) => unit.visit_as("unit", FieldKind::Number, v),
+            // As exact as the bits are, in the same digits everywhere.
+            Update::Scale(scale) => {
+                let scale = format!("{:?}", f64::from_bits(*scale));
+                v.field("scale", FieldKind::Number, FieldData::Word(&scale));
+            }
+            Update::Name(name) => name.visit_as("name", FieldKind::Number, v),
+            Update::Cpus(cpus) => {
+                if v.begin_group("cpus") {
+                    cpus.visit(v);
+                }
+                v.end_group();
+            }
+            Update::Other(_, data) => data.visit_as("data", FieldKind::Number, v),
         }
     }
 }

@@ -9,6 +9,6 @@ layout! {
         /// The event's attr, as long as its own size field.
         pub attr: Attr,
         /// One id a CPU or thread that the event was opened on.
-        pub ids: Words<'a>,
+        pub ids: Words<'a> as EventId,
     }
 }

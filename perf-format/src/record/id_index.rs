@@ -1,18 +1,19 @@
 //! ID_INDEX: for each event id, its event, CPU and thread, and for guests the machine.
 
 use crate::codec::{Array, Decoder, Encoder, FieldError, Layout, layout};
+use crate::visit::{FieldKind, FieldVisitor, VisitField as _, VisitFields};
 
 layout! {
     /// `struct id_index_entry`.
     pub fixed struct IdIndexEntry {
         /// The event's id.
-        pub id: u64,
+        pub id: u64 as EventId,
         /// The index of the instance.
         pub idx: u64,
         /// The CPU, -1 for any.
-        pub cpu: u64,
+        pub cpu: u64 as Cpu,
         /// The thread, -1 for any.
-        pub tid: u64,
+        pub tid: u64 as Tid,
     }
 }
 
@@ -20,7 +21,7 @@ layout! {
     /// `struct id_index_entry_2`.
     pub fixed struct IdIndexGuest {
         /// The guest machine's pid, 0 for the host.
-        pub machine_pid: u64,
+        pub machine_pid: u64 as Pid,
         /// The guest's CPU.
         pub vcpu: u64,
     }
@@ -46,5 +47,14 @@ impl<'a> Layout<'a> for IdIndex<'a> {
     fn write(&self, e: &mut Encoder<'_>) {
         e.put(&self.entries);
         self.guests.encode_elements(e);
+    }
+}
+
+impl VisitFields for IdIndex<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        self.entries.visit_as("entries", FieldKind::Number, v);
+        if !self.guests.is_empty() {
+            self.guests.visit_as("guests", FieldKind::Number, v);
+        }
     }
 }

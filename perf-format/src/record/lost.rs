@@ -6,7 +6,7 @@ layout! {
     /// `PERF_RECORD_LOST`, `struct perf_record_lost`.
     pub fixed struct Lost {
         /// The event's id.
-        pub id: u64,
+        pub id: u64 as EventId,
         /// Records lost.
         pub lost: u64,
     }

@@ -9,15 +9,15 @@ layout! {
     /// of the symbol that the name ends with (`[kernel.kallsyms]_text`).
     pub struct Mmap<'a> {
         /// Process (thread group); `u32::MAX` for the kernel.
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// First address.
-        pub start: u64,
+        pub start: u64 as Address,
         /// Length in bytes.
-        pub len: u64,
+        pub len: u64 as Hex,
         /// Offset in the file, in bytes.
-        pub pgoff: u64,
+        pub pgoff: u64 as Hex,
         /// The file's path, or a name in brackets.
         pub filename: &'a BStr,
     }

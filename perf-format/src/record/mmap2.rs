@@ -5,26 +5,27 @@ use bstr::BStr;
 use crate::BuildId;
 use crate::codec::{Codec, Decoder, Encoder, Problem, layout};
 use crate::record::{Misc, Mmap, RawRecord, RecordType};
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField, VisitFields as _};
 
 layout! {
     /// `PERF_RECORD_MMAP2`, `struct perf_record_mmap2`.
     pub struct Mmap2<'a> {
         /// Process (thread group).
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// First address.
-        pub start: u64,
+        pub start: u64 as Address,
         /// Length in bytes.
-        pub len: u64,
+        pub len: u64 as Hex,
         /// Offset in the file, in bytes.
-        pub pgoff: u64,
+        pub pgoff: u64 as Hex,
         /// Device and inode, or a build-id.
         pub file: MapFile,
         /// `PROT_*` bits.
-        pub prot: u32,
+        pub prot: u32 as Prot,
         /// `MAP_*` bits.
-        pub flags: u32,
+        pub flags: u32 as MapFlags,
         /// The file's path, or a name in brackets.
         pub filename: &'a BStr,
     }
@@ -35,13 +36,13 @@ layout! {
     #[derive(Hash)]
     pub fixed struct Inode {
         /// Device, major number.
-        pub maj: u32,
+        pub maj: u32 as Inode,
         /// Device, minor number.
-        pub min: u32,
+        pub min: u32 as Inode,
         /// Inode number.
-        pub ino: u64,
+        pub ino: u64 as Inode,
         /// Inode generation.
-        pub ino_generation: u64,
+        pub ino_generation: u64 as Inode,
     }
 }
 
@@ -105,6 +106,18 @@ impl Codec<'_> for MapFile {
             Self::BuildId(id) => {
                 e.bytes(&[id.map_or(0, |id| id.size()), 0, 0, 0]);
                 e.bytes(&id.map_or([0; BuildId::MAX], |id| id.padded()));
+            }
+        }
+    }
+}
+
+impl VisitField for MapFile {
+    fn visit_as(&self, _: &'static str, kind: FieldKind, v: &mut dyn FieldVisitor) {
+        match self {
+            Self::Inode(inode) => inode.visit(v),
+            Self::BuildId(id) => {
+                let bytes = id.as_ref().map_or(&[][..], |id| id.as_bytes());
+                v.field("build_id", kind, FieldData::Bytes(bytes));
             }
         }
     }

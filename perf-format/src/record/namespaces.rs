@@ -6,9 +6,9 @@ layout! {
     /// `PERF_RECORD_NAMESPACES`, `struct perf_record_namespaces`.
     pub struct Namespaces<'a> {
         /// Process (thread group).
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// In this order: net, uts, ipc, pid, user, mnt, cgroup.
         pub link_info: Array<'a, NamespaceLink>,
     }
@@ -18,8 +18,8 @@ layout! {
     /// `struct perf_ns_link_info`: what identifies a namespace.
     pub fixed struct NamespaceLink {
         /// Device of the namespace's inode.
-        pub dev: u64,
+        pub dev: u64 as Inode,
         /// Its inode number.
-        pub ino: u64,
+        pub ino: u64 as Inode,
     }
 }

@@ -7,9 +7,9 @@ layout! {
     /// ([`crate::sample::ReadValues`] reads them); [`crate::RawRecord::parse_before`] gives a view without the trailer.
     pub struct Read<'a> {
         /// Process (thread group).
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
         /// The words after it.
         pub values: Words<'a>,
     }

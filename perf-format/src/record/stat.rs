@@ -6,9 +6,9 @@ layout! {
     /// `PERF_RECORD_STAT`, `struct perf_record_stat`.
     pub fixed struct Stat {
         /// The event's id.
-        pub id: u64,
+        pub id: u64 as EventId,
         /// The CPU.
-        pub cpu: u32,
+        pub cpu: u32 as Cpu,
         /// The thread.
         pub thread: u32,
         /// The count.

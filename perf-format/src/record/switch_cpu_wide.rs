@@ -7,8 +7,8 @@ layout! {
     /// where the thread was switched out, and clear where it was switched in.
     pub fixed struct SwitchCpuWide {
         /// Process switched to or from; `u32::MAX` where it is not known.
-        pub next_prev_pid: u32,
+        pub next_prev_pid: u32 as Pid,
         /// Thread switched to or from.
-        pub next_prev_tid: u32,
+        pub next_prev_tid: u32 as Tid,
     }
 }

@@ -1,6 +1,7 @@
 //! TEXT_POKE: the kernel changed its own code.
 
 use crate::codec::{Decoder, Encoder, FieldError, Layout};
+use crate::visit::{FieldData, FieldKind, FieldVisitor, VisitField as _, VisitFields};
 
 /// `PERF_RECORD_TEXT_POKE`, `struct perf_record_text_poke_event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,5 +32,16 @@ impl<'a> Layout<'a> for TextPoke<'a> {
         e.bytes(self.old);
         e.bytes(self.new);
         e.align();
+    }
+}
+
+impl VisitFields for TextPoke<'_> {
+    fn visit(&self, v: &mut dyn FieldVisitor) {
+        self.addr.visit_as("addr", FieldKind::Address, v);
+        for (name, code) in [("old_len", self.old), ("new_len", self.new)] {
+            v.field(name, FieldKind::Number, FieldData::Unsigned(code.len() as u64));
+        }
+        self.old.visit_as("old_bytes", FieldKind::Memory, v);
+        self.new.visit_as("new_bytes", FieldKind::Memory, v);
     }
 }

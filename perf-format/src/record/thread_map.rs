@@ -14,8 +14,8 @@ layout! {
     /// `struct perf_record_thread_map_entry`.
     pub fixed struct ThreadMapEntry {
         /// The thread, -1 for any.
-        pub pid: u64,
+        pub pid: u64 as Tid,
         /// Its name, filled up with NULs.
-        pub comm: [u8; 16],
+        pub comm: [u8; 16] as Text,
     }
 }

@@ -6,10 +6,10 @@ layout! {
     /// `PERF_RECORD_THROTTLE` and `PERF_RECORD_UNTHROTTLE`, `struct perf_record_throttle`.
     pub fixed struct Throttle {
         /// When, in ns of the recording's clock.
-        pub time: u64,
+        pub time: u64 as Time,
         /// The event's id.
-        pub id: u64,
+        pub id: u64 as EventId,
         /// The id of its stream.
-        pub stream_id: u64,
+        pub stream_id: u64 as EventId,
     }
 }

@@ -22,12 +22,12 @@ layout! {
         /// The counter at the last wrap.
         pub time_cycles: u64,
         /// The mask of the counter's bits.
-        pub time_mask: u64,
+        pub time_mask: u64 as Hex,
         /// Whether `time_zero` is valid.
         pub cap_user_time_zero: u8,
         /// Whether the counter wraps.
         pub cap_user_time_short: u8,
         /// Padding.
-        pub unused: [u8; 6],
+        pub unused: [u8; 6] as Padding,
     }
 }

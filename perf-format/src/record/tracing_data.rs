@@ -8,6 +8,6 @@ layout! {
         /// Bytes that follow this record and are not counted in its size; a multiple of eight.
         pub size: u32,
         /// Padding, which old writers left out.
-        pub pad: Option<u32>,
+        pub pad: Option<u32> as Padding,
     }
 }

@@ -6,12 +6,16 @@ use crate::attr::SampleType;
 use crate::codec::{Array, Decoder, Encoder, FieldError};
 use crate::record::{Misc, RawRecord, RecordHeader, RecordType};
 use crate::sample::fields::SampleField;
+use crate::sample::show::{SampleContext, VisitSampleField};
 use crate::sample::{
     AuxData, BranchStack, Cpu, DataSource, Raw, ReadValues, Regs, SampleFormat, StackDump, Tid, WeightStruct,
 };
+use crate::visit::{FieldData, FieldKind, FieldVisitor};
 
 macro_rules! fields {
-    ($(#[$meta:meta])* pub struct $name:ident<'a> { $($(#[$fmeta:meta])* $bit:ident $field:ident: $ty:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident<'a> {
+        $($(#[$fmeta:meta])* $bit:ident $field:ident: $ty:ty $(as $kind:ident)?,)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct $name<'a> {
@@ -38,6 +42,17 @@ macro_rules! fields {
                 })*
                 e.bytes(self.rest);
             }
+
+            /// Tells the fields, with what `context` explains of them.
+            pub fn visit(&self, context: &SampleContext<'_>, v: &mut dyn FieldVisitor) {
+                $(if let Some(value) = &self.$field {
+                    let kind = $crate::codec::layout!(@kind $($kind)?);
+                    VisitSampleField::visit_in(value, context, stringify!($field), kind, v);
+                })*
+                if !self.rest.is_empty() {
+                    v.field("rest", FieldKind::Number, FieldData::Bytes(self.rest));
+                }
+            }
         }
     };
 }
@@ -47,19 +62,19 @@ fields! {
     /// is `None` where the attr does not name it.
     pub struct Sample<'a> {
         /// The id of the event's instance, in front of all fields, so that events of different layouts are told apart.
-        IDENTIFIER identifier: u64,
+        IDENTIFIER identifier: u64 as EventId,
         /// The address of the instruction: the instruction pointer.
-        IP ip: u64,
+        IP ip: u64 as Address,
         /// The process and thread that ran.
         TID tid: Tid,
         /// The time, in ns of the recording's clock.
-        TIME time: u64,
+        TIME time: u64 as Time,
         /// The data address of a memory access, or what else the event defines: the address of a page fault or breakpoint.
-        ADDR addr: u64,
+        ADDR addr: u64 as Address,
         /// The id of the event's instance; where the event was inherited from a parent, the parent's.
-        ID id: u64,
+        ID id: u64 as EventId,
         /// The id of the event's instance itself, inherited or not.
-        STREAM_ID stream_id: u64,
+        STREAM_ID stream_id: u64 as EventId,
         /// The CPU on which it was taken.
         CPU cpu: Cpu,
         /// How much the event's count rose since its last sample: the weight of this one.
@@ -68,7 +83,7 @@ fields! {
         READ read: ReadValues,
         /// The call chain as recorded, innermost address first, with markers between
         /// (`PERF_CONTEXT_*`): [`frames`](crate::sample::frames) tells them apart.
-        CALLCHAIN callchain: Array<'a, u64>,
+        CALLCHAIN callchain: Array<'a, u64> as Chain,
         /// The data of a tracepoint ([`EventFormat`](crate::EventFormat) has its fields) or of a PMU.
         RAW raw: Raw<'a>,
         /// The last branches that were taken (LBR and the like).
@@ -84,13 +99,13 @@ fields! {
         /// Where the data of a memory access came from, `union perf_mem_data_src`.
         DATA_SRC data_src: DataSource,
         /// Why a hardware transaction was aborted, `PERF_TXN_*`.
-        TRANSACTION transaction: u64,
+        TRANSACTION transaction: u64 as Hex,
         /// The registers when the event's interrupt came, of the kernel or of user space.
         REGS_INTR regs_intr: Regs<'a, false>,
         /// The physical address of `addr`.
-        PHYS_ADDR phys_addr: u64,
+        PHYS_ADDR phys_addr: u64 as Hex,
         /// The id of the cgroup, whose path a CGROUP record gives.
-        CGROUP cgroup: u64,
+        CGROUP cgroup: u64 as Cgroup,
         /// The page size at `addr`, in bytes.
         DATA_PAGE_SIZE data_page_size: u64,
         /// The page size at `ip`, in bytes.
@@ -107,15 +122,15 @@ fields! {
         /// Process and thread.
         TID tid: Tid,
         /// The time, in ns.
-        TIME time: u64,
+        TIME time: u64 as Time,
         /// The event's id.
-        ID id: u64,
+        ID id: u64 as EventId,
         /// The stream's id.
-        STREAM_ID stream_id: u64,
+        STREAM_ID stream_id: u64 as EventId,
         /// The CPU.
         CPU cpu: Cpu,
         /// The event's id.
-        IDENTIFIER identifier: u64,
+        IDENTIFIER identifier: u64 as EventId,
     }
 }
 

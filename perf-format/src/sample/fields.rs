@@ -35,9 +35,9 @@ layout! {
     /// Process and thread.
     pub fixed struct Tid {
         /// Process (thread group).
-        pub pid: u32,
+        pub pid: u32 as Pid,
         /// Thread.
-        pub tid: u32,
+        pub tid: u32 as Tid,
     }
 }
 
@@ -45,9 +45,9 @@ layout! {
     /// The CPU.
     pub fixed struct Cpu {
         /// Its number.
-        pub cpu: u32,
+        pub cpu: u32 as Cpu,
         /// Nothing so far: 0.
-        pub reserved: u32,
+        pub reserved: u32 as Padding = "res",
     }
 }
 
@@ -55,9 +55,9 @@ layout! {
     /// One taken branch, `struct perf_branch_entry`.
     pub fixed struct Branch {
         /// Where it was taken.
-        pub from: u64,
+        pub from: u64 as Address,
         /// Where it went.
-        pub to: u64,
+        pub to: u64 as Address,
         /// Whether it was predicted, its kind and more.
         pub flags: BranchFlags,
     }
