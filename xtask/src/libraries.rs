@@ -19,6 +19,7 @@ pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("jit-image", &[]),
     ("perf-inject", &[]),
     ("perf-buildid-list", &[]),
+    ("perf-dump", &[]),
 ];
 
 /// The crate of the program, which is published, too.

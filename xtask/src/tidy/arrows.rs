@@ -10,10 +10,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jit-image", &["perf-format"]),
     ("perf-inject", &["perf-session", "perf-unwind", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
-    ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-session", "perf-format"]),
+    ("perf-dump", &["perf-session", "perf-format"]),
+    ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-dump", "perf-session", "perf-format"]),
     (
         "perf-fuzz",
-        &["perf-inject", "perf-buildid-list", "perf-session", "perf-unwind", "jit-image", "perf-format"],
+        &[
+            "perf-inject",
+            "perf-buildid-list",
+            "perf-dump",
+            "perf-session",
+            "perf-unwind",
+            "jit-image",
+            "perf-format",
+        ],
     ),
     ("xtask", &["perftool-cli", "perf-fuzz", "perf-format"]),
 ];
