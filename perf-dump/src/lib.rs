@@ -1,7 +1,7 @@
 //! Recordings as text and as JSON Lines that a test suite can keep.
 //!
 //! A [`Dumper`] gives one line after the other: what stands round the records (`HEADER`, an `ATTR` an event, a `FEATURE` a
-//! feature), then one line a record, in the order of the recording.
+//! feature), then one line a record, in the order of the recording. [`diff`] compares the lines of two.
 //!
 //! # The text
 //!
@@ -58,6 +58,7 @@
 mod addresses;
 mod ahead;
 mod attr;
+mod diff;
 mod dump;
 mod escape;
 mod features;
@@ -72,6 +73,7 @@ mod stable;
 mod symbols;
 mod words;
 
+pub use diff::{DiffCount, DiffOptions, DiffSource, DiffSummary, diff, dump_lines, text_lines};
 pub use dump::{Dumper, stable_text};
 pub use options::{DumpOptions, TimeRange};
 pub use stable::StableRules;
