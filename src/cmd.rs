@@ -7,6 +7,8 @@ use crate::exit;
 
 mod buildid_list;
 pub(crate) mod completions;
+mod diff;
+mod dump;
 mod inject;
 pub(crate) mod man;
 pub(crate) mod options;
@@ -47,6 +49,16 @@ subcommands! {
     ///
     /// The text is that of perf buildid-list: a line has the build-id and the name of a DSO.
     BuildidList(buildid_list);
+    /// Print a recording as text, a line a record
+    ///
+    /// In front stand the header, the events and the features. Then comes one line a record, in the order of the recording, with
+    /// all of its fields by their names in C. The text is the same for the same recording everywhere.
+    Dump(dump);
+    /// Compare two recordings, record by record
+    ///
+    /// Each of them is a recording, or a dump that was kept, of text or JSON. Offsets are not compared, and neither is whether
+    /// the records are in a file or a stream. A record that was changed has a line with its fields that were behind it.
+    Diff(diff);
     /// Print the man pages, or write them to a directory
     Man(man);
     /// Print what a shell needs to complete perftool's command line
@@ -76,6 +88,8 @@ const SECTIONS: &[HelpSection] = &[
     HelpSection::See(&[
         "perftool-inject(1)",
         "perftool-buildid-list(1)",
+        "perftool-dump(1)",
+        "perftool-diff(1)",
         "perftool-man(1)",
         "perftool-completions(1)",
         "perf(1)",

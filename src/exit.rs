@@ -7,6 +7,12 @@ pub const SUCCESS: u8 = 0;
 /// whole before that have been written.
 pub const FAILURE: u8 = 1;
 
+/// Of `diff`, as of diff(1): the recordings differ.
+pub const DIFFERENT: u8 = 1;
+
+/// Of `diff`, as of diff(1): it could not be told whether they do.
+pub const TROUBLE: u8 = 2;
+
 /// The command line is wrong; perf's own code for that.
 pub const USAGE: u8 = 129;
 

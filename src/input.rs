@@ -155,6 +155,11 @@ impl Input {
         Ok(Some(end))
     }
 
+    /// The first bytes, after [`begin`](Self::begin): none of a directory.
+    pub(crate) fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
     /// What is read from behind the header on: the open file, or what it unpacks to.
     pub(crate) fn into_rest(self) -> Result<File, PackedInput> {
         self.packed.map_or(Ok(self.file), Err)

@@ -132,9 +132,34 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Two recordings differ, which was told in full.
+#[derive(Debug)]
+pub(crate) struct Different;
+
+impl Display for Different {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("the recordings differ")
+    }
+}
+
+impl std::error::Error for Different {}
+
+/// What `diff` could not do.
+#[derive(Debug)]
+pub(crate) struct Trouble;
+
+impl Display for Trouble {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot compare the recordings")
+    }
+}
+
 /// Reports how the run ended.
 pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return exit::SUCCESS.into() };
+    if error.is::<Different>() {
+        return exit::DIFFERENT.into();
+    }
     if is_reader_gone(&error) {
         // The shell sees the same as of any filter. Where the signal is blocked, the exit code must do.
         emulate_default_handler(SIGPIPE).ok();
@@ -150,7 +175,11 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
     // Where even that cannot be written there is nowhere to report it.
     io::stderr().write_all(message.as_bytes()).ok();
     let is_usage = error.chain().any(|cause| cause.is::<UsageError>());
-    if is_usage { exit::USAGE.into() } else { exit::FAILURE.into() }
+    match (is_usage, error.is::<Trouble>()) {
+        (true, _) => exit::USAGE.into(),
+        (false, true) => exit::TROUBLE.into(),
+        (false, false) => exit::FAILURE.into(),
+    }
 }
 
 /// What the user can do about an error, where it is not in the error.

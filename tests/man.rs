@@ -8,10 +8,12 @@ use std::process::Command;
 use common::{perftool, stderr};
 
 /// The pages in the order in which they are printed.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 7] = [
     "perftool.1",
     "perftool-inject.1",
     "perftool-buildid-list.1",
+    "perftool-dump.1",
+    "perftool-diff.1",
     "perftool-man.1",
     "perftool-completions.1",
 ];
