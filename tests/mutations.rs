@@ -18,7 +18,7 @@ use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::testing::{StreamBuilder, swapped};
 use perf_format::{Endian, Misc, Record};
 use perf_fuzz::seeds::{miniature, miniature_file};
-use perf_fuzz::{cut, laws, sources};
+use perf_fuzz::{cut, dumps_as_far_as_inject, is_dumped_with_an_error, laws, sources};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The CPU time that one input may take in all its runs: hundreds of times what the slowest takes, in a debug build
@@ -57,6 +57,14 @@ fn cpu_time() -> Duration {
 fn with_and_without_ids(stream: &[u8]) {
     let plain = laws::passes_as_it_is(stream);
     laws::only_ids_are_added(stream, sources::HIT, &plain);
+    dumps_as_far_as_inject(stream, plain.message().as_deref());
+}
+
+fn file_passes_or_ends(file: &[u8]) {
+    laws::file_keeps_its_records(file);
+    // A file of which less can be read is none that is dumped without a word.
+    let plain = laws::file_to_pipe(sources::PLAIN, file);
+    assert!(plain.error.is_none() || is_dumped_with_an_error(file), "{:?}", plain.error);
 }
 
 /// Small streams in which all kinds of records are: the recordings, and what no recording has.
@@ -270,7 +278,7 @@ fn files_cut_anywhere_keep_what_is_whole_or_say_what_is_missing() {
     let mut broken = Broken::default();
     for (name, file) in small_files() {
         for len in 0..file.len() {
-            let run = || laws::file_keeps_its_records(&file[..len]);
+            let run = || file_passes_or_ends(&file[..len]);
             broken.try_it(|| format!("{name} cut at {len}"), run);
         }
     }
@@ -285,7 +293,7 @@ fn any_offset_size_or_count_in_a_file_is_an_error_or_makes_no_difference_to_the_
         for field in in_file(&file, order(&file)) {
             for (value, damaged) in field.damaged(&file, order(&file)) {
                 let name = || format!("{name}: {field:?} is {value:#x}");
-                broken.try_it(name, || laws::file_keeps_its_records(&damaged));
+                broken.try_it(name, || file_passes_or_ends(&damaged));
             }
             seen.push(field.name);
         }

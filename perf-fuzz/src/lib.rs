@@ -9,6 +9,7 @@ mod buildid_list;
 mod callchain;
 mod compressed;
 mod cut;
+mod dump;
 mod elf_notes;
 mod features;
 mod file;
@@ -35,6 +36,7 @@ pub use buildid_list::buildid_list;
 pub use callchain::callchain;
 pub use compressed::compressed;
 pub use cut::{Cut, cut};
+pub use dump::{diff, dump, dumps_as_far_as_inject, is_dumped_with_an_error};
 pub use elf_notes::elf_notes;
 pub use features::features;
 pub use file::file;
@@ -67,6 +69,8 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("file", file),
     ("inject", inject),
     ("buildid_list", buildid_list),
+    ("dump", dump),
+    ("diff", diff),
     ("recover", recover),
     ("jitdump", jitdump),
     ("jit_image", jit_image),

@@ -157,10 +157,10 @@ impl Seeds {
         self.add("recover", "callchain", [&[0], &pipe[..]].concat());
         self.add("recover", "twin", [&[1], &twin[..]].concat());
         self.add("recover", "compressed", [&[0], &miniature(&read("compressed.pipe")?)[16..]].concat());
-        for target in ["inject", "buildid_list", "framing"] {
+        for target in ["inject", "buildid_list", "dump", "diff", "framing"] {
             self.add(target, "twin", &twin[..]);
         }
-        for target in ["inject", "buildid_list", "file"] {
+        for target in ["inject", "buildid_list", "dump", "file"] {
             self.add(target, "file", &plain[..]);
             self.add(target, "twins-file", &twins_file[..]);
         }

@@ -1,0 +1,4 @@
+//! Fuzzes perf-fuzz/src/dump.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| perf_fuzz::diff(data));
