@@ -17,6 +17,7 @@ use programs::Program;
 use report::Row;
 
 mod delay;
+mod dump;
 mod files;
 pub(crate) mod grow;
 mod growth;
@@ -45,6 +46,7 @@ const PARTS: &[Part] = &[
     ("files", files::run),
     ("lists", lists::run),
     ("read", read::run),
+    ("dump", dump::run),
     ("jit", jit::run),
     ("unwind", unwind::run),
     ("memory", memory::run),

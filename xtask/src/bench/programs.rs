@@ -55,6 +55,16 @@ impl Program {
         (perftool, Self::of(bench.perf.clone().into(), "perf", "buildid-list", options, usize::MAX))
     }
 
+    /// `perftool dump` with these options.
+    pub(super) fn dump(bench: &Bench, options: &[&str]) -> Self {
+        Self::of(bench.perftool.clone().into(), "perftool", "dump", options, usize::MAX)
+    }
+
+    /// What perf prints of records: `-D` of `script` or `report`.
+    pub(super) fn perfs_dump(bench: &Bench, task: &str) -> Self {
+        Self::of(bench.perf.clone().into(), "perf", task, &["-D"], usize::MAX)
+    }
+
     fn of(file: OsString, name: &str, task: &str, options: &[&str], rounds_at_most: usize) -> Self {
         let name = [&[name, task], options].concat().join(" ");
         let words = std::iter::once(file).chain([task.into()]).chain(options.iter().map(OsString::from));
