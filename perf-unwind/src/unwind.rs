@@ -25,7 +25,7 @@ pub fn unwind(
     max_frames: usize,
     frames: &mut Vec<CallFrame>,
 ) -> Unwound {
-    let mut unwinder = Unwinder { modules, registers: registers.clone(), stack, is_exact: true };
+    let mut unwinder = Unwinder { modules, map: None, registers: registers.clone(), stack, is_exact: true };
     let mut unwound = Unwound { stop: StopReason::MaxFrames, by_table: 0, by_frame_pointer: 0 };
     let mut found_by = FoundBy::Registers;
     for _ in 0..max_frames {
@@ -65,6 +65,8 @@ pub fn unwind(
 /// The state between two frames.
 struct Unwinder<'u> {
     modules: &'u Modules,
+    /// The map of the last frame, in which the next one is mostly.
+    map: Option<&'u ModuleMap>,
     registers: Registers,
     stack: &'u StackMemory<'u>,
     /// Whether the instruction at the address was interrupted, and did not call.
@@ -83,12 +85,16 @@ impl<'u> Unwinder<'u> {
     /// Goes to the caller.
     fn step(&mut self, address: u64, cache: &mut RuleCache) -> Result<FoundBy, StopReason> {
         let lookup = address.wrapping_sub(u64::from(!self.is_exact));
-        let mut map = self.map_at(lookup)?;
+        let mut map = self.map.filter(|map| (map.start..map.end).contains(&lookup));
+        if map.is_none() {
+            map = self.map_at(lookup)?;
+        }
         if map.is_none() && !self.is_exact {
             // A trampoline may be the first thing that is mapped.
             map = self.map_at(address)?;
         }
         let Some(map) = map else { return Err(StopReason::Unmapped { address }) };
+        self.map = Some(map);
         let tag = map.tag;
         let (is_signal, has_return_address) = match cache.rule(map, address, !self.is_exact) {
             Rule::Simple(rule) => {

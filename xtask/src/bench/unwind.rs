@@ -37,7 +37,7 @@ const OWN: &str = "without files MiB";
 const MIB: f64 = (1 << 20) as f64;
 
 /// perf takes seconds, and stands in front of each run of ours.
-const ROUNDS_OF_PERF: usize = 3;
+const ROUNDS_OF_PERF: usize = 9;
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let pipe = match unless_missing(STACKS.pipe(bench))? {
