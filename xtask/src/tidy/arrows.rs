@@ -27,8 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["perftool-cli", "perf-fuzz", "perf-format"]),
 ];
 
-/// Every crate's tests may build streams, and may ask for the laws.
-const FOR_TESTS: [&str; 2] = ["perf-format", "perf-fuzz"];
+/// Every crate's tests may build streams, compare them as text, and ask for the laws.
+const FOR_TESTS: [&str; 3] = ["perf-format", "perf-dump", "perf-fuzz"];
 
 /// Checks what `cargo metadata` says.
 pub(super) fn check(metadata: &Value) -> Vec<String> {
