@@ -95,7 +95,8 @@ fn packages(workspace: &Workspace) -> anyhow::Result<()> {
     for name in LIBRARIES.iter().map(|(name, _)| *name).chain([PROGRAM]) {
         let folder = format!("{name}-{}", version_of(workspace, name)?);
         let mut unpack = Command::new("tar");
-        unpack.arg("-xzf").arg(packed.join(format!("{folder}.crate"))).arg("-C").arg(&unpacked);
+        // Files of a package are all of one time, by which cargo would take them for those that it compiled before.
+        unpack.arg("-xmzf").arg(packed.join(format!("{folder}.crate"))).arg("-C").arg(&unpacked);
         run::run(unpack)?;
         members += &format!("{folder:?}, ");
         patches += &format!("{name} = {{ path = {folder:?} }}\n");
