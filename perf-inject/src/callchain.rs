@@ -249,7 +249,8 @@ impl Converter {
         }
     }
 
-    /// Converts a sample, or returns the address of the map that it is to wait for, where it may.
+    /// Converts a sample, or returns the address of the map that it is to wait for, where it may. Where it may no longer, no
+    /// other one waits for what its stack leads to now, which an exec may have made another place than it waited for.
     fn convert_or_wait(
         &mut self,
         record: &RawRecord<'_>,
@@ -260,14 +261,19 @@ impl Converter {
     ) -> Option<u64> {
         let start = out.len();
         match self.unwound(record, layout, at, out) {
-            Ok(outcome) => {
-                let address = self.waits_for(&outcome, at).filter(|_| may_wait);
-                match address {
-                    Some(_) => out.truncate(start),
-                    None => self.tally.add(&outcome),
+            Ok(outcome) => match self.waits_for(&outcome, at) {
+                Some(address) if may_wait => {
+                    out.truncate(start);
+                    Some(address)
                 }
-                address
-            }
+                in_vain => {
+                    if let Some(address) = in_vain {
+                        self.spaces.note_vain(at.pid, address);
+                    }
+                    self.tally.add(&outcome);
+                    None
+                }
+            },
             Err(error) => {
                 self.malformed(record, layout, &error, out);
                 None
@@ -385,7 +391,6 @@ impl Converter {
     fn finish_late(&mut self, out: &mut Vec<u8>) {
         for late in self.late.take_all() {
             let Some(record) = late.record() else { continue };
-            self.spaces.note_vain(late.at.pid, late.address);
             self.convert_or_wait(&record, &late.layout, late.at, false, out);
             self.tally.waited();
         }
