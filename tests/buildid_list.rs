@@ -150,17 +150,12 @@ fn the_text_is_that_of_perf_7_to_the_byte_on_every_recording() {
 /// DSOs to perf from 7 on: what it reads in /proc has no generation of the inode. Here it is one file.
 fn names_of_two(list: &str) -> HashSet<&str> {
     let mut seen = HashSet::new();
-    list.lines().map(name_in).filter(|name| !seen.insert(*name)).collect()
+    list.lines().map(name).filter(|name| !seen.insert(*name)).collect()
 }
 
 /// The lines of a list but those with these names.
 fn without<'l>(list: &'l str, names: &HashSet<&str>) -> Vec<&'l str> {
-    list.lines().filter(|line| !names.contains(name_in(line))).collect()
-}
-
-/// The name in a line of a list: it stands behind 40 columns and a space.
-fn name_in(line: &str) -> &str {
-    line.get(41..).unwrap_or_default()
+    list.lines().filter(|line| !names.contains(name(line))).collect()
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl OffCpu {
 
     /// Whether all events have their roles.
     fn is_set_up(&self, session: &Session) -> bool {
-        self.roles.as_ref().is_some_and(|roles| roles.len() == session.evlist.evsels().len())
+        self.roles.as_ref().is_some_and(|roles| roles.are_of(&session.evlist))
     }
 
     /// Queues what a sample says of threads.

@@ -150,9 +150,9 @@ impl Roles {
         self.by_number.iter().any(is)
     }
 
-    /// How many events there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_number.len()
+    /// Whether they are those of all events: a pipe may bring more of them.
+    pub(crate) fn are_of(&self, evlist: &Evlist) -> bool {
+        self.by_number.len() == evlist.evsels().len()
     }
 }
 

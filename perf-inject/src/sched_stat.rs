@@ -208,7 +208,7 @@ impl Tool for SchedStat {
                 return Ok(Verdict::Repipe);
             }
         }
-        if self.roles.as_ref().is_none_or(|roles| roles.len() != session.evlist.evsels().len()) {
+        if !self.roles.as_ref().is_some_and(|roles| roles.are_of(&session.evlist)) {
             self.set_up(session)?;
         }
         let (time, entry) = match self.sample(record, session) {
