@@ -157,7 +157,10 @@ fn files_of_two(recording: &Path) -> HashSet<String> {
         let map: serde_json::Value = serde_json::from_str(map).expect("JSON");
         let fields = &map["fields"];
         let inode = [&fields["maj"], &fields["min"], &fields["ino"], &fields["ino_generation"]];
-        inodes.insert((fields["filename"].as_str().expect("a name").to_owned(), format!("{inode:?}")));
+        inodes.insert((
+            fields["filename"].as_str().unwrap_or_else(|| panic!("no name: {map}")).to_owned(),
+            format!("{inode:?}"),
+        ));
     }
     let mut seen = HashSet::new();
     inodes.into_iter().map(|(name, _)| name).filter(|name| !seen.insert(name.clone())).collect()
