@@ -4,11 +4,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use common::{data, perftool, pipe_recordings, run, stderr};
 use insta::assert_snapshot;
+use perf_format::PerfFile;
 use perf_format::testing::swapped;
 use serde_json::Value;
 
@@ -82,6 +84,23 @@ fn the_twin_of_a_recording_in_the_other_byte_order_dumps_the_same_records() {
         let [ours, twins] = [&stream, &swapped(&stream)].map(|bytes| text(run(perftool(&args), bytes)));
         assert!(ours == twins, "{name}");
     }
+}
+
+#[test]
+fn compressed_records_of_a_directory_go_on_in_each_file_by_themselves() {
+    let first = data().join("newest-compressed.data");
+    let file = PerfFile::open(fs::File::open(&first).expect("a recording")).expect("a file");
+    let mut records = Vec::new();
+    file.into_record_bytes().expect("records").read_to_end(&mut records).expect("read");
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::copy(&first, dir.path().join("data")).expect("copied");
+    for other in ["data.0", "data.1"] {
+        fs::write(dir.path().join(other), &records).expect("written");
+    }
+    let samples = |input| text(dump(&["--events-only", "--no-offsets", "--types=SAMPLE"], input));
+    let of_one = samples(&first);
+    assert!(of_one.contains("SAMPLE "), "{of_one}");
+    assert_eq!(samples(dir.path()), of_one.repeat(3));
 }
 
 #[test]

@@ -204,8 +204,9 @@ fn samples_of_fresh_recordings_have_what_perf_script_prints() {
     let dir = tempfile::tempdir().expect("a directory");
     let tracepoints =
         "sched:sched_switch,sched:sched_wakeup,sched:sched_process_fork,sched:sched_process_exec";
-    let kinds: [&[&str]; 7] = [
+    let kinds: [&[&str]; 8] = [
         &["-e", "cpu-clock", "-g"],
+        &["-e", "cpu-clock", "-F", "4000", "--threads", "-z"],
         &["-e", "cpu-clock", "--call-graph", "dwarf,1024"],
         &["-e", tracepoints],
         &["-e", "cpu-clock", "-F", "500"],

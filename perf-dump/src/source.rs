@@ -34,6 +34,7 @@ pub(crate) struct Records<'s> {
     readers: Vec<RecordReader<BoxedRead<'s>>>,
     /// The reader that is being read.
     at: usize,
+    /// That reader's own: what is compressed in one file goes on from record to record, and not into the next file.
     inflater: Option<Inflater>,
     /// A compressed record whose inside is being read, with its offset and its byte order.
     outer: Option<(Vec<u8>, u64, Endian)>,
@@ -78,9 +79,9 @@ impl<'s> Records<'s> {
         }
         while let Some(reader) = self.readers.get_mut(self.at) {
             match reader.next_record() {
-                Ok(None) => self.at += 1,
+                Ok(None) => self.next_file(),
                 Err(error) => {
-                    self.at += 1;
+                    self.next_file();
                     return Next::Damage(error);
                 }
                 Ok(Some(record)) => {
@@ -101,7 +102,7 @@ impl<'s> Records<'s> {
                     return match payload {
                         Ok(_) => Next::Shown,
                         Err(error) => {
-                            self.at += 1;
+                            self.next_file();
                             Next::Damage(error)
                         }
                     };
@@ -109,6 +110,12 @@ impl<'s> Records<'s> {
             }
         }
         Next::End
+    }
+
+    /// Goes on to the next file.
+    fn next_file(&mut self) {
+        self.at += 1;
+        (self.inflater, self.inside, self.is_broken) = (None, 0, false);
     }
 
     /// Where the next record inside the compressed one is; `None` where there is none any more.
