@@ -39,6 +39,7 @@ pub use file::FileSource;
 pub(crate) use file::open_regular;
 pub use in_root::InRoot;
 pub use kernel::{KernelSource, VmlinuxSource, running_kernel};
+pub(crate) use kernel_maps::module_files;
 pub use kernel_maps::{KernelMap, kernel_maps};
 pub use known::{BadEntry, Known};
 pub use live::LiveSource;

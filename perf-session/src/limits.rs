@@ -6,8 +6,8 @@ mod object_files;
 
 #[cfg(feature = "build-id")]
 pub(crate) use object_files::{
-    DEBUG_FILE_AT_MOST, ELF_AT_MOST, PACKED_AT_MOST, PACKED_SLACK, SEGMENTS_AT_MOST, SYS_NOTES_AT_MOST,
-    UNPACKED_AT_MOST, VDSO_AT_MOST,
+    DEBUG_FILE_AT_MOST, ELF_AT_MOST, KALLSYMS_AT_MOST, PACKED_AT_MOST, PACKED_SLACK, SEGMENTS_AT_MOST,
+    SYS_NOTES_AT_MOST, UNPACKED_AT_MOST, VDSO_AT_MOST,
 };
 
 /// How many things wait in a queue for two rounds to pass, where no rounds come, or enormous ones. The largest of them

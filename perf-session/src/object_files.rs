@@ -19,6 +19,9 @@ use crate::evidence::{Evidence, Proof, Unproven};
 use crate::recording::Recording;
 
 mod debug_file;
+mod kernel;
+
+pub use kernel::KernelSymbols;
 
 /// Opens the object files of DSOs where it is proven, or likely ([`Unproven`]), that they are the recorded ones.
 pub struct ObjectFiles {
@@ -28,6 +31,7 @@ pub struct ObjectFiles {
     symfs: Option<InRoot>,
     debug_dirs: Vec<InRoot>,
     cache: BuildIdCache,
+    evidence: Evidence,
 }
 
 impl fmt::Debug for ObjectFiles {
@@ -71,8 +75,11 @@ impl ObjectFile {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoObjectFile {
-    /// It is code of the kernel, of which no files are looked for.
+    /// It is code of the kernel: [`ObjectFiles::kernel_symbols`], [`ObjectFiles::kernel_image`] and [`ObjectFiles::module`]
+    /// have what there is of that.
     Kernel,
+    /// The kernel shows its addresses to others than this user (`kernel.kptr_restrict`).
+    HiddenAddresses,
     /// For what keeps a file's build-id from being used, too: there is none, it cannot be read, or it is not the recorded one.
     Refused(NoBuildId),
     /// No place has a file for it.
@@ -83,6 +90,7 @@ impl fmt::Display for NoObjectFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kernel => f.write_str("it is code of the kernel, whose files are not looked for"),
+            Self::HiddenAddresses => f.write_str("the kernel hides its addresses from this user"),
             Self::Refused(reason) => reason.fmt(f),
             Self::NotFound => f.write_str("no place has a file for it"),
         }
@@ -123,7 +131,7 @@ impl ObjectFiles {
             Box::new(DebugDir::new(dir.clone(), cache.clone()).with_evidence(evidence.clone())) as _
         });
         sources.extend(kept);
-        Self { known, sources, roots, symfs, debug_dirs, cache }
+        Self { known, sources, roots, symfs, debug_dirs, cache, evidence }
     }
 
     /// The file of a DSO. Only regular files are opened, whatever has their name.

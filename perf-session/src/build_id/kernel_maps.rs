@@ -72,7 +72,7 @@ fn module(line: &str, files: &[PathBuf]) -> Option<KernelMap> {
 }
 
 /// The modules' files under a folder, its folders included; links are not followed.
-fn module_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn module_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(entries) = folders.pop().map(fs::read_dir) {

@@ -30,3 +30,6 @@ pub(crate) const VDSO_AT_MOST: usize = 1 << 20;
 /// The most bytes of a debug file that are read for its CRC-32, where nothing else tells whether it is the right one: a
 /// sparse file has any size for nothing.
 pub(crate) const DEBUG_FILE_AT_MOST: u64 = 1 << 31;
+
+/// The most bytes of `/proc/kallsyms`, or of a copy of it; a kernel with many modules has some 20 MB.
+pub(crate) const KALLSYMS_AT_MOST: u64 = 1 << 28;
