@@ -20,6 +20,7 @@ pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("perf-inject", &[]),
     ("perf-buildid-list", &[]),
     ("perf-dump", &[]),
+    ("perf-bundle", &[]),
 ];
 
 /// The crate of the program, which is published, too.

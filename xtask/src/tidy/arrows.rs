@@ -11,13 +11,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-inject", &["perf-session", "perf-unwind", "jit-image", "perf-format"]),
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perf-dump", &["perf-session", "perf-format"]),
-    ("perftool-cli", &["perf-inject", "perf-buildid-list", "perf-dump", "perf-session", "perf-format"]),
+    ("perf-bundle", &["perf-session", "perf-format"]),
+    (
+        "perftool-cli",
+        &["perf-inject", "perf-buildid-list", "perf-dump", "perf-bundle", "perf-session", "perf-format"],
+    ),
     (
         "perf-fuzz",
         &[
             "perf-inject",
             "perf-buildid-list",
             "perf-dump",
+            "perf-bundle",
             "perf-session",
             "perf-unwind",
             "jit-image",

@@ -1,0 +1,310 @@
+//! Gathers the files that a recording needs, by the checks of [`perf_session::object_files`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+
+use bstr::{BStr, BString, ByteSlice as _};
+use perf_format::BuildId;
+use perf_session::build_id::Origin;
+use perf_session::dso::{Dso, DsoKind};
+use perf_session::object_files::{KernelSymbols, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage};
+use perf_session::unpack::Packing;
+
+use crate::contents::FileContents;
+use crate::layout::FileRole;
+use crate::limits::MODULE_AT_MOST;
+use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
+use crate::packing::UnpackingReader;
+use crate::survey::{Survey, SurveyedDso};
+
+/// What goes into a bundle.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Bundle {
+    /// The files of the recording, with their names in its directory, or one file without a name.
+    pub recording: Vec<(Option<String>, FileContents)>,
+    /// The files that its symbols are in, each build once, by name and id.
+    pub files: Vec<BundledFile>,
+    /// What is missing, the most hit first.
+    pub missing: Vec<MissingFile>,
+}
+
+/// A file that symbols are in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BundledFile {
+    /// The DSO's name.
+    pub name: BString,
+    /// Other names of the same build.
+    pub also: Vec<BString>,
+    /// The build-id: the recorded one where the recording carries one.
+    pub build_id: BuildId,
+    /// What it is.
+    pub role: FileRole,
+    /// Its bytes.
+    pub contents: FileContents,
+    /// How many they are.
+    pub size: u64,
+    /// Where it was found.
+    pub origin: Origin,
+    /// Why nothing proves that it is the recorded one; `None` where that is proven.
+    pub unproven: Option<String>,
+    /// How many samples hit it.
+    pub samples: u64,
+    /// Whether the recording carries the id, without which readers do not find the file by it.
+    pub is_recorded: bool,
+}
+
+impl BundledFile {
+    /// A file that is proven, whose id the recording carries, and that no sample hit.
+    ///
+    /// # Errors
+    /// Where its size cannot be found.
+    pub fn new(
+        name: &BStr,
+        build_id: BuildId,
+        role: FileRole,
+        contents: FileContents,
+        origin: Origin,
+    ) -> io::Result<Self> {
+        let size = contents.size()?;
+        let (name, also) = (name.to_owned(), Vec::new());
+        Ok(Self {
+            name,
+            also,
+            build_id,
+            role,
+            contents,
+            size,
+            origin,
+            unproven: None,
+            samples: 0,
+            is_recorded: true,
+        })
+    }
+}
+
+/// A file that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFile {
+    /// The DSO's name.
+    pub name: BString,
+    /// The build-id that the recording carries, if it does.
+    pub build_id: Option<BuildId>,
+    /// What it is.
+    pub role: FileRole,
+    /// How many samples hit it.
+    pub samples: u64,
+    /// Why it is missing.
+    pub reason: String,
+}
+
+/// What was found of one DSO.
+struct Found {
+    id: BuildId,
+    role: FileRole,
+    contents: FileContents,
+    origin: Origin,
+    unproven: Option<String>,
+}
+
+/// Opens the files of the DSOs of a survey. The recording is still to be added.
+#[must_use]
+pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
+    let mut builds: BTreeMap<(BuildId, FileRole), BundledFile> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for SurveyedDso { dso, samples } in &survey.dsos {
+        let recorded = dso.build_id.filter(|_| !dso.shares_id);
+        let found = match find(dso, survey, files) {
+            Ok(found) => found,
+            Err((role, reason)) => {
+                missing.push(MissingFile {
+                    name: dso.name.clone(),
+                    build_id: recorded,
+                    role,
+                    samples: *samples,
+                    reason,
+                });
+                continue;
+            }
+        };
+        for Found { id, role, contents, origin, unproven } in found {
+            let size = match contents.size() {
+                Ok(size) => size,
+                Err(error) => {
+                    let (name, reason) = (dso.name.clone(), error.to_string());
+                    missing.push(MissingFile { name, build_id: Some(id), role, samples: *samples, reason });
+                    continue;
+                }
+            };
+            let name = dso.name.clone();
+            builds
+                .entry((id, role))
+                .and_modify(|known| {
+                    known.samples += samples;
+                    known.is_recorded |= recorded.is_some();
+                    if known.name != name && !known.also.contains(&name) {
+                        known.also.push(name.clone());
+                    }
+                })
+                .or_insert_with(|| BundledFile {
+                    name,
+                    also: Vec::new(),
+                    build_id: id,
+                    role,
+                    contents,
+                    size,
+                    origin,
+                    unproven,
+                    samples: *samples,
+                    is_recorded: recorded.is_some(),
+                });
+        }
+    }
+    let mut files: Vec<_> = builds.into_values().collect();
+    files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));
+    missing.sort_by(|a, b| (b.samples, &a.name, a.build_id).cmp(&(a.samples, &b.name, b.build_id)));
+    Bundle { recording: Vec::new(), files, missing }
+}
+
+/// The files of a DSO; or why its first one is missing.
+fn find(dso: &Dso, survey: &Survey, files: &mut ObjectFiles) -> Result<Vec<Found>, (FileRole, String)> {
+    let recording = &survey.recording;
+    let because = |role, error: &NoObjectFile| (role, error.to_string());
+    match dso.kind {
+        DsoKind::Kernel => {
+            let refused = match files.kernel_symbols(dso, recording) {
+                Ok(KernelSymbols { text, build_id, origin, without_modules, .. }) => {
+                    let without = "it is of another boot, or nothing shows that it is of this one: symbols of modules are left out";
+                    return Ok(vec![Found {
+                        id: build_id,
+                        role: FileRole::Kallsyms,
+                        contents: FileContents::Memory(text),
+                        origin,
+                        unproven: without_modules.then(|| without.to_owned()),
+                    }]);
+                }
+                Err(refused) => refused,
+            };
+            let image =
+                files.kernel_image(dso, recording).map_err(|_| because(FileRole::Kallsyms, &refused))?;
+            Ok(vec![of_object(image, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?])
+        }
+        DsoKind::Module => {
+            let object = files.module(dso, recording).map_err(|error| because(FileRole::Elf, &error))?;
+            let debug = files.debug_file(&object, dso);
+            let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
+            Ok(with_debug(object, debug))
+        }
+        DsoKind::Vdso => {
+            let object = files.open(dso, recording).map_err(|error| because(FileRole::Vdso, &error))?;
+            Ok(vec![of_object(object, dso, FileRole::Vdso).map_err(|reason| (FileRole::Vdso, reason))?])
+        }
+        _ => {
+            let object = files.open(dso, recording).map_err(|error| because(FileRole::Elf, &error))?;
+            let debug = files.debug_file(&object, dso);
+            let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
+            Ok(with_debug(object, debug))
+        }
+    }
+}
+
+fn of_object(object: ObjectFile, dso: &Dso, role: FileRole) -> Result<Found, String> {
+    let ObjectFile { image, build_id, origin, unproven, .. } = object;
+    let recorded = dso.build_id.filter(|_| !dso.shares_id);
+    // Readers look for the id as it was recorded, which may be filled up with zeros.
+    let id = match (recorded, build_id) {
+        (Some(recorded), Some(here)) if recorded.padded() == here.padded() => recorded,
+        // perf's cache has files of many machines and times.
+        (None, Some(_)) if origin == Origin::DebugDir => {
+            return Err("only its name says that the file that is kept for it is the recorded one".to_owned());
+        }
+        (_, Some(here)) => here,
+        (_, None) => return Err("it has no build-id, by which readers would find it".to_owned()),
+    };
+    let contents = match image {
+        ObjectImage::File(file) => unpacked(file).map_err(|error| error.to_string())?,
+        ObjectImage::Memory(bytes) => FileContents::Memory(bytes),
+        _ => return Err("it is neither a file nor in memory".to_owned()),
+    };
+    Ok(Found { id, role, contents, origin, unproven: unproven.map(|unproven| unproven.to_string()) })
+}
+
+fn with_debug(object: Found, debug: Option<File>) -> Vec<Found> {
+    // One that has no id itself is read by nobody who looks for files by their ids.
+    let debug = debug.filter(|file| {
+        let id = file.try_clone().ok().and_then(|file| perf_session::build_id::build_id_of(file).ok()?);
+        id.is_some_and(|id| id.padded() == object.id.padded())
+    });
+    let debug = debug.map(|file| Found {
+        id: object.id,
+        role: FileRole::Debug,
+        contents: FileContents::File(file),
+        origin: Origin::DebugDir,
+        unproven: None,
+    });
+    [object].into_iter().chain(debug).collect()
+}
+
+/// The file, or what it unpacks to: readers take what has no name that tells how it is packed for an ELF file.
+fn unpacked(file: File) -> io::Result<FileContents> {
+    let mut magic = [0; Packing::MAGIC_SIZE];
+    let read = file.read_at(&mut magic, 0)?;
+    let Some(packing) = Packing::detect(magic.get(..read).unwrap_or_default()) else {
+        return Ok(FileContents::File(file));
+    };
+    let packed = FileContents::File(file);
+    let mut bytes = Vec::new();
+    UnpackingReader::new(packing, packed.reader()).take(MODULE_AT_MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MODULE_AT_MOST {
+        return Err(io::Error::other("it is larger than any module"));
+    }
+    Ok(FileContents::Memory(bytes))
+}
+
+impl Bundle {
+    /// How many bytes go into it, before they are packed.
+    ///
+    /// # Errors
+    /// Where the recording cannot be looked at.
+    pub fn size(&self) -> io::Result<u64> {
+        let recording =
+            self.recording.iter().map(|(_, contents)| contents.size()).sum::<io::Result<u64>>()?;
+        Ok(recording + self.files.iter().map(|file| file.size).sum::<u64>())
+    }
+
+    /// The manifest, as far as it is known before anything is read: without hashes, and without the recording.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let files = self.files.iter().map(|file| {
+            let (name, name_hex) = ManifestFile::named(file.name.as_bstr());
+            ManifestFile {
+                name,
+                name_hex,
+                also: file.also.iter().map(|name| name.to_str_lossy().into_owned()).collect(),
+                build_id: file.build_id.to_string(),
+                kind: file.role,
+                size: file.size,
+                sha256: None,
+                source: file.origin.to_string(),
+                unproven: file.unproven.clone(),
+                samples: file.samples,
+            }
+        });
+        let missing = self.missing.iter().map(|missing| ManifestMissing {
+            name: missing.name.to_str_lossy().into_owned(),
+            build_id: missing.build_id.map(|id| id.to_string()),
+            kind: missing.role,
+            samples: missing.samples,
+            reason: missing.reason.clone(),
+        });
+        Manifest {
+            version: FORMAT_VERSION,
+            recording: Vec::new(),
+            files: files.collect(),
+            missing: missing.collect(),
+        }
+    }
+}
