@@ -6,6 +6,7 @@ use self::sections::HelpSection;
 use crate::exit;
 
 mod buildid_list;
+mod bundle;
 pub(crate) mod completions;
 mod diff;
 mod dump;
@@ -13,6 +14,7 @@ mod inject;
 pub(crate) mod man;
 pub(crate) mod options;
 mod sections;
+mod unbundle;
 
 macro_rules! subcommands {
     ($($(#[$meta:meta])* $variant:ident($module:ident);)*) => {
@@ -59,6 +61,15 @@ subcommands! {
     /// Each of them is a recording, or a dump that was kept, of text or JSON. Offsets are not compared, and neither is whether
     /// the records are in a file or a stream. A record that was changed has a line with its fields that were behind it.
     Diff(diff);
+    /// Pack a recording with the files that its symbols are in
+    ///
+    /// Elsewhere, perftool unbundle or tar unpacks both, and perf report reads them there. Packed are the files that samples
+    /// hit, if they are proven to be the recorded ones, and the kernel's symbols.
+    Bundle(bundle);
+    /// Unpack what perftool bundle has packed, and check it
+    ///
+    /// The command line that reads it with perf is printed.
+    Unbundle(unbundle);
     /// Print the man pages, or write them to a directory
     Man(man);
     /// Print what a shell needs to complete perftool's command line
@@ -90,6 +101,8 @@ const SECTIONS: &[HelpSection] = &[
         "perftool-buildid-list(1)",
         "perftool-dump(1)",
         "perftool-diff(1)",
+        "perftool-bundle(1)",
+        "perftool-unbundle(1)",
         "perftool-man(1)",
         "perftool-completions(1)",
         "perf(1)",

@@ -66,12 +66,10 @@ impl Input {
     /// else and `force` is not given: a recording by another user may be meant to mislead.
     pub(crate) fn open(path: &Path, force: bool) -> anyhow::Result<Self> {
         if path.as_os_str() == "-" {
-            let stdin = io::stdin();
-            if stdin.is_terminal() {
+            if io::stdin().is_terminal() {
                 bail!("standard input is a terminal: pipe perf data into it, or name a file with -i");
             }
-            let file = stdin.as_fd().try_clone_to_owned().context("cannot read standard input")?.into();
-            return Ok(Self::new(file, None));
+            return Ok(Self::new(stdin()?, None));
         }
         if !path.is_dir() {
             return Ok(Self::new(open(path, force)?, Some(path.to_owned())));
@@ -209,6 +207,14 @@ fn open(path: &Path, force: bool) -> anyhow::Result<File> {
         bail!("{}: it belongs neither to you nor to root (-f reads it all the same)", cannot());
     }
     Ok(file)
+}
+
+/// Standard input.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) fn stdin() -> anyhow::Result<File> {
+    Ok(io::stdin().as_fd().try_clone_to_owned().context("cannot read standard input")?.into())
 }
 
 fn is_pipe(file: &File) -> bool {

@@ -32,26 +32,39 @@ pub(crate) struct Watch {
 
 /// A file whose reading is shown.
 #[derive(Debug)]
-pub(crate) struct Watched {
-    file: File,
+pub(crate) struct Watched<F = File> {
+    file: F,
     bar: Option<ProgressBar>,
     since: Instant,
     stop: Arc<AtomicBool>,
 }
 
+/// Bytes that are counted as they are read, from wherever.
+#[derive(Debug)]
+pub(crate) struct Meter(Watched<()>);
+
 impl Watch {
+    /// Counts bytes, of which there are this many.
+    pub(crate) fn meter(&self, len: u64) -> Meter {
+        Meter(Watched { file: (), bar: self.bar(len), since: Instant::now(), stop: Arc::clone(&self.stop) })
+    }
+
     /// Watches a file being read; the bar is shown if standard error is a terminal and the file has a size.
     pub(crate) fn file(&self, file: File) -> Watched {
         let len = file.metadata().map_or(0, |meta| if meta.is_file() { meta.len() } else { 0 });
-        let bar = (len > 0 && !self.quiet && io::stderr().is_terminal()).then(|| {
+        let bar = self.bar(len);
+        Watched { file, bar, since: Instant::now(), stop: Arc::clone(&self.stop) }
+    }
+
+    fn bar(&self, len: u64) -> Option<ProgressBar> {
+        (len > 0 && !self.quiet && io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template(
                 "{wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
             );
             let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             BAR.get_or_init(|| bar).clone()
-        });
-        Watched { file, bar, since: Instant::now(), stop: Arc::clone(&self.stop) }
+        })
     }
 
     /// A file whose reading is not shown, since it is the same file read a second time.
@@ -78,7 +91,9 @@ impl Watched {
         }
         Ok(copied)
     }
+}
 
+impl<F> Watched<F> {
     /// An interrupt ends the run with an error, so that what was begun is cleared away.
     fn check_interrupt(&self) -> io::Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
@@ -90,6 +105,18 @@ impl Watched {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWN_AT_MOST));
         }
         moved(bar);
+    }
+}
+
+impl Meter {
+    /// Counts some bytes more.
+    ///
+    /// # Errors
+    /// After an interrupt.
+    pub(crate) fn add(&self, bytes: u64) -> io::Result<()> {
+        self.0.check_interrupt()?;
+        self.0.show(|bar| bar.inc(bytes));
+        Ok(())
     }
 }
 
@@ -110,7 +137,7 @@ impl Seek for Watched {
     }
 }
 
-impl Drop for Watched {
+impl<F> Drop for Watched<F> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

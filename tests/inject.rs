@@ -38,6 +38,8 @@ fn help_is_on_standard_output() {
         ("help_buildid_list", &["buildid-list", "-h"]),
         ("help_dump", &["dump", "-h"]),
         ("help_diff", &["diff", "-h"]),
+        ("help_bundle", &["bundle", "-h"]),
+        ("help_unbundle", &["unbundle", "-h"]),
         ("help_man", &["man", "-h"]),
         ("help_completions", &["completions", "-h"]),
         ("help_long", &["--help"]),
@@ -45,6 +47,8 @@ fn help_is_on_standard_output() {
         ("help_long_buildid_list", &["buildid-list", "--help"]),
         ("help_long_dump", &["dump", "--help"]),
         ("help_long_diff", &["diff", "--help"]),
+        ("help_long_bundle", &["bundle", "--help"]),
+        ("help_long_unbundle", &["unbundle", "--help"]),
         ("help_long_man", &["man", "--help"]),
         ("help_long_completions", &["completions", "--help"]),
     ] {

@@ -8,12 +8,14 @@ use std::process::Command;
 use common::{perftool, stderr};
 
 /// The pages in the order in which they are printed.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 9] = [
     "perftool.1",
     "perftool-inject.1",
     "perftool-buildid-list.1",
     "perftool-dump.1",
     "perftool-diff.1",
+    "perftool-bundle.1",
+    "perftool-unbundle.1",
     "perftool-man.1",
     "perftool-completions.1",
 ];

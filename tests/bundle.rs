@@ -1,0 +1,204 @@
+//! `perftool bundle` and `unbundle` on real recordings: real perf reads what comes out as it reads the recording at home.
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::oracle::Perf;
+use common::{oracle, perftool, stderr};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = "
+#include <stdlib.h>
+volatile unsigned sum;
+__attribute__((noinline)) void leaf_of_the_bundle(unsigned n) { while (n--) sum += n * sum; }
+__attribute__((noinline)) void caller_of_the_leaf(unsigned n) { leaf_of_the_bundle(n); sum++; }
+int main(void) { for (int i = 0; i < 200; i++) { caller_of_the_leaf(1000000); free(malloc(100)); } }
+";
+
+/// A recording of a program with the ids of what it hits, in `perf.data`.
+struct Recorded {
+    dir: TempDir,
+}
+
+fn record(test: &str) -> Option<Recorded> {
+    let recorder = oracle::recorder(test)?;
+    let dir = tempfile::tempdir().expect("a directory");
+    let recorded = Recorded { dir };
+    recorded.build("1");
+    let stream = File::create(recorded.path("stream")).expect("a file");
+    let mut perf = Command::new(&recorder.program);
+    perf.args(["record", "-q", "-g", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]);
+    perf.arg(recorded.path("program")).stdin(Stdio::null()).stdout(stream).stderr(Stdio::piped());
+    let output = perf.output().expect("perf runs");
+    if !output.status.success() {
+        oracle::cannot_record(&stderr(&output));
+        return None;
+    }
+    well(&recorded.perftool(&["inject", "-b", "-i", "stream", "-o", "perf.data"]));
+    Some(recorded)
+}
+
+impl Recorded {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Builds the program, the same but for its build-id.
+    fn build(&self, id: &str) {
+        let source = self.path("program.c");
+        fs::write(&source, PROGRAM).expect("written");
+        let mut cc = Command::new("cc");
+        cc.args([
+            "-O1",
+            "-g",
+            "-fno-omit-frame-pointer",
+            &format!("-Wl,--build-id=0x{}", id.repeat(40)),
+            "-o",
+        ]);
+        let built = cc.arg(self.path("program")).arg(source).output().expect("cc is where Rust links");
+        assert!(built.status.success(), "{}", stderr(&built));
+    }
+
+    fn perftool(&self, args: &[&str]) -> Output {
+        let mut command = perftool(args);
+        command.current_dir(self.dir.path()).env("HOME", self.path("home"));
+        command.stdin(Stdio::null()).output().expect("it runs")
+    }
+
+    /// The lines of a report, without its comments.
+    fn report(&self, perf: &Perf, options: &str) -> Vec<String> {
+        let line =
+            format!("exec \"$0\" {options} --stdio --no-inline -g caller,0.5,callee --percent-limit 0");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &line]).arg(&perf.program).current_dir(self.dir.path());
+        sh.env("HOME", "/nonexistent").env("DEBUGINFOD_URLS", "").stdin(Stdio::null());
+        let output = sh.output().expect("a shell");
+        assert!(output.status.success(), "{perf} {options}: {}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| !line.starts_with('#')).map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    fn list(&self) -> Value {
+        serde_json::from_slice(&well(&self.perftool(&["bundle", "--list", "--json"])).stdout).expect("JSON")
+    }
+}
+
+fn well(output: &Output) -> &Output {
+    assert!(output.status.success(), "{}", stderr(output));
+    output
+}
+
+fn names<'v>(list: &'v Value, of: &str) -> Vec<&'v str> {
+    list[of].as_array().expect("a list").iter().map(|file| file["name"].as_str().expect("a name")).collect()
+}
+
+#[test]
+fn perf_reports_the_same_of_a_bundle_where_the_program_is_gone() {
+    let Some(recorded) = record("a bundle is read") else { return };
+    let perfs = oracle::perfs("a bundle is read");
+    let home: Vec<_> = perfs.iter().map(|perf| recorded.report(perf, "report -i perf.data")).collect();
+    well(&recorded.perftool(&["bundle"]));
+    let bytes = fs::read(recorded.path("perf.data.bundle.tar.zst")).expect("a bundle");
+    well(&recorded.perftool(&["bundle", "-o", "again.tar.zst"]));
+    assert!(
+        bytes == fs::read(recorded.path("again.tar.zst")).expect("a bundle"),
+        "other bytes the second time"
+    );
+    fs::remove_file(recorded.path("program")).expect("removed");
+    let output = recorded.perftool(&["unbundle", "perf.data.bundle.tar.zst", "it's here"]);
+    let line = String::from_utf8(well(&output).stdout.clone()).expect("text");
+    let options = line.trim_end().strip_prefix("perf ").expect("a command of perf");
+    assert!(options.starts_with(r"--buildid-dir 'it'\''s here' report -i "), "{line}");
+    for (perf, home) in perfs.iter().zip(home) {
+        let away = recorded.report(perf, options);
+        assert!(away.iter().any(|line| line.contains("leaf_of_the_bundle")), "{perf}: {away:#?}");
+        let (lost, bare): (Vec<_>, _) = (
+            home.iter().filter(|line| !away.contains(line)).collect(),
+            recorded.report(perf, "report -i perf.data"),
+        );
+        // Others may have names in addition: perf finds debug files in a cache that it does not look for elsewhere.
+        let of_program = |line: &&&String| line.contains("program");
+        assert_eq!(lost.iter().filter(of_program).count(), 0, "{perf}: {lost:#?}");
+        assert!(
+            !bare.iter().any(|line| line.contains("leaf_of_the_bundle")),
+            "{perf} finds it without the bundle"
+        );
+    }
+}
+
+#[test]
+fn a_bundle_goes_into_perfs_cache_where_it_is_asked_for() {
+    let Some(recorded) = record("a bundle goes into the cache") else { return };
+    well(&recorded.perftool(&["bundle", "--no-recording"]));
+    fs::create_dir(recorded.path("home")).expect("made");
+    let output = recorded.perftool(&["unbundle", "--into-cache", "perf.data.bundle.tar.zst"]);
+    let line = String::from_utf8(well(&output).stdout.clone()).expect("text");
+    assert!(line.starts_with("perf report"), "{line}");
+    let link = recorded.path("home/.debug/.build-id/11").join("1".repeat(38));
+    assert!(link.join("elf").is_file());
+    assert!(!recorded.path("perf.data.bundle").exists(), "there is no recording to unpack");
+}
+
+#[test]
+fn a_program_that_was_built_again_never_enters_and_its_absence_is_told() {
+    let Some(recorded) = record("a program is built again") else { return };
+    let program = recorded.path("program");
+    let program = program.to_str().expect("text");
+    assert!(names(&recorded.list(), "files").contains(&program));
+    recorded.build("2");
+    let list = recorded.list();
+    assert!(!names(&list, "files").contains(&program));
+    let missing = list["missing"].as_array().expect("a list");
+    let missing = missing.iter().find(|missing| missing["name"] == program).expect("it is missing");
+    assert_eq!(missing["build_id"], "1".repeat(40));
+    assert!(missing["samples"].as_u64() > Some(10), "{missing}");
+    assert!(missing["reason"].as_str().expect("text").contains(&"2".repeat(40)), "{missing}");
+    let output = recorded.perftool(&["bundle", "--strict", "-o", "strict.tar.zst"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(recorded.path("strict.tar.zst").is_file(), "it is written all the same");
+    let output = recorded.perftool(&["unbundle", "strict.tar.zst"]);
+    assert!(stderr(well(&output)).contains("program is missing"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_is_found_by_its_build_id_in_a_debug_dir() {
+    let Some(recorded) = record("a file is in a debug dir") else { return };
+    well(&recorded.perftool(&["bundle", "--no-recording", "-o", "kept.tar.zst"]));
+    well(&recorded.perftool(&["unbundle", "kept.tar.zst"]));
+    fs::remove_file(recorded.path("program")).expect("removed");
+    let output = recorded.perftool(&["bundle", "--list", "--debug-dir", "kept"]);
+    let text = String::from_utf8_lossy(&well(&output).stdout).into_owned();
+    let line = text.lines().find(|line| line.ends_with("/program")).expect("a line");
+    assert!(line.contains("debug-dir"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_bundled_is_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let said = |args: &[&str]| {
+        let mut command = perftool(args);
+        let output = command.current_dir(dir.path()).stdin(Stdio::null()).output().expect("it runs");
+        (output.status.code(), stderr(&output))
+    };
+    let plain = common::data().join("plain.data");
+    let plain = plain.to_str().expect("text");
+    for (code, what, args) in [
+        (129, "a recording that has ended", &["bundle", "-i", "-"][..]),
+        (129, "cannot be used with -o", &["bundle", "--list", "-i", plain, "-o", "x"]),
+        (1, "cannot open perf.data", &["bundle"]),
+        (1, "cannot open gone.tar.zst", &["unbundle", "gone.tar.zst"]),
+        (129, "name the directory", &["unbundle", plain]),
+        (1, "no bundle of perftool", &["unbundle", plain, "out"]),
+        (1, "something is there already", &["unbundle", plain, "."]),
+    ] {
+        let (ended, message) = said(args);
+        assert_eq!(ended, Some(code), "{args:?}: {message}");
+        assert!(message.contains(what), "{args:?}: {message}");
+    }
+    let left: Vec<_> = fs::read_dir(Path::new(dir.path())).expect("there").collect();
+    assert!(left.is_empty() || left.len() == 1, "{left:?}");
+}
