@@ -29,6 +29,7 @@ mod sample;
 pub mod seeds;
 pub mod sources;
 mod tracing_data;
+mod unbundle;
 mod unwind;
 
 pub use self::jit_image::jit_image;
@@ -51,6 +52,7 @@ pub use record::record;
 pub use recover::recover;
 pub use sample::sample;
 pub use tracing_data::tracing_data;
+pub use unbundle::unbundle;
 pub use unwind::unwind;
 
 /// Bytes go in; a law that they break is a panic.
@@ -78,4 +80,5 @@ pub const TARGETS: &[(&str, FuzzTarget)] = &[
     ("unwind", unwind),
     ("callchain", callchain),
     ("off_cpu", off_cpu),
+    ("unbundle", unbundle),
 ];

@@ -6,12 +6,14 @@ use std::io::{self, Cursor};
 use std::path::Path;
 
 use bstr::ByteSlice as _;
+use perf_bundle::{Bundle, BundledFile, FileContents, FileRole, pack};
 use perf_format::codec::Encoder;
 use perf_format::header::PIPE_HEADER_SIZE;
 use perf_format::jitdump::{HeaderWords, Id, Line, Move};
 use perf_format::testing::{At, JitDumpBuilder, jit_header, swapped};
 use perf_format::tracing_data::TracingData;
-use perf_format::{Endian, Feature, Misc, PerfFile, PipeFeatures, RawRecord, Record, RecordType};
+use perf_format::{BuildId, Endian, Feature, Misc, PerfFile, PipeFeatures, RawRecord, Record, RecordType};
+use perf_session::build_id::Origin;
 use perf_session::evlist::Evlist;
 use perf_session::testing::{BUILD_ID, Elf};
 
@@ -117,6 +119,7 @@ pub fn seeds(root: &Path) -> io::Result<Vec<Seed>> {
     seeds.switches();
     seeds.object_files(&root.join("perf-session/tests/data"))?;
     seeds.stacks(&read("dwarf.pipe")?);
+    seeds.bundles()?;
     seeds.unwinding(&root.join("perf-unwind/tests/data"))?;
     Ok(seeds.0)
 }
@@ -345,6 +348,35 @@ impl Seeds {
         for end in ["gz", "xz", "zst"] {
             self.add("elf_notes", end, std::fs::read(packed.join(format!("module.ko.{end}")))?);
         }
+        Ok(())
+    }
+
+    /// Bundles, as tars.
+    fn bundles(&mut self) -> io::Result<()> {
+        let elf = || FileContents::Memory(Elf::with_build_id(&[0xab; 20]).bytes());
+        let mut bundle = Bundle::default();
+        bundle.recording = vec![(None, FileContents::Memory(b"PERFILE2".to_vec()))];
+        let id = |bytes: &[u8]| BuildId::new(bytes).map_err(io::Error::other);
+        let text = FileContents::Memory(b"ffffffff81000000 T _text\n".to_vec());
+        bundle.files = vec![
+            BundledFile::new("/bin/a".into(), id(&[0xab; 20])?, FileRole::Elf, elf(), Origin::File)?,
+            BundledFile::new(
+                "[kernel.kallsyms]".into(),
+                id(&[7; 20])?,
+                FileRole::Kallsyms,
+                text,
+                Origin::Kernel,
+            )?,
+        ];
+        let mut packed = Vec::new();
+        pack(&bundle, &mut packed, &mut |_| Ok(())).map_err(io::Error::other)?;
+        let mut tar = Vec::with_capacity(1 << 20);
+        zstd_safe::decompress(&mut tar, &packed)
+            .map_err(|code| io::Error::other(zstd_safe::get_error_name(code)))?;
+        // As long as an input may be; the links, which are passed over, stand last.
+        tar.truncate(8192);
+        self.add("unbundle", "packed", packed);
+        self.add("unbundle", "tar", tar);
         Ok(())
     }
 
