@@ -108,8 +108,19 @@ fn perf_reports_the_same_of_a_bundle_where_the_program_is_gone() {
         bytes == fs::read(recorded.path("again.tar.zst")).expect("a bundle"),
         "other bytes the second time"
     );
-    fs::remove_file(recorded.path("program")).expect("removed");
     let output = recorded.perftool(&["unbundle", "perf.data.bundle.tar.zst", "it's here"]);
+    for perf in perfs {
+        // It lists what is in a cache if the file itself is still there.
+        let mut cache = perf.command();
+        cache.args(["--buildid-dir", "it's here", "buildid-cache", "-l"]).current_dir(recorded.dir.path());
+        let listed = cache.output().expect("perf runs");
+        let listed = String::from_utf8_lossy(&well(&listed).stdout).into_owned();
+        assert!(
+            listed.contains(&format!("{} {}", "1".repeat(40), recorded.path("program").display())),
+            "{listed}"
+        );
+    }
+    fs::remove_file(recorded.path("program")).expect("removed");
     let line = String::from_utf8(well(&output).stdout.clone()).expect("text");
     let options = line.trim_end().strip_prefix("perf ").expect("a command of perf");
     assert!(options.starts_with(r"--buildid-dir 'it'\''s here' report -i "), "{line}");
@@ -174,6 +185,25 @@ fn a_file_is_found_by_its_build_id_in_a_debug_dir() {
     let text = String::from_utf8_lossy(&well(&output).stdout).into_owned();
     let line = text.lines().find(|line| line.ends_with("/program")).expect("a line");
     assert!(line.contains("debug-dir"), "{text}");
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_nothing_half_made() {
+    let Some(recorded) = record("a disk is full") else { return };
+    well(&recorded.perftool(&["bundle"]));
+    fs::create_dir(recorded.path("small")).expect("made");
+    let script = "mount -t tmpfs -o size=64k none small || exit 77
+        \"$0\" unbundle perf.data.bundle.tar.zst small/out; code=$?; ls -A small; exit $code";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_perftool")]);
+    let output =
+        unshare.current_dir(recorded.dir.path()).stdin(Stdio::null()).output().expect("unshare runs");
+    match output.status.code() {
+        Some(1) if stderr(&output).contains("cannot unpack") => {}
+        _ => return oracle::cannot_set_up("a small disk", &stderr(&output)),
+    }
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
 }
 
 #[test]

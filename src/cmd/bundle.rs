@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use clap::ValueHint;
-use perf_bundle::{Bundle, FileContents, Manifest, Survey, SurveyScope, gather, pack};
+use perf_bundle::{Bundle, FileContents, FileRole, Manifest, Survey, SurveyScope, gather, pack};
 use perf_session::build_id::{InRoot, SourceConfig};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::object_files::ObjectFiles;
@@ -224,7 +224,14 @@ impl Args {
 
     /// Says what is missing, and what readers will not find.
     fn missing(&self, bundle: &Bundle) -> anyhow::Result<()> {
-        let unrecorded = bundle.files.iter().filter(|file| !file.is_recorded).count();
+        let unrecorded = bundle
+            .files
+            .iter()
+            .filter(|file| {
+                // Readers find the vdso by its name.
+                !file.is_recorded && file.role != FileRole::Vdso
+            })
+            .count();
         if unrecorded > 0 {
             log::warn!(
                 "the recording has no build-id for {unrecorded} of the files, and perf finds files by these: \
