@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,7 +17,7 @@ const PROGRAM: &str = "
 volatile unsigned sum;
 __attribute__((noinline)) void leaf_of_the_bundle(unsigned n) { while (n--) sum += n * sum; }
 __attribute__((noinline)) void caller_of_the_leaf(unsigned n) { leaf_of_the_bundle(n); sum++; }
-int main(void) { for (int i = 0; i < 200; i++) { caller_of_the_leaf(1000000); free(malloc(100)); } }
+int main(int argc, char **argv) { for (int i = 0; argc > 1 || i < 200; i++) { caller_of_the_leaf(1000000); free(malloc(100)); } }
 ";
 
 /// A recording of a program with the ids of what it hits, in `perf.data`.
@@ -49,16 +50,15 @@ impl Recorded {
 
     /// Builds the program, the same but for its build-id.
     fn build(&self, id: &str) {
+        self.build_with(id, &[]);
+    }
+
+    fn build_with(&self, id: &str, options: &[&str]) {
         let source = self.path("program.c");
         fs::write(&source, PROGRAM).expect("written");
         let mut cc = Command::new("cc");
-        cc.args([
-            "-O1",
-            "-g",
-            "-fno-omit-frame-pointer",
-            &format!("-Wl,--build-id=0x{}", id.repeat(40)),
-            "-o",
-        ]);
+        cc.args(["-O1", "-g", "-fno-omit-frame-pointer", &format!("-Wl,--build-id=0x{}", id.repeat(40))]);
+        cc.args(options).arg("-o");
         let built = cc.arg(self.path("program")).arg(source).output().expect("cc is where Rust links");
         assert!(built.status.success(), "{}", stderr(&built));
     }
@@ -185,6 +185,86 @@ fn a_file_is_found_by_its_build_id_in_a_debug_dir() {
     let text = String::from_utf8_lossy(&well(&output).stdout).into_owned();
     let line = text.lines().find(|line| line.ends_with("/program")).expect("a line");
     assert!(line.contains("debug-dir"), "{text}");
+}
+
+/// What a container does: a root of its own, whose program is deleted while it runs. It runs until it is collected, or, where
+/// that never happens, for longer than it could take.
+const CONTAINER: &str = "
+set -e
+mount -t tmpfs none root || exit 77
+cp program root/program
+chroot root /program for-ever & ran=$!
+sleep 0.1
+rm root/program
+for tick in $(seq 600); do
+    [ -e store/program/*/elf ] && break
+    sleep 0.1
+done
+kill $ran
+";
+
+#[test]
+fn a_program_whose_root_is_gone_before_the_recording_ends_is_collected() {
+    let Some(recorder) = oracle::recorder("a container's program is collected") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let recorded = Recorded { dir };
+    recorded.build_with("1", &["-static"]);
+    fs::create_dir(recorded.path("root")).expect("made");
+    let mut perf = Command::new(&recorder.program);
+    // Small buffers are full soon.
+    perf.args(["record", "-q", "-g", "-m", "16", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]);
+    perf.args(["unshare", "-m", "sh", "-c", CONTAINER]).current_dir(recorded.dir.path());
+    let mut perf =
+        perf.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("perf runs");
+    let mut inject = perftool(&["inject", "-b", "--collect", "store", "-o", "perf.data"]);
+    inject.current_dir(recorded.dir.path()).stdin(perf.stdout.take().expect("a pipe"));
+    let injected = inject.output().expect("it runs");
+    let recording = perf.wait_with_output().expect("perf ends");
+    if !recording.status.success() {
+        return oracle::cannot_set_up("a root of its own", &stderr(&recording));
+    }
+    well(&injected);
+    assert!(!recorded.path("root/program").exists());
+    let kept = recorded.path("store/program").join("1".repeat(40)).join("elf");
+    assert!(fs::read(kept).expect("kept") == fs::read(recorded.path("program")).expect("there"));
+    fs::remove_file(recorded.path("program")).expect("removed");
+    for perf in oracle::perfs("a container's program is collected") {
+        let named = |options: &str| {
+            let lines = recorded.report(perf, options);
+            lines.iter().any(|line| line.contains("leaf_of_the_bundle"))
+        };
+        assert!(named("--buildid-dir store report -i perf.data"), "{perf}");
+        assert!(!named("--buildid-dir none report -i perf.data"), "{perf} finds it elsewhere");
+    }
+}
+
+#[test]
+fn what_has_no_room_in_the_limit_is_said_and_the_stream_goes_on() {
+    let Some(recorded) = record("a limit of what is collected") else { return };
+    let stream = fs::read(recorded.path("stream")).expect("there");
+    let mut inject = perftool(&["inject", "-b", "--collect", "store", "--collect-limit", "20K"]);
+    inject.current_dir(recorded.dir.path());
+    let limited = common::run(inject, &stream);
+    let mut inject = perftool(&["inject", "-b"]);
+    inject.current_dir(recorded.dir.path());
+    assert!(well(&limited).stdout == common::run(inject, &stream).stdout, "another output");
+    let said = stderr(&limited);
+    assert!(said.contains("libc.so.6 is not collected: it has more than"), "{said}");
+    assert!(recorded.path("store/.build-id/11").exists(), "the program has room: {said}");
+}
+
+#[test]
+fn a_store_that_others_may_change_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mode = fs::Permissions::from_mode(0o777);
+    fs::create_dir(dir.path().join("store")).expect("made");
+    fs::set_permissions(dir.path().join("store"), mode).expect("set");
+    let mut inject = perftool(&["inject", "-b", "--collect", "store"]);
+    inject.current_dir(dir.path());
+    let stream = fs::read(common::data().join("callchain.pipe")).expect("there");
+    let output = common::run(inject, &stream);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("others than you may change it"), "{}", stderr(&output));
 }
 
 #[test]

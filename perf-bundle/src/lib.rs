@@ -3,12 +3,13 @@
 //! A [`Survey`] finds which DSOs samples of a recording hit; [`gather`] opens the files of these, by the checks of
 //! [`perf_session::object_files`], and says of each that is not there why. [`pack`] writes both as a bundle, a tar that
 //! zstd packs; [`unpack`] reads one that may be anybody's. What it unpacks is a [`Store`]: a folder in the layout of perf's
-//! buildid-cache, which perf reads as it is (`perf --buildid-dir DIR report`).
+//! buildid-cache, which perf reads as it is (`perf --buildid-dir DIR report`). A [`Collector`] fills one while a stream passes.
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod collect;
 mod contents;
 mod gather;
 mod hash;
@@ -21,6 +22,7 @@ mod store;
 mod survey;
 mod unpack;
 
+pub use collect::{Collected, Collector};
 pub use contents::FileContents;
 pub use gather::{Bundle, BundledFile, MissingFile, gather};
 pub use hash::Sha256Hash;

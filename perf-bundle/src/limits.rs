@@ -18,3 +18,9 @@ pub(crate) const ENTRY_NAME_AT_MOST: u64 = 1 << 14;
 /// How many bytes of a tar each file has besides its own: headers, long names, folders, links. A path in the store has at most
 /// 2 KiB, and as many parts at most half as many.
 pub(crate) const OVERHEAD_A_FILE: u64 = 1 << 22;
+
+/// How many files wait to be copied while a stream passes: each is open, and a process may have 1,024 of them.
+pub(crate) const QUEUED_AT_MOST: usize = 256;
+
+/// How many of the files that did not enter a store are named.
+pub(crate) const REFUSALS_AT_MOST: usize = 16;

@@ -21,7 +21,7 @@ use crate::recording::Recording;
 mod debug_file;
 mod kernel;
 
-pub use kernel::KernelSymbols;
+pub use kernel::{KernelSymbols, running_kernel_symbols};
 
 /// Opens the object files of DSOs where it is proven, or likely ([`Unproven`]), that they are the recorded ones.
 pub struct ObjectFiles {

@@ -31,6 +31,7 @@ use crate::report::{self, UsageError};
 use crate::{exit, interrupt, splice, summary};
 
 mod args;
+mod collect;
 
 /// What stands behind the options.
 pub(super) const SECTIONS: &[HelpSection] = &[
@@ -131,7 +132,16 @@ impl Args {
         };
         let sources = self.source_config(known, evidence)?;
         let files = ObjectFiles::of_recording(sources.clone());
-        let mut run = Run::new(plan, Chain::of_recording(sources))
+        let collector =
+            self.collect.as_deref().map(|dir| collect::start(dir, self.collect_limit)).transpose()?;
+        let chain = match &collector {
+            Some(collector) => {
+                let files = ObjectFiles::of_recording(sources.clone());
+                collector.chain(Chain::of_recording(sources), files)
+            }
+            None => Chain::of_recording(sources),
+        };
+        let mut run = Run::new(plan, chain)
             .with_roots(self.root.iter().map(|root| root.pid))
             .with_modules(Box::new(files));
         if plan.jit {
@@ -163,6 +173,9 @@ impl Args {
             PerfData::File(input) => file(&mut run, input, &mut output, &watch),
         };
         let run_report = run.into_report();
+        if let Some(collector) = collector {
+            collect::finish(collector);
+        }
         report::odd(&run_report.session.anomalies);
         report::damage(run_report.damage);
         let poor = run_report.names.as_ref().filter(|names| names.is_worth_a_word());

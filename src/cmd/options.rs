@@ -196,3 +196,28 @@ pub(crate) fn listed(command: &Command, matches: &ArgMatches) -> Result<Option<S
     let longs = visible.filter_map(Arg::get_long).map(|long| format!("--{long} "));
     Ok(is_given(LIST_OPTS).then(|| longs.collect()))
 }
+
+/// A size in bytes, or in larger units.
+///
+/// # Errors
+/// Where the text is none.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+    let unit = units.iter().find_map(|(unit, bits)| Some((text.strip_suffix(*unit)?, *bits)));
+    let (digits, bits) = unit.unwrap_or((text, 0));
+    let size = digits.parse::<u64>().ok().and_then(|size| size.checked_mul(1 << bits));
+    size.ok_or_else(|| format!("{text:?} is no size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_size_has_a_unit_or_none() {
+        assert_eq!([size("12"), size("3K"), size("2T")], [Ok(12), Ok(3072), Ok(2 << 40)]);
+        for wrong in ["", "K", "-1", "1k", "99999999999T", "1.5G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Unpack no more than SIZE
     ///
     /// SIZE is in bytes, or with K, M, G or T behind it in KiB, MiB, GiB or TiB.
-    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = super::options::size)]
     limit: u64,
 
     #[command(flatten)]
@@ -158,26 +158,9 @@ fn quoted(path: &Path) -> String {
     }
 }
 
-/// A size in bytes, or in larger units.
-fn size(text: &str) -> Result<u64, String> {
-    let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-    let unit = units.iter().find_map(|(unit, bits)| Some((text.strip_suffix(*unit)?, *bits)));
-    let (digits, bits) = unit.unwrap_or((text, 0));
-    let size = digits.parse::<u64>().ok().and_then(|size| size.checked_mul(1 << bits));
-    size.ok_or_else(|| format!("{text:?} is no size"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_has_a_unit_or_none() {
-        assert_eq!([size("12"), size("3K"), size("2T")], [Ok(12), Ok(3072), Ok(2 << 40)]);
-        for wrong in ["", "K", "-1", "1k", "99999999999T", "1.5G"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_shell_reads_a_path_as_one_word() {

@@ -12,6 +12,7 @@ use perf_format::BuildId;
 use super::{NoObjectFile, ObjectFile, ObjectFiles};
 use crate::build_id::{
     BuildIdSource as _, ModuleSource, NoBuildId, Origin, WantedFile, by_build_id, module_files, open_regular,
+    running_kernel,
 };
 use crate::dso::{Dso, DsoKind};
 use crate::evidence::Proof;
@@ -37,6 +38,16 @@ pub struct KernelSymbols {
 
 /// What the running kernel says of its symbols.
 const KALLSYMS: &str = "/proc/kallsyms";
+
+/// The symbols of the running kernel, those of its modules included, if it has this build-id.
+///
+/// # Errors
+/// Where it is another one, or hides its addresses.
+pub fn running_kernel_symbols(id: BuildId) -> Result<Vec<u8>, NoObjectFile> {
+    WantedFile::OfBuild(id).check(Some(running_kernel()?))?;
+    let text = lines(File::open(KALLSYMS).map_err(NoBuildId::Io)?)?;
+    if has_hidden_addresses(&text) { Err(NoObjectFile::HiddenAddresses) } else { Ok(text) }
+}
 
 impl ObjectFiles {
     /// The symbols of the kernel's image: those of the running kernel, if it is the recorded one, or those that perf's cache
@@ -76,7 +87,7 @@ impl ObjectFiles {
         recorded: Option<BuildId>,
         recording: &Recording,
     ) -> Result<KernelSymbols, NoObjectFile> {
-        let running = crate::build_id::running_kernel()?;
+        let running = running_kernel()?;
         if let Some(id) = recorded {
             WantedFile::OfBuild(id).check(Some(running))?;
         }
@@ -86,10 +97,7 @@ impl ObjectFiles {
             Err(_) if recorded.is_some() => true,
             Err(refused) => return Err(refused.into()),
         };
-        let mut text = lines(File::open(KALLSYMS).map_err(NoBuildId::Io)?)?;
-        if has_hidden_addresses(&text) {
-            return Err(NoObjectFile::HiddenAddresses);
-        }
+        let mut text = running_kernel_symbols(running)?;
         if without_modules {
             text = text
                 .lines_with_terminator()
@@ -203,7 +211,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::build_id::{InRoot, SourceConfig, running_kernel};
+    use crate::build_id::{InRoot, SourceConfig};
     use crate::object_files::ObjectImage;
     use crate::testing::Elf;
 

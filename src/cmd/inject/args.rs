@@ -132,6 +132,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
     pub(super) debug_dir: Vec<PathBuf>,
 
+    /// Keep the files whose ids are injected in DIR
+    ///
+    /// Each is copied as soon as its id is read, through its process where its name leads nowhere, so that its symbols are there
+    /// when its container is gone: perf --buildid-dir DIR report finds them. DIR has the layout of ~/.debug, and is made if it is
+    /// not there. In a live pipe a file is read when it is mapped, so that those are kept, too, that no sample hits then. What
+    /// cannot be copied in time is said.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
+    pub(super) collect: Option<PathBuf>,
+
+    /// Keep no more than SIZE of them
+    ///
+    /// SIZE is in bytes, or with K, M, G or T behind it in KiB, MiB, GiB or TiB. What was kept before does not count.
+    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = crate::cmd::options::size)]
+    #[arg(requires = "collect", help_heading = BUILD_IDS)]
+    pub(super) collect_limit: u64,
+
     /// Use ids of this machine's files without proof that they fit
     ///
     /// The build-ids of this machine's files and kernel are used even if they seem to be others than the recorded ones. By

@@ -1,0 +1,259 @@
+//! Collects files into a store while a stream passes: each whose id is found is opened at that moment, since its process and
+//! its root may be gone soon, and copied by a thread beside the stream.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::{fmt, io, thread};
+
+use bstr::BString;
+use perf_format::BuildId;
+use perf_session::Recording;
+use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId};
+use perf_session::dso::{Dso, DsoKind};
+use perf_session::object_files::{ObjectFile, ObjectFiles, ObjectImage, running_kernel_symbols};
+
+use crate::contents::FileContents;
+use crate::layout::FileRole;
+use crate::limits::{QUEUED_AT_MOST, REFUSALS_AT_MOST};
+use crate::store::{Store, Stored};
+
+/// Copies files into a store, by a thread of its own.
+#[derive(Debug)]
+pub struct Collector {
+    queue: Queue,
+    thread: JoinHandle<Collected>,
+}
+
+/// What was collected.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Collected {
+    /// How many files are new in the store.
+    pub new: u64,
+    /// How many were in it already.
+    pub known: u64,
+    /// How many bytes the new ones have.
+    pub bytes: u64,
+    /// Files that did not enter, and why: the first of them.
+    pub refused: Vec<(BString, String)>,
+    /// How many did not enter.
+    pub refused_count: u64,
+}
+
+/// A file that is to be copied.
+struct Job {
+    name: BString,
+    id: BuildId,
+    role: FileRole,
+    /// `None` for the running kernel's symbols, which take a while to be read.
+    contents: Option<FileContents>,
+}
+
+/// The way to the thread, and what did not get onto it.
+#[derive(Clone)]
+struct Queue(Rc<RefCell<(Option<SyncSender<Job>>, Collected)>>);
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl Collected {
+    fn refuse(&mut self, name: BString, reason: String) {
+        self.refused_count += 1;
+        if self.refused.len() < REFUSALS_AT_MOST {
+            self.refused.push((name, reason));
+        }
+    }
+}
+
+impl Collector {
+    /// Starts the thread. `at_most` is how many bytes the new files may have together.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(store: Store, at_most: u64) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUED_AT_MOST);
+        let copying = move || copy_all(&store, &receiver, at_most);
+        let thread = thread::Builder::new().name("collect".to_owned()).spawn(copying)?;
+        Ok(Self { queue: Queue(Rc::new(RefCell::new((Some(sender), Collected::default())))), thread })
+    }
+
+    /// The sources with a collector between: what they find an id for is opened by `files`, and collected.
+    #[must_use]
+    pub fn chain(&self, sources: Chain, files: ObjectFiles) -> Chain {
+        Chain(vec![Box::new(CollectingSource { sources, files, queue: self.queue.clone() })])
+    }
+
+    /// Waits until all that is in the queue is copied.
+    #[must_use]
+    pub fn finish(self) -> Collected {
+        let Self { queue, thread } = self;
+        let (sender, refused) = std::mem::take(&mut *queue.0.borrow_mut());
+        drop(sender);
+        // It does not panic; what it had counted would be lost.
+        let mut collected = thread.join().unwrap_or_default();
+        collected.refused_count += refused.refused_count;
+        collected.refused.extend(refused.refused);
+        collected
+    }
+}
+
+/// The thread's work.
+fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> Collected {
+    let mut collected = Collected::default();
+    for Job { name, id, role, contents } in jobs {
+        let contents = match contents {
+            Some(contents) => Ok(contents),
+            None if store.contains(id, role) => {
+                collected.known += 1;
+                continue;
+            }
+            None => running_kernel_symbols(id).map(FileContents::Memory).map_err(|error| error.to_string()),
+        };
+        let left = at_most - collected.bytes;
+        let stored = contents.and_then(|contents| {
+            let size = contents.size().map_err(|error| error.to_string())?;
+            let stored = store.put(name.as_ref(), id, role, &contents, left);
+            stored.map(|stored| (stored, size)).map_err(|error| error.to_string())
+        });
+        match stored {
+            Ok((Stored::New, size)) => {
+                collected.new += 1;
+                collected.bytes = (collected.bytes + size).min(at_most);
+            }
+            Ok((Stored::Known, _)) => collected.known += 1,
+            Err(reason) => collected.refuse(name, reason),
+        }
+    }
+    collected
+}
+
+/// Opens what other sources find an id for.
+struct CollectingSource {
+    sources: Chain,
+    files: ObjectFiles,
+    queue: Queue,
+}
+
+impl BuildIdSource for CollectingSource {
+    fn build_id(&mut self, dso: &Dso, recording: &Recording) -> Result<Option<FoundId>, NoBuildId> {
+        let found = self.sources.build_id(dso, recording)?;
+        if let Some(FoundId { build_id, .. }) = found {
+            self.collect(dso, recording, build_id);
+        }
+        Ok(found)
+    }
+}
+
+impl CollectingSource {
+    fn collect(&mut self, dso: &Dso, recording: &Recording, id: BuildId) {
+        let (role, opened) = match dso.kind {
+            DsoKind::Kernel => (FileRole::Kallsyms, Ok(None)),
+            DsoKind::Module => (FileRole::Elf, self.files.module(dso, recording).map(Some)),
+            DsoKind::Vdso => (FileRole::Vdso, self.files.open(dso, recording).map(Some)),
+            _ => (FileRole::Elf, self.files.open(dso, recording).map(Some)),
+        };
+        let (sender, refused) = &mut *self.queue.0.borrow_mut();
+        let contents = match opened {
+            Ok(None) => None,
+            Ok(Some(ObjectFile { image: ObjectImage::File(file), .. })) => Some(FileContents::File(file)),
+            Ok(Some(ObjectFile { image: ObjectImage::Memory(bytes), .. })) => {
+                Some(FileContents::Memory(bytes))
+            }
+            Ok(Some(_)) => return,
+            Err(error) => return refused.refuse(dso.name.clone(), error.to_string()),
+        };
+        let Some(sender) = sender else { return };
+        match sender.try_send(Job { name: dso.name.clone(), id, role, contents }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Job { name, .. })) => {
+                refused.refuse(name, "the copying is behind, and the stream does not wait for it".to_owned());
+            }
+            Err(TrySendError::Disconnected(Job { name, .. })) => {
+                refused.refuse(name, "the copying has ended".to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use perf_session::build_id::{Recorded, SourceConfig};
+    use perf_session::machine::HOST;
+    use perf_session::testing::Elf;
+
+    use super::*;
+
+    fn id(byte: u8) -> BuildId {
+        BuildId::new(&[byte; 20]).unwrap()
+    }
+
+    /// A file of a build, and the DSO whose file it is.
+    fn dso(dir: &Path, byte: u8) -> Dso {
+        let path = dir.join(format!("file-{byte}"));
+        fs::write(&path, Elf::with_build_id(&[byte; 20]).bytes()).unwrap();
+        Dso { build_id: Some(id(byte)), ..Dso::new(HOST, DsoKind::File, path.to_str().unwrap().into()) }
+    }
+
+    fn sources() -> (Chain, ObjectFiles) {
+        (Chain(vec![Box::new(Recorded)]), ObjectFiles::of_recording(SourceConfig::default()))
+    }
+
+    #[test]
+    fn what_has_an_id_is_in_the_store_at_the_end_and_a_deleted_file_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = || Store::open(&dir.path().join("store")).unwrap();
+        for (new, known) in [(2, 0), (0, 2)] {
+            let collector = Collector::start(store(), u64::MAX).unwrap();
+            let (chain, files) = sources();
+            let mut chain = collector.chain(chain, files);
+            for byte in [1, 2] {
+                let dso = dso(dir.path(), byte);
+                let found = chain.build_id(&dso, &Recording::default()).unwrap().unwrap();
+                assert_eq!(found.build_id, id(byte));
+                fs::remove_file(dir.path().join(format!("file-{byte}"))).unwrap();
+            }
+            let collected = collector.finish();
+            assert_eq!((collected.new, collected.known, collected.refused_count), (new, known, 0));
+            assert!(store().contains(id(1), FileRole::Elf) && store().contains(id(2), FileRole::Elf));
+        }
+    }
+
+    #[test]
+    fn what_is_not_here_or_has_no_room_is_refused_and_its_id_found_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = Elf::with_build_id(&[1; 20]).bytes().len() as u64;
+        let collector = Collector::start(Store::open(&dir.path().join("store")).unwrap(), size + 1).unwrap();
+        let (chain, files) = sources();
+        let mut chain = collector.chain(chain, files);
+        let other = Dso { build_id: Some(id(9)), ..dso(dir.path(), 3) };
+        for dso in [dso(dir.path(), 1), dso(dir.path(), 2), other] {
+            assert!(chain.build_id(&dso, &Recording::default()).unwrap().is_some());
+        }
+        let collected = collector.finish();
+        assert_eq!((collected.new, collected.bytes, collected.refused_count), (1, size, 2));
+    }
+
+    #[test]
+    fn a_stream_does_not_wait_for_copies() {
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody takes anything out of it.
+        let (sender, _jobs) = sync_channel(1);
+        let queue = Queue(Rc::new(RefCell::new((Some(sender), Collected::default()))));
+        let (sources, files) = sources();
+        let mut source = CollectingSource { sources, files, queue: queue.clone() };
+        for byte in [1, 2] {
+            assert!(source.build_id(&dso(dir.path(), byte), &Recording::default()).unwrap().is_some());
+        }
+        let (_, refused) = &*queue.0.borrow();
+        assert_eq!(refused.refused_count, 1);
+        assert!(refused.refused[0].1.contains("does not wait"), "{refused:?}");
+    }
+}
