@@ -23,13 +23,13 @@ use crate::store::{Store, Stored};
 #[derive(Debug)]
 pub struct Collector {
     queue: Queue,
-    thread: JoinHandle<Collected>,
+    thread: JoinHandle<CollectReport>,
 }
 
 /// What was collected.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Collected {
+pub struct CollectReport {
     /// How many files are new in the store.
     pub new: u64,
     /// How many were in it already.
@@ -53,7 +53,7 @@ struct Job {
 
 /// The way to the thread, and what did not get onto it.
 #[derive(Clone)]
-struct Queue(Rc<RefCell<(Option<SyncSender<Job>>, Collected)>>);
+struct Queue(Rc<RefCell<(Option<SyncSender<Job>>, CollectReport)>>);
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +61,7 @@ impl fmt::Debug for Queue {
     }
 }
 
-impl Collected {
+impl CollectReport {
     fn refuse(&mut self, name: BString, reason: String) {
         self.refused_count += 1;
         if self.refused.len() < REFUSALS_AT_MOST {
@@ -79,7 +79,7 @@ impl Collector {
         let (sender, receiver) = sync_channel(QUEUED_AT_MOST);
         let copying = move || copy_all(&store, &receiver, at_most);
         let thread = thread::Builder::new().name("collect".to_owned()).spawn(copying)?;
-        Ok(Self { queue: Queue(Rc::new(RefCell::new((Some(sender), Collected::default())))), thread })
+        Ok(Self { queue: Queue(Rc::new(RefCell::new((Some(sender), CollectReport::default())))), thread })
     }
 
     /// The sources with a collector between: what they find an id for is opened by `files`, and collected.
@@ -90,7 +90,7 @@ impl Collector {
 
     /// Waits until all that is in the queue is copied.
     #[must_use]
-    pub fn finish(self) -> Collected {
+    pub fn finish(self) -> CollectReport {
         let Self { queue, thread } = self;
         let (sender, refused) = std::mem::take(&mut *queue.0.borrow_mut());
         drop(sender);
@@ -103,8 +103,8 @@ impl Collector {
 }
 
 /// The thread's work.
-fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> Collected {
-    let mut collected = Collected::default();
+fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> CollectReport {
+    let mut collected = CollectReport::default();
     for Job { name, id, role, contents } in jobs {
         let contents = match contents {
             Some(contents) => Ok(contents),
@@ -246,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // Nobody takes anything out of it.
         let (sender, _jobs) = sync_channel(1);
-        let queue = Queue(Rc::new(RefCell::new((Some(sender), Collected::default()))));
+        let queue = Queue(Rc::new(RefCell::new((Some(sender), CollectReport::default()))));
         let (sources, files) = sources();
         let mut source = CollectingSource { sources, files, queue: queue.clone() };
         for byte in [1, 2] {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use perf_bundle::{Collected, Collector, Store};
+use perf_bundle::{CollectReport, Collector, Store};
 
 /// Starts collecting into a directory.
 pub(super) fn start(dir: &Path, limit: u64) -> anyhow::Result<Collector> {
@@ -14,7 +14,7 @@ pub(super) fn start(dir: &Path, limit: u64) -> anyhow::Result<Collector> {
 
 /// Waits for what is still to be copied, and says what could not be.
 pub(super) fn finish(collector: Collector) {
-    let Collected { new, known, bytes, refused, refused_count, .. } = collector.finish();
+    let CollectReport { new, known, bytes, refused, refused_count, .. } = collector.finish();
     log::debug!("{new} files collected ({bytes} bytes), {known} were there");
     for (name, reason) in &refused {
         log::warn!("{name} is not collected: {reason}");
