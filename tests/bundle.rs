@@ -239,6 +239,47 @@ fn a_program_whose_root_is_gone_before_the_recording_ends_is_collected() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn images_of_jitted_code_are_collected_and_bundled() {
+    let Some(recorder) = oracle::recorder("jitted code is collected") else { return };
+    let recorded = Recorded { dir: tempfile::tempdir().expect("a directory") };
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jitgen.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-fno-omit-frame-pointer", "-o"]).arg(recorded.path("jitgen")).arg(source);
+    well(&cc.output().expect("cc is where Rust links"));
+    fs::create_dir(recorded.path("dumps")).expect("made");
+    let mut perf = Command::new(&recorder.program);
+    perf.args(["record", "-q", "-k", "1", "-e", "cpu-clock:u", "-F", "4000", "-o", "-", "--"]);
+    perf.arg(recorded.path("jitgen")).arg("dumps").current_dir(recorded.dir.path()).stdin(Stdio::null());
+    perf.stdout(File::create(recorded.path("stream")).expect("a file"));
+    let output = perf.stderr(Stdio::piped()).output().expect("perf runs");
+    if !output.status.success() {
+        return oracle::cannot_record(&stderr(&output));
+    }
+    well(&recorded.perftool(&[
+        "inject",
+        "-b",
+        "--jit",
+        "--collect",
+        "store",
+        "-i",
+        "stream",
+        "-o",
+        "perf.data",
+    ]));
+    let list = recorded.list();
+    let files = list["files"].as_array().expect("a list");
+    let is_jitted = |file: &&Value| file["name"].as_str().is_some_and(|name| name.contains("/jitted-"));
+    let images: Vec<_> = files.iter().filter(is_jitted).collect();
+    assert!(!images.is_empty(), "{list:#}");
+    for image in images {
+        let (first, rest) = image["build_id"].as_str().expect("an id").split_at(2);
+        let kept = recorded.path("store/.build-id").join(first).join(rest).join("elf");
+        assert!(kept.is_file(), "{} of {image}", kept.display());
+    }
+}
+
+#[test]
 fn what_has_no_room_in_the_limit_is_said_and_the_stream_goes_on() {
     let Some(recorded) = record("a limit of what is collected") else { return };
     let stream = fs::read(recorded.path("stream")).expect("there");
@@ -249,7 +290,8 @@ fn what_has_no_room_in_the_limit_is_said_and_the_stream_goes_on() {
     inject.current_dir(recorded.dir.path());
     assert!(well(&limited).stdout == common::run(inject, &stream).stdout, "another output");
     let said = stderr(&limited);
-    assert!(said.contains("libc.so.6 is not collected: it has more than"), "{said}");
+    let of_libc = said.lines().find(|line| line.contains("libc.so.6 is not collected")).expect("a line");
+    assert!(of_libc.contains("and the limit leaves"), "{said}");
     assert!(recorded.path("store/.build-id/11").exists(), "the program has room: {said}");
 }
 

@@ -1,13 +1,13 @@
 //! Collects files into a store while a stream passes: each whose id is found is opened at that moment, since its process and
 //! its root may be gone soon, and copied by a thread beside the stream.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::fs::File;
+use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
-use bstr::BString;
+use bstr::{BStr, BString};
 use perf_format::BuildId;
 use perf_session::Recording;
 use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId};
@@ -17,12 +17,12 @@ use perf_session::object_files::{ObjectFile, ObjectFiles, ObjectImage, running_k
 use crate::contents::FileContents;
 use crate::layout::FileRole;
 use crate::limits::{QUEUED_AT_MOST, REFUSALS_AT_MOST};
-use crate::store::{Store, Stored};
+use crate::store::{Store, StoreError, Stored};
 
 /// Copies files into a store, by a thread of its own.
 #[derive(Debug)]
 pub struct Collector {
-    queue: Queue,
+    queue: CollectQueue,
     thread: JoinHandle<CollectReport>,
 }
 
@@ -51,13 +51,67 @@ struct Job {
     contents: Option<FileContents>,
 }
 
-/// The way to the thread, and what did not get onto it.
+/// Gives files to a [`Collector`]. A clone gives them to the same one.
 #[derive(Clone)]
-struct Queue(Rc<RefCell<(Option<SyncSender<Job>>, CollectReport)>>);
+pub struct CollectQueue(Arc<Mutex<Queue>>);
 
-impl fmt::Debug for Queue {
+/// The way to the thread, and what did not get onto it.
+struct Queue {
+    /// `None` at the end.
+    sender: Option<SyncSender<Job>>,
+    /// Whether a file waits for room, in place of being refused.
+    waits: bool,
+    refused: CollectReport,
+}
+
+impl fmt::Debug for CollectQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Queue")
+        f.write_str("CollectQueue")
+    }
+}
+
+impl CollectQueue {
+    fn new(sender: SyncSender<Job>) -> Self {
+        Self(Arc::new(Mutex::new(Queue {
+            sender: Some(sender),
+            waits: false,
+            refused: CollectReport::default(),
+        })))
+    }
+
+    /// Has an object file of this build copied, such as an image that was just written.
+    pub fn file(&self, name: &BStr, id: BuildId, file: File) {
+        let contents = Some(FileContents::File(file));
+        self.send(Job { name: name.to_owned(), id, role: FileRole::Elf, contents });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nobody panics with it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, name: BString, reason: String) {
+        self.lock().refused.refuse(name, reason);
+    }
+
+    /// Sends a job, if there is room for it.
+    fn send(&self, job: Job) {
+        let Queue { sender, waits, refused } = &mut *self.lock();
+        let Some(sender) = sender else { return };
+        // The thread takes out without this lock.
+        let sent = match waits {
+            true => sender.send(job).map_err(|SendError(job)| TrySendError::Disconnected(job)),
+            false => sender.try_send(job),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(TrySendError::Full(Job { name, .. })) => {
+                refused.refuse(name, "the copying is behind, and the stream does not wait for it".to_owned());
+            }
+            Err(TrySendError::Disconnected(Job { name, .. })) => {
+                refused.refuse(name, "the copying has ended".to_owned());
+            }
+        }
     }
 }
 
@@ -71,7 +125,8 @@ impl CollectReport {
 }
 
 impl Collector {
-    /// Starts the thread. `at_most` is how many bytes the new files may have together.
+    /// Starts the thread. `at_most` is how many bytes the new files may have together. A stream does not wait for copies: what
+    /// finds no room in the queue is not collected.
     ///
     /// # Errors
     /// Where no thread can be started.
@@ -79,7 +134,14 @@ impl Collector {
         let (sender, receiver) = sync_channel(QUEUED_AT_MOST);
         let copying = move || copy_all(&store, &receiver, at_most);
         let thread = thread::Builder::new().name("collect".to_owned()).spawn(copying)?;
-        Ok(Self { queue: Queue(Rc::new(RefCell::new((Some(sender), CollectReport::default())))), thread })
+        Ok(Self { queue: CollectQueue::new(sender), thread })
+    }
+
+    /// Has files wait for copies before them, for an input that nobody is writing meanwhile.
+    #[must_use]
+    pub fn waiting(self) -> Self {
+        self.queue.lock().waits = true;
+        self
     }
 
     /// The sources with a collector between: what they find an id for is opened by `files`, and collected.
@@ -88,11 +150,21 @@ impl Collector {
         Chain(vec![Box::new(CollectingSource { sources, files, queue: self.queue.clone() })])
     }
 
+    /// The way in for files that no source finds.
+    #[must_use]
+    pub fn queue(&self) -> CollectQueue {
+        self.queue.clone()
+    }
+
     /// Waits until all that is in the queue is copied.
     #[must_use]
     pub fn finish(self) -> CollectReport {
         let Self { queue, thread } = self;
-        let (sender, refused) = std::mem::take(&mut *queue.0.borrow_mut());
+        // Others may still have the queue; it ends for them, too.
+        let (sender, refused) = {
+            let mut queue = queue.lock();
+            (queue.sender.take(), std::mem::take(&mut queue.refused))
+        };
         drop(sender);
         // It does not panic; what it had counted would be lost.
         let mut collected = thread.join().unwrap_or_default();
@@ -118,7 +190,10 @@ fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> CollectReport 
         let stored = contents.and_then(|contents| {
             let size = contents.size().map_err(|error| error.to_string())?;
             let stored = store.put(name.as_ref(), id, role, &contents, left);
-            stored.map(|stored| (stored, size)).map_err(|error| error.to_string())
+            stored.map(|stored| (stored, size)).map_err(|error| match error {
+                StoreError::TooLarge(left) => format!("it has {size} bytes, and the limit leaves {left}"),
+                error => error.to_string(),
+            })
         });
         match stored {
             Ok((Stored::New, size)) => {
@@ -136,7 +211,7 @@ fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> CollectReport 
 struct CollectingSource {
     sources: Chain,
     files: ObjectFiles,
-    queue: Queue,
+    queue: CollectQueue,
 }
 
 impl BuildIdSource for CollectingSource {
@@ -157,7 +232,6 @@ impl CollectingSource {
             DsoKind::Vdso => (FileRole::Vdso, self.files.open(dso, recording).map(Some)),
             _ => (FileRole::Elf, self.files.open(dso, recording).map(Some)),
         };
-        let (sender, refused) = &mut *self.queue.0.borrow_mut();
         let contents = match opened {
             Ok(None) => None,
             Ok(Some(ObjectFile { image: ObjectImage::File(file), .. })) => Some(FileContents::File(file)),
@@ -165,18 +239,9 @@ impl CollectingSource {
                 Some(FileContents::Memory(bytes))
             }
             Ok(Some(_)) => return,
-            Err(error) => return refused.refuse(dso.name.clone(), error.to_string()),
+            Err(error) => return self.queue.refuse(dso.name.clone(), error.to_string()),
         };
-        let Some(sender) = sender else { return };
-        match sender.try_send(Job { name: dso.name.clone(), id, role, contents }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(Job { name, .. })) => {
-                refused.refuse(name, "the copying is behind, and the stream does not wait for it".to_owned());
-            }
-            Err(TrySendError::Disconnected(Job { name, .. })) => {
-                refused.refuse(name, "the copying has ended".to_owned());
-            }
-        }
+        self.queue.send(Job { name: dso.name.clone(), id, role, contents });
     }
 }
 
@@ -242,17 +307,33 @@ mod tests {
     }
 
     #[test]
+    fn where_files_wait_none_is_refused_for_want_of_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let collector = Collector::start(Store::open(&dir.path().join("store")).unwrap(), u64::MAX).unwrap();
+        let collector = collector.waiting();
+        let queue = collector.queue();
+        for number in 0..u16::try_from(2 * QUEUED_AT_MOST).unwrap() {
+            let bytes = [&number.to_le_bytes()[..], &[1; 18]].concat();
+            let mut image = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut image, &Elf::with_build_id(&bytes).bytes()).unwrap();
+            queue.file(format!("/jitted-{number}.so").as_str().into(), BuildId::new(&bytes).unwrap(), image);
+        }
+        let collected = collector.finish();
+        assert_eq!((collected.new, collected.refused_count), (2 * QUEUED_AT_MOST as u64, 0));
+    }
+
+    #[test]
     fn a_stream_does_not_wait_for_copies() {
         let dir = tempfile::tempdir().unwrap();
         // Nobody takes anything out of it.
         let (sender, _jobs) = sync_channel(1);
-        let queue = Queue(Rc::new(RefCell::new((Some(sender), CollectReport::default()))));
+        let queue = CollectQueue::new(sender);
         let (sources, files) = sources();
         let mut source = CollectingSource { sources, files, queue: queue.clone() };
         for byte in [1, 2] {
             assert!(source.build_id(&dso(dir.path(), byte), &Recording::default()).unwrap().is_some());
         }
-        let (_, refused) = &*queue.0.borrow();
+        let refused = &queue.lock().refused;
         assert_eq!(refused.refused_count, 1);
         assert!(refused.refused[0].1.contains("does not wait"), "{refused:?}");
     }

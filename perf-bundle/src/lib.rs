@@ -22,7 +22,7 @@ mod store;
 mod survey;
 mod unpack;
 
-pub use collect::{CollectReport, Collector};
+pub use collect::{CollectQueue, CollectReport, Collector};
 pub use contents::FileContents;
 pub use gather::{Bundle, BundledFile, MissingFile, gather};
 pub use hash::Sha256Hash;

@@ -2,9 +2,11 @@
 //! what each file is, and the [store](crate::store) where that belongs. Folders and links of the tar are passed over, and
 //! made anew.
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use perf_session::unpack::Packing;
@@ -102,15 +104,29 @@ pub fn unpack(
     limits: UnbundleLimits,
     progress: &mut dyn FnMut(u64) -> io::Result<()>,
 ) -> Result<Unbundled, UnbundleError> {
-    let mut source = ProgressReader { inner: source, progress };
+    let failure = Rc::default();
+    let source = ProgressReader { inner: source, progress, failure: Rc::clone(&failure) };
+    let unpacked = unpack_from(source, store, folder, limits);
+    // What comes of it elsewhere looks like damage.
+    match failure.take() {
+        Some(error) => Err(UnbundleError::Read(error)),
+        None => unpacked,
+    }
+}
+
+fn unpack_from(
+    mut source: impl Read,
+    store: &Store,
+    folder: &Path,
+    limits: UnbundleLimits,
+) -> Result<Unbundled, UnbundleError> {
     let mut magic = Vec::new();
     (&mut source).take(Packing::MAGIC_SIZE as u64).read_to_end(&mut magic).map_err(UnbundleError::Read)?;
     let packing = Packing::detect(&magic).ok_or_else(|| no_bundle("it is not packed"))?;
     let source = UnpackingReader::new(packing, io::Cursor::new(magic).chain(source));
     // How much that may be shows in the manifest.
-    let source =
-        BoundedReader { inner: source, left: std::rc::Rc::new(std::cell::Cell::new(2 * MANIFEST_AT_MOST)) };
-    let left = std::rc::Rc::clone(&source.left);
+    let source = BoundedReader { inner: source, left: Rc::new(Cell::new(2 * MANIFEST_AT_MOST)) };
+    let left = Rc::clone(&source.left);
     let mut archive = Archive::new(source);
     let mut entries = Files { entries: archive.entries().map_err(UnbundleError::Read)?.raw(true) };
     let mut first = entries.next()?.ok_or_else(|| no_bundle("it is empty"))?;
@@ -281,24 +297,33 @@ fn io_of(name: &str) -> impl Fn(io::Error) -> UnbundleError {
     move |error| store_error(name, StoreError::Io(error))
 }
 
-/// Tells of what is read.
+/// Tells of what is read, and keeps the reason why it cannot be read on.
 struct ProgressReader<'p, R> {
     inner: R,
     progress: &'p mut dyn FnMut(u64) -> io::Result<()>,
+    failure: Rc<RefCell<Option<io::Error>>>,
 }
 
 impl<R: Read> Read for ProgressReader<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buf)?;
-        (self.progress)(read as u64)?;
-        Ok(read)
+        let read = self.inner.read(buf).and_then(|read| {
+            (self.progress)(read as u64)?;
+            Ok(read)
+        });
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.failure.replace(Some(error));
+                Err(io::Error::other("it cannot be read"))
+            }
+            read => read,
+        }
     }
 }
 
 /// Ends with an error where there is more than there may be.
 struct BoundedReader<R> {
     inner: R,
-    left: std::rc::Rc<std::cell::Cell<u64>>,
+    left: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for BoundedReader<R> {

@@ -340,6 +340,28 @@ fn nothing_is_unpacked_through_a_link_in_the_store() {
 }
 
 #[test]
+fn what_ends_reading_is_the_error_and_no_damage() {
+    let bytes = packed(&bundle());
+    for at in [0, 100, bytes.len() - 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("out")).unwrap();
+        let mut read = 0;
+        let mut interrupted = |bytes| {
+            read += bytes;
+            if read > at as u64 { Err(std::io::Error::other("interrupted")) } else { Ok(()) }
+        };
+        let limits = UnbundleLimits::total(LIMITS);
+        // In small parts, so that it is read until there.
+        let parts = std::io::BufReader::with_capacity(16, &bytes[..]);
+        let ended = unpack(parts, &store, store.path(), limits, &mut interrupted);
+        assert!(
+            matches!(&ended, Err(UnbundleError::Read(error)) if error.to_string() == "interrupted"),
+            "{at}: {ended:?}"
+        );
+    }
+}
+
+#[test]
 fn an_interrupt_ends_packing() {
     let mut interrupted = |_| Err(std::io::Error::other("interrupted"));
     let error = pack(&bundle(), Vec::new(), &mut interrupted).unwrap_err();

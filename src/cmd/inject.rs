@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
+use perf_bundle::Collector;
 use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
-use perf_inject::jit::{Finder, JitOptions};
+use perf_inject::jit::{Finder, Images, JitOptions};
 use perf_inject::{ConvertCallchain, DsoSelection, IdsTo, Jit, OffCpuOptions, Plan, Run};
 use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
 use perf_session::evidence::EvidenceConfig;
@@ -21,6 +22,7 @@ use perf_session::{Error, Repipe};
 
 pub(super) use self::args::Args;
 use self::args::{Duration, IdDestinations, JitClock, JitImages, Root};
+use self::collect::CollectedImages;
 use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
@@ -132,8 +134,11 @@ impl Args {
         };
         let sources = self.source_config(known, evidence)?;
         let files = ObjectFiles::of_recording(sources.clone());
-        let collector =
-            self.collect.as_deref().map(|dir| collect::start(dir, self.collect_limit)).transpose()?;
+        let collector = self
+            .collect
+            .as_deref()
+            .map(|dir| collect::start(dir, self.collect_limit, is_live))
+            .transpose()?;
         let chain = match &collector {
             Some(collector) => {
                 let files = ObjectFiles::of_recording(sources.clone());
@@ -145,7 +150,7 @@ impl Args {
             .with_roots(self.root.iter().map(|root| root.pid))
             .with_modules(Box::new(files));
         if plan.jit {
-            run = run.with_jit(self.jit(&output)?);
+            run = run.with_jit(self.jit(&output, collector.as_ref())?);
         }
         let done = match data {
             PerfData::Pipe(stream) => pipe(&mut run, stream, &mut output, watch, self.recover),
@@ -219,7 +224,7 @@ impl Args {
     }
 
     /// The tool that names jitted code. A reader of a pipe may look for an image as soon as a round is over.
-    fn jit(&self, output: &Output) -> anyhow::Result<Jit> {
+    fn jit(&self, output: &Output, collector: Option<&Collector>) -> anyhow::Result<Jit> {
         let dir = self.jit_dir.as_deref().unwrap_or(output.folder());
         let finder = Finder { dir: self.jitdump_dir.clone(), any_owner: self.force };
         let options = JitOptions {
@@ -230,7 +235,12 @@ impl Args {
             guess_clock: self.jit_clock == JitClock::Auto,
             finder,
         };
-        Ok(Jit::new(options, Box::new(ImageDir::open(dir)?), matches!(output, Output::Stream(_))))
+        let dir = ImageDir::open(dir)?;
+        let images: Box<dyn Images> = match collector.map(Collector::queue) {
+            Some(queue) => Box::new(CollectedImages { dir, queue }),
+            None => Box::new(dir),
+        };
+        Ok(Jit::new(options, images, matches!(output, Output::Stream(_))))
     }
 
     /// Which DSOs get their ids. Of several styles the first here counts, as in perf.
