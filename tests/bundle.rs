@@ -26,10 +26,15 @@ struct Recorded {
 }
 
 fn record(test: &str) -> Option<Recorded> {
+    record_built(test, &[])
+}
+
+/// The same of a program that is built with these options.
+fn record_built(test: &str, options: &[&str]) -> Option<Recorded> {
     let recorder = oracle::recorder(test)?;
     let dir = tempfile::tempdir().expect("a directory");
     let recorded = Recorded { dir };
-    recorded.build("1");
+    recorded.build_with("1", options);
     let stream = File::create(recorded.path("stream")).expect("a file");
     let mut perf = Command::new(&recorder.program);
     perf.args(["record", "-q", "-g", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]);
@@ -138,6 +143,27 @@ fn perf_reports_the_same_of_a_bundle_where_the_program_is_gone() {
             !bare.iter().any(|line| line.contains("leaf_of_the_bundle")),
             "{perf} finds it without the bundle"
         );
+    }
+}
+
+#[test]
+fn perf_finds_a_program_without_a_build_id_by_its_name() {
+    let Some(recorded) = record_built("a program has no build-id", &["-Wl,--build-id=none"]) else { return };
+    let perfs = oracle::perfs("a program has no build-id");
+    let home: Vec<_> = perfs.iter().map(|perf| recorded.report(perf, "report -i perf.data")).collect();
+    well(&recorded.perftool(&["bundle", "--strict"]));
+    let output = recorded.perftool(&["unbundle", "perf.data.bundle.tar.zst", "here"]);
+    fs::remove_file(recorded.path("program")).expect("removed");
+    let line = String::from_utf8(well(&output).stdout.clone()).expect("text");
+    assert!(line.contains("--symfs here/.symfs"), "{line}");
+    // With --symfs perf looks for builds there, and forgets --buildid-dir.
+    assert!(recorded.path("here/.symfs/.debug/.build-id").is_dir());
+    for (perf, home) in perfs.iter().zip(home) {
+        let away = recorded.report(perf, line.trim_end().strip_prefix("perf ").expect("a command of perf"));
+        assert!(away.iter().any(|line| line.contains("leaf_of_the_bundle")), "{perf}: {away:#?}");
+        let lost: Vec<_> =
+            home.iter().filter(|line| line.contains("program") && !away.contains(line)).collect();
+        assert_eq!(lost, <[&String; 0]>::default(), "{perf}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! Gathers the files that a recording needs, by the checks of [`perf_session::object_files`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
 use perf_format::BuildId;
@@ -13,7 +14,7 @@ use perf_session::object_files::{KernelSymbols, NoObjectFile, ObjectFile, Object
 use perf_session::unpack::Packing;
 
 use crate::contents::FileContents;
-use crate::layout::FileRole;
+use crate::layout::{FileRole, is_taken, symfs_file};
 use crate::limits::MODULE_AT_MOST;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
 use crate::packing::UnpackingReader;
@@ -25,7 +26,8 @@ use crate::survey::{Survey, SurveyedDso};
 pub struct Bundle {
     /// The files of the recording, with their names in its directory, or one file without a name.
     pub recording: Vec<(Option<String>, FileContents)>,
-    /// The files that its symbols are in, each build once, by name and id.
+    /// The files that its symbols are in, each build once, by name and id. Those without an id have one name each, and none
+    /// of them is a folder on the way to another.
     pub files: Vec<BundledFile>,
     /// What is missing, the most hit first.
     pub missing: Vec<MissingFile>,
@@ -39,8 +41,9 @@ pub struct BundledFile {
     pub name: BString,
     /// Other names of the same build.
     pub also: Vec<BString>,
-    /// The build-id: the recorded one where the recording carries one.
-    pub build_id: BuildId,
+    /// The build-id: the recorded one where the recording carries one. `None` of an object file that has none, which readers
+    /// find by its name alone.
+    pub build_id: Option<BuildId>,
     /// What it is.
     pub role: FileRole,
     /// Its bytes.
@@ -64,7 +67,7 @@ impl BundledFile {
     /// Where its size cannot be found.
     pub fn new(
         name: &BStr,
-        build_id: BuildId,
+        build_id: Option<BuildId>,
         role: FileRole,
         contents: FileContents,
         origin: Origin,
@@ -103,7 +106,7 @@ pub struct MissingFile {
 
 /// What was found of one DSO.
 struct Found {
-    id: BuildId,
+    id: Option<BuildId>,
     role: FileRole,
     contents: FileContents,
     origin: Origin,
@@ -113,7 +116,8 @@ struct Found {
 /// Opens the files of the DSOs of a survey. The recording is still to be added.
 #[must_use]
 pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
-    let mut builds: BTreeMap<(BuildId, FileRole), BundledFile> = BTreeMap::new();
+    let mut builds: BTreeMap<(BuildKey, FileRole), BundledFile> = BTreeMap::new();
+    let mut unidentified = BTreeSet::new();
     let mut missing = Vec::new();
     for SurveyedDso { dso, samples } in &survey.dsos {
         let recorded = dso.build_id.filter(|_| !dso.shares_id);
@@ -135,13 +139,17 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                 Ok(size) => size,
                 Err(error) => {
                     let (name, reason) = (dso.name.clone(), error.to_string());
-                    missing.push(MissingFile { name, build_id: Some(id), role, samples: *samples, reason });
+                    missing.push(MissingFile { name, build_id: id, role, samples: *samples, reason });
                     continue;
                 }
             };
             let name = dso.name.clone();
+            let key = match id {
+                Some(id) => BuildKey::Id(id),
+                None => BuildKey::Name(name.clone()),
+            };
             builds
-                .entry((id, role))
+                .entry((key, role))
                 .and_modify(|known| {
                     known.samples += samples;
                     known.is_recorded |= recorded.is_some();
@@ -165,8 +173,42 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
     }
     let mut files: Vec<_> = builds.into_values().collect();
     files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));
+    files.retain(|file| {
+        let Some(reason) = no_place(file, &mut unidentified) else { return true };
+        let (name, samples) = (file.name.clone(), file.samples);
+        missing.push(MissingFile {
+            name,
+            build_id: None,
+            role: file.role,
+            samples,
+            reason: reason.to_owned(),
+        });
+        false
+    });
     missing.sort_by(|a, b| (b.samples, &a.name, a.build_id).cmp(&(a.samples, &b.name, b.build_id)));
     Bundle { recording: Vec::new(), files, missing }
+}
+
+/// What makes a build one: its id, or where it has none, its name.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum BuildKey {
+    Id(BuildId),
+    Name(BString),
+}
+
+/// Why a file without a build-id has no place in a bundle, in which `taken` are those that have one.
+fn no_place(file: &BundledFile, taken: &mut BTreeSet<PathBuf>) -> Option<&'static str> {
+    if file.build_id.is_some() {
+        return None;
+    }
+    let Some(place) = symfs_file(file.name.as_bstr()).filter(|_| file.role == FileRole::Elf) else {
+        return Some("it has no build-id and no path, by which readers would find it");
+    };
+    if is_taken(&place, taken) {
+        return Some("it has no build-id, and another file has its place");
+    }
+    taken.insert(place);
+    None
 }
 
 /// The files of a DSO; or why its first one is missing.
@@ -179,7 +221,7 @@ fn find(dso: &Dso, survey: &Survey, files: &mut ObjectFiles) -> Result<Vec<Found
                 Ok(KernelSymbols { text, build_id, origin, without_modules, .. }) => {
                     let without = "it is of another boot, or nothing shows that it is of this one: symbols of modules are left out";
                     return Ok(vec![Found {
-                        id: build_id,
+                        id: Some(build_id),
                         role: FileRole::Kallsyms,
                         contents: FileContents::Memory(text),
                         origin,
@@ -216,13 +258,13 @@ fn of_object(object: ObjectFile, dso: &Dso, role: FileRole) -> Result<Found, Str
     let recorded = dso.build_id.filter(|_| !dso.shares_id);
     // Readers look for the id as it was recorded, which may be filled up with zeros.
     let id = match (recorded, build_id) {
-        (Some(recorded), Some(here)) if recorded.padded() == here.padded() => recorded,
+        (Some(recorded), Some(here)) if recorded.padded() == here.padded() => Some(recorded),
         // perf's cache has files of many machines and times.
-        (None, Some(_)) if origin == Origin::DebugDir => {
+        (None, _) if origin == Origin::DebugDir => {
             return Err("only its name says that the file that is kept for it is the recorded one".to_owned());
         }
-        (_, Some(here)) => here,
-        (_, None) => return Err("it has no build-id, by which readers would find it".to_owned()),
+        (Some(_), None) => return Err("it has no build-id, and the recorded one has".to_owned()),
+        (_, here) => here,
     };
     let contents = match image {
         ObjectImage::File(file) => unpacked(file).map_err(|error| error.to_string())?,
@@ -236,7 +278,7 @@ fn with_debug(object: Found, debug: Option<File>) -> Vec<Found> {
     // One that has no id itself is read by nobody who looks for files by their ids.
     let debug = debug.filter(|file| {
         let id = file.try_clone().ok().and_then(|file| perf_session::build_id::build_id_of(file).ok()?);
-        id.is_some_and(|id| id.padded() == object.id.padded())
+        id.is_some_and(|id| object.id.is_some_and(|wanted| id.padded() == wanted.padded()))
     });
     let debug = debug.map(|file| Found {
         id: object.id,
@@ -284,7 +326,7 @@ impl Bundle {
                 name,
                 name_hex,
                 also: file.also.iter().map(|name| name.to_str_lossy().into_owned()).collect(),
-                build_id: file.build_id.to_string(),
+                build_id: file.build_id.map(|id| id.to_string()),
                 kind: file.role,
                 size: file.size,
                 sha256: None,

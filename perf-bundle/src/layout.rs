@@ -1,9 +1,10 @@
 //! Where things are in a store and in a bundle: the layout of perf's buildid-cache (`~/.debug`), in which
 //! `.build-id/xx/yyyy` is a link to `PATH/ID`, and that a folder with the files of one build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
+use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,8 +19,10 @@ pub const RECORDING_NAME: &str = "perf.data";
 pub(crate) const MANIFEST_NAME: &str = "manifest.json";
 /// The folder of links by build-ids.
 pub(crate) const BUILD_ID_DIR: &str = ".build-id";
-/// The folder in which files have their own names, for `--symfs`.
-pub(crate) const SYMFS_DIR: &str = ".symfs";
+/// The folder in a bundle in which files have their own names, for `perf report --symfs`.
+pub const SYMFS_DIR: &str = ".symfs";
+/// The folder below that in which perf looks for builds, whatever `--buildid-dir` says. A link to all of them.
+const SYMFS_CACHE: &str = ".debug";
 /// Where builds are whose names cannot be a path in the store.
 const UNNAMED_DIR: &str = ".unnamed";
 
@@ -63,8 +66,21 @@ impl fmt::Display for FileRole {
 }
 
 /// The folder of a build in a store: the DSO's name without its leading slash, and the id. A name that cannot be a path
-/// there (one with `..`, a part that is too long, or a first part that means something else) has no part in it.
+/// there has no part in it.
 pub(crate) fn build_dir(name: &BStr, id: BuildId) -> PathBuf {
+    plain_path(name).unwrap_or_else(|| PathBuf::from(UNNAMED_DIR)).join(id.to_string())
+}
+
+/// Where a file without a build-id is in a bundle: below the folder for `--symfs`, by its name alone. `None` for a name that
+/// cannot be a path there, or is none.
+pub(crate) fn symfs_file(name: &BStr) -> Option<PathBuf> {
+    let path = plain_path(name)?;
+    (!name.starts_with(b"[")).then(|| Path::new(SYMFS_DIR).join(path))
+}
+
+/// A DSO's name as a path below a folder; `None` for one with `..`, with a part that is too long, or with a first part that
+/// means something else there.
+fn plain_path(name: &BStr) -> Option<PathBuf> {
     let path = Path::new(OsStr::from_bytes(name));
     let parts: Vec<_> =
         path.components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir)).collect();
@@ -74,12 +90,13 @@ pub(crate) fn build_dir(name: &BStr, id: BuildId) -> PathBuf {
     };
     let is_reserved = |part: &Component<'_>| {
         let part = part.as_os_str();
-        [RECORDING_NAME, MANIFEST_NAME, BUILD_ID_DIR, SYMFS_DIR, UNNAMED_DIR].iter().any(|name| part == *name)
+        [RECORDING_NAME, MANIFEST_NAME, BUILD_ID_DIR, SYMFS_DIR, SYMFS_CACHE, UNNAMED_DIR]
+            .iter()
+            .any(|name| part == *name)
     };
     let fits = name.len() <= NAME_AT_MOST && !name.contains(&0);
     let is_path = fits && parts.iter().all(is_plain) && parts.first().is_some_and(|part| !is_reserved(part));
-    let dir = if is_path { parts.iter().collect() } else { PathBuf::from(UNNAMED_DIR) };
-    dir.join(id.to_string())
+    is_path.then(|| parts.iter().collect())
 }
 
 /// The folder of a build whose own one is taken by something that is none.
@@ -96,9 +113,10 @@ pub(crate) fn id_link(id: BuildId, dir: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// The links below the folder for `--symfs`, and their targets, of files that are in these folders of builds: object files
 /// have their own names, the first of each name; debug files are where systems keep them. A name that would be a folder on
-/// the way to another has none.
+/// the way to another has none, and none has one that is in the way of the [files](symfs_file) that are there themselves.
 pub(crate) fn symfs_links<'d>(
     files: impl IntoIterator<Item = (&'d Path, BuildId, FileRole)>,
+    themselves: &BTreeSet<PathBuf>,
 ) -> Vec<(PathBuf, PathBuf)> {
     let mut links = BTreeMap::new();
     for (dir, id, role) in files {
@@ -120,7 +138,22 @@ pub(crate) fn symfs_links<'d>(
             links.remove(name);
         }
     }
-    links.into_iter().map(|(name, target)| (Path::new(SYMFS_DIR).join(name), target)).collect()
+    let links = links.into_iter().map(|(name, target)| (Path::new(SYMFS_DIR).join(name), target));
+    let mut links: Vec<_> = links.filter(|(link, _)| !is_taken(link, themselves)).collect();
+    if !links.is_empty() || !themselves.is_empty() {
+        links.push((Path::new(SYMFS_DIR).join(SYMFS_CACHE), PathBuf::from("..")));
+    }
+    links
+}
+
+/// Whether a path cannot be a file or link beside these files: it is one of them, leads through one, or is a folder of one.
+pub(crate) fn is_taken(path: &Path, files: &BTreeSet<PathBuf>) -> bool {
+    let is_folder = || {
+        // In the order of paths, what is below one stands right behind it.
+        let mut behind = files.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded));
+        behind.next().is_some_and(|next| next.starts_with(path))
+    };
+    path.ancestors().any(|above| files.contains(above)) || is_folder()
 }
 
 /// The name of the file that the folder of a build is of; what is in brackets is no file.
@@ -173,6 +206,7 @@ mod tests {
             "/.build-id/ab",
             "/perf.data",
             "manifest.json/x",
+            "/.debug/x",
             "a\0b",
             &"/a".repeat(2000),
             &"a".repeat(256),
@@ -188,7 +222,7 @@ mod tests {
         let dirs = ["usr/bin/a/01", "usr/bin/a/02", "[vdso]/03", ".unnamed/04", "b/05", "b/c/06"];
         let files = dirs.map(|dir| (Path::new(dir), id(&[0xab, 0xcd]), FileRole::Elf));
         let debug = (Path::new("usr/bin/a/01"), id(&[0xab, 0xcd]), FileRole::Debug);
-        let links = symfs_links(files.into_iter().chain([debug]));
+        let links = symfs_links(files.into_iter().chain([debug]), &BTreeSet::new());
         let links: Vec<_> =
             links.iter().map(|(link, to)| (link.to_str().unwrap(), to.to_str().unwrap())).collect();
         assert_eq!(
@@ -196,7 +230,8 @@ mod tests {
             [
                 (".symfs/b/c", "../../b/c/06/elf"),
                 (".symfs/usr/bin/a", "../../../usr/bin/a/01/elf"),
-                (".symfs/usr/lib/debug/.build-id/ab/cd.debug", "../../../../../../usr/bin/a/01/debug")
+                (".symfs/usr/lib/debug/.build-id/ab/cd.debug", "../../../../../../usr/bin/a/01/debug"),
+                (".symfs/.debug", "..")
             ]
         );
     }

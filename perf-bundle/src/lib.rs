@@ -26,7 +26,7 @@ pub use collect::{CollectQueue, CollectReport, Collector};
 pub use contents::FileContents;
 pub use gather::{Bundle, BundledFile, MissingFile, gather};
 pub use hash::Sha256Hash;
-pub use layout::{FileRole, RECORDING_NAME};
+pub use layout::{FileRole, RECORDING_NAME, SYMFS_DIR};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing, ManifestRecording};
 pub use pack::{PackError, pack};
 pub use store::{Store, StoreError, Stored};

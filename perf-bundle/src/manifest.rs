@@ -49,8 +49,8 @@ pub struct ManifestFile {
     /// Other names of the same build in the recording.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
-    /// The build-id, in hex.
-    pub build_id: String,
+    /// The build-id, in hex; `None` of an object file that has none, which readers find by its name alone.
+    pub build_id: Option<String>,
     /// What it is: `elf`, `debug`, `kallsyms` or `vdso`.
     pub kind: FileRole,
     /// Its size, in bytes.
@@ -98,9 +98,10 @@ impl ManifestFile {
     }
 
     pub(crate) fn id(&self) -> Option<BuildId> {
-        let id: BuildId = self.build_id.parse().ok()?;
+        let text = self.build_id.as_ref()?;
+        let id: BuildId = text.parse().ok()?;
         // Longer ids are cut by the parser, and are none of ours.
-        (id.to_string() == self.build_id).then_some(id)
+        (id.to_string() == *text).then_some(id)
     }
 
     pub(crate) fn hash(&self) -> Option<Sha256Hash> {

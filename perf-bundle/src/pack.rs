@@ -1,18 +1,21 @@
 //! Writes a bundle: a tar that zstd packs, which plain `tar` unpacks into a folder that perf reads. The same input gives the
 //! same bytes: names are in order, times are one second after 1970, and the owner is root.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
+use perf_format::BuildId;
 use tar::{Builder, EntryType, Header};
 use zstd::stream::write::Encoder;
 
 use crate::contents::FileContents;
 use crate::gather::{Bundle, BundledFile};
 use crate::hash::{HashingReader, Sha256Hash, hash_of};
-use crate::layout::{MANIFEST_NAME, RECORDING_NAME, build_dir, id_link, symfs_links, unnamed_dir};
+use crate::layout::{
+    MANIFEST_NAME, RECORDING_NAME, build_dir, id_link, is_taken, symfs_file, symfs_links, unnamed_dir,
+};
 use crate::manifest::{Manifest, ManifestRecording};
 
 /// How hard zstd tries: its own default.
@@ -36,6 +39,9 @@ pub enum PackError {
     /// A file was changed between the two times that it is read.
     #[error("{0} was changed while it was read")]
     Changed(String),
+    /// A file without a build-id has a name that can be no path, or that is another's.
+    #[error("{0} has no build-id, and its name no place in a bundle")]
+    NoPlace(String),
     /// The bundle cannot be written.
     #[error(transparent)]
     Write(io::Error),
@@ -74,15 +80,15 @@ pub fn pack(
         let path = name.iter().fold(PathBuf::from(RECORDING_NAME), |path, name| path.join(name));
         tar.file(&path, contents, entry.size, Sha256Hash::from_hex(&entry.sha256))?;
     }
-    let dirs = dirs_of(&bundle.files);
-    for ((file, dir), entry) in bundle.files.iter().zip(&dirs).zip(&manifest.files) {
-        tar.file(&dir.join(file.role.name()), &file.contents, entry.size, entry.hash())?;
+    let places = places_of(&bundle.files)?;
+    for ((file, place), entry) in bundle.files.iter().zip(&places).zip(&manifest.files) {
+        let path = match place {
+            Place::OfBuild(_, dir) => dir.join(file.role.name()),
+            Place::ByName(path) => path.clone(),
+        };
+        tar.file(&path, &file.contents, entry.size, entry.hash())?;
     }
-    let mut links: BTreeSet<_> =
-        bundle.files.iter().zip(&dirs).filter_map(|(file, dir)| id_link(file.build_id, dir)).collect();
-    let placed = bundle.files.iter().zip(&dirs);
-    links.extend(symfs_links(placed.map(|(file, dir)| (dir.as_path(), file.build_id, file.role))));
-    for (link, target) in links {
+    for (link, target) in links_to(&bundle.files, &places) {
         tar.link(&link, &target)?;
     }
     let encoder = tar.tar.into_inner().map_err(PackError::Write)?;
@@ -98,23 +104,55 @@ fn unread(name: &[u8], source: io::Error) -> PackError {
     PackError::Read { name: name.to_str_lossy().into_owned(), source }
 }
 
-/// The folder of each file: that of the first file of its build. Where one would lie below another file, it has no name.
-fn dirs_of(files: &[BundledFile]) -> Vec<PathBuf> {
-    let mut of_build = std::collections::BTreeMap::new();
-    let named: Vec<_> = files
-        .iter()
-        .map(|file| {
-            let named = build_dir(file.name.as_bstr(), file.build_id);
-            (file.build_id, of_build.entry(file.build_id).or_insert(named).clone())
-        })
-        .collect();
+/// Where a file is in the bundle.
+enum Place {
+    /// In the folder of its build.
+    OfBuild(BuildId, PathBuf),
+    /// Below the folder for `--symfs`, by its name.
+    ByName(PathBuf),
+}
+
+/// Where each file is. The folder of a build is that of its first file; where that would lie below another file, it has no name.
+fn places_of(files: &[BundledFile]) -> Result<Vec<Place>, PackError> {
+    let mut of_build = BTreeMap::new();
+    for file in files {
+        let name = file.name.as_bstr();
+        if let Some(id) = file.build_id {
+            of_build.entry(id).or_insert_with(|| build_dir(name, id));
+        }
+    }
+    let dir_of = |id: &BuildId| of_build.get(id).cloned().unwrap_or_else(|| unnamed_dir(*id));
     let paths: BTreeSet<PathBuf> =
-        files.iter().zip(&named).map(|(file, (_, dir))| dir.join(file.role.name())).collect();
-    let dirs = named.into_iter().map(|(id, dir)| {
-        let is_below = dir.ancestors().any(|above| paths.contains(above));
-        if is_below { unnamed_dir(id) } else { dir }
-    });
-    dirs.collect()
+        files.iter().filter_map(|file| Some(dir_of(&file.build_id?).join(file.role.name()))).collect();
+    let mut by_name = BTreeSet::new();
+    let place = |file: &BundledFile| match file.build_id {
+        Some(id) => {
+            let dir = dir_of(&id);
+            let is_below = dir.ancestors().any(|above| paths.contains(above));
+            Ok(Place::OfBuild(id, if is_below { unnamed_dir(id) } else { dir }))
+        }
+        None => {
+            let path = symfs_file(file.name.as_bstr()).filter(|path| !is_taken(path, &by_name));
+            let path = path.ok_or_else(|| PackError::NoPlace(file.name.to_str_lossy().into_owned()))?;
+            by_name.insert(path.clone());
+            Ok(Place::ByName(path))
+        }
+    };
+    files.iter().map(place).collect()
+}
+
+/// The links by which builds are found: by their ids, and by their names below the folder for `--symfs`.
+fn links_to(files: &[BundledFile], places: &[Place]) -> BTreeSet<(PathBuf, PathBuf)> {
+    let (mut builds, mut by_name) = (Vec::new(), BTreeSet::new());
+    for (file, place) in files.iter().zip(places) {
+        match place {
+            Place::OfBuild(id, dir) => builds.push((dir.as_path(), *id, file.role)),
+            Place::ByName(path) => _ = by_name.insert(path.clone()),
+        }
+    }
+    let mut links: BTreeSet<_> = builds.iter().filter_map(|(dir, id, _)| id_link(*id, dir)).collect();
+    links.extend(symfs_links(builds, &by_name));
+    links
 }
 
 /// The tar that is being written.

@@ -4,6 +4,7 @@
 //! What is there already stays. No file is a hard link to one outside: that one could be changed in place, and with it the
 //! store. Blocks are shared where the file system can (`FICLONE`).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -136,12 +137,18 @@ impl Store {
 
     /// Makes the links by which these files have the names of the recorded machine below `.symfs`, for
     /// `perf report --symfs`. A link that is there stays.
-    pub(crate) fn link_names(&self, files: &[(BuildId, FileRole)]) -> Result<(), StoreError> {
+    /// None is in the way of the files that are there `themselves`.
+    pub(crate) fn link_names(
+        &self,
+        files: &[(BuildId, FileRole)],
+        themselves: &BTreeSet<PathBuf>,
+    ) -> Result<(), StoreError> {
         let mut placed = Vec::new();
         for (id, role) in files {
             placed.extend(self.linked_dir(*id)?.map(|dir| (dir, *id, *role)));
         }
-        for (link, target) in symfs_links(placed.iter().map(|(dir, id, role)| (dir.as_path(), *id, *role))) {
+        let placed = placed.iter().map(|(dir, id, role)| (dir.as_path(), *id, *role));
+        for (link, target) in symfs_links(placed, themselves) {
             self.root.make_link(&link, &target)?;
         }
         Ok(())

@@ -3,6 +3,8 @@
 //! made anew.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use perf_session::unpack::Packing;
 use tar::{Archive, Entry, EntryType};
 
 use crate::hash::{Sha256Hash, hash_of};
-use crate::layout::{MANIFEST_NAME, RECORDING_NAME};
+use crate::layout::{FileRole, MANIFEST_NAME, RECORDING_NAME, SYMFS_DIR, symfs_file};
 use crate::limits::{ENTRY_NAME_AT_MOST, MANIFEST_AT_MOST, OVERHEAD_A_FILE};
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestRecording};
 use crate::packing::UnpackingReader;
@@ -47,6 +49,8 @@ pub struct Unbundled {
     pub known: u64,
     /// The recording: a file, or a directory; `None` where the bundle has none.
     pub recording: Option<PathBuf>,
+    /// The folder for `--symfs`, if files are in it that have no build-id, which readers find there alone.
+    pub symfs: Option<PathBuf>,
 }
 
 /// Why a bundle is not unpacked.
@@ -146,8 +150,14 @@ fn unpack_from(
         recording(&mut entry, &own, part)?;
     }
     let (mut new, mut known) = (0, 0);
+    let mut by_name = BTreeSet::new();
     for file in &manifest.files {
         let mut entry = entries.next()?.ok_or_else(|| no_bundle("it is cut"))?;
+        if file.build_id.is_none() {
+            by_name.insert(put_by_name(&mut entry, &own, file)?);
+            new += 1;
+            continue;
+        }
         match put(&mut entry, store, file)? {
             Stored::New => new += 1,
             Stored::Known => known += 1,
@@ -161,10 +171,11 @@ fn unpack_from(
     // The cache is perf's own.
     if store.path() == folder {
         let files: Vec<_> = manifest.files.iter().filter_map(|file| Some((file.id()?, file.kind))).collect();
-        store.link_names(&files).map_err(|source| store_error(".symfs", source))?;
+        store.link_names(&files, &by_name).map_err(|source| store_error(".symfs", source))?;
     }
     let recording = (!manifest.recording.is_empty()).then(|| folder.join(RECORDING_NAME));
-    Ok(Unbundled { manifest, new, known, recording })
+    let symfs = (!by_name.is_empty()).then(|| folder.join(SYMFS_DIR));
+    Ok(Unbundled { manifest, new, known, recording, symfs })
 }
 
 /// The regular files of the tar, in their order.
@@ -251,13 +262,25 @@ fn recording<R: Read>(
         }
         None => folder,
     };
+    new_file(entry, folder, name.as_ref(), expected, part.size, name)
+}
+
+/// Makes a file of an entry, if it is what was hashed.
+fn new_file<R: Read>(
+    entry: &mut Entry<'_, R>,
+    folder: &Folder,
+    own_name: &OsStr,
+    expected: Sha256Hash,
+    size: u64,
+    name: &str,
+) -> Result<(), UnbundleError> {
     let mut new = folder.new_file().map_err(io_of(name))?;
     io::copy(entry, &mut new.file).map_err(io_of(name))?;
-    check_hash(&mut new.file, expected, part.size).map_err(|source| match source {
+    check_hash(&mut new.file, expected, size).map_err(|source| match source {
         StoreError::Io(error) => io_of(name)(error),
-        _ => damaged("its hash is another one"),
+        _ => UnbundleError::Damaged { name: name.to_owned(), reason: "its hash is another one".to_owned() },
     })?;
-    new.give_name(name).map_err(io_of(name))
+    new.give_name(own_name).map_err(io_of(name))
 }
 
 fn put<R: Read>(
@@ -279,6 +302,27 @@ fn put<R: Read>(
         StoreError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => damaged("it is cut"),
         source => store_error(&file.name, source),
     })
+}
+
+/// Puts a file that has no build-id where `--symfs` finds it by its name.
+fn put_by_name<R: Read>(
+    entry: &mut Entry<'_, R>,
+    folder: &Folder,
+    file: &ManifestFile,
+) -> Result<PathBuf, UnbundleError> {
+    let damaged =
+        |reason: &str| UnbundleError::Damaged { name: file.name.clone(), reason: reason.to_owned() };
+    let expected = file.hash().ok_or_else(|| damaged("its hash is none"))?;
+    let name = file.name_bytes().ok_or_else(|| damaged("its name is none"))?;
+    let path = symfs_file(name.as_bstr()).filter(|_| file.kind == FileRole::Elf);
+    let path = path.ok_or_else(|| damaged("it has no build-id, and its name is no path"))?;
+    if entry.size() != file.size {
+        return Err(damaged("it has another size"));
+    }
+    let (dir, own_name) = (path.parent(), path.file_name());
+    let dir = folder.make(dir.unwrap_or(Path::new(""))).map_err(io_of(&file.name))?;
+    new_file(entry, &dir, own_name.unwrap_or_default(), expected, file.size, &file.name)?;
+    Ok(path)
 }
 
 /// Whether a file is what was hashed, by reading it again: so what is on the disk is what was meant.

@@ -26,7 +26,13 @@ fn file(name: &[u8], byte: u8, role: FileRole) -> BundledFile {
         FileRole::Kallsyms => b"ffffffff81000000 T _text\n".to_vec(),
         _ => Elf::with_build_id(&[byte; 20]).bytes(),
     };
-    BundledFile::new(name.as_bstr(), id(byte), role, FileContents::Memory(bytes), Origin::File).unwrap()
+    BundledFile::new(name.as_bstr(), Some(id(byte)), role, FileContents::Memory(bytes), Origin::File).unwrap()
+}
+
+/// A file that has no build-id.
+fn unidentified(name: &[u8]) -> BundledFile {
+    let contents = FileContents::Memory([b"\x7fELF of ", name].concat());
+    BundledFile::new(name.as_bstr(), None, FileRole::Elf, contents, Origin::File).unwrap()
 }
 
 fn bundle() -> Bundle {
@@ -42,6 +48,10 @@ fn bundle() -> Bundle {
         file(b"/../../etc/passwd", 6, FileRole::Elf),
         file(format!("/usr/bin/a/{}/elf/below", "01".repeat(20)).as_bytes(), 7, FileRole::Elf),
         file(format!("/long{}", "/long".repeat(60)).as_bytes(), 8, FileRole::Elf),
+        file(b"/opt/app", 9, FileRole::Elf),
+        // It lies where a link to the build before would.
+        unidentified(b"/opt/app/go"),
+        unidentified(b"/opt/\xff go"),
     ];
     bundle.missing = vec![MissingFile {
         name: "/gone".into(),
@@ -92,7 +102,9 @@ fn what_is_packed_is_unpacked_and_plain_tar_unpacks_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let (ours, tars) = (dir.path().join("ours"), dir.path().join("tars"));
     let done = unpacked(&bytes, &ours, LIMITS).unwrap();
-    assert_eq!((done.new, done.known, done.recording), (9, 0, Some(ours.join("perf.data"))));
+    assert_eq!((done.new, done.known, done.recording), (12, 0, Some(ours.join("perf.data"))));
+    assert_eq!(done.symfs.as_deref(), Some(&*ours.join(".symfs")));
+    assert_eq!(fs::read(ours.join(".symfs/opt/app/go")).unwrap(), b"\x7fELF of /opt/app/go");
     assert_eq!(fs::read(ours.join("perf.data")).unwrap(), b"PERFILE2 and so on");
     assert_eq!(done.manifest.missing[0].reason, "no such file");
     let store = Store::open(&ours).unwrap();
@@ -131,10 +143,12 @@ fn what_is_in_the_store_already_stays() {
     let dir = tempfile::tempdir().unwrap();
     let (cache, first, second) = (dir.path().join("cache"), dir.path().join("1"), dir.path().join("2"));
     let store = Store::open(&cache).unwrap();
-    for (folder, new) in [(first, 9), (second, 0)] {
+    for (folder, new) in [(first, 12), (second, 2)] {
         let done =
             unpack(&bytes[..], &store, &folder, UnbundleLimits::total(LIMITS), &mut |_| Ok(())).unwrap();
-        assert_eq!((done.new, done.known), (new, 9 - new));
+        assert_eq!((done.new, done.known), (new, 12 - new));
+        // What has no id has no place in a cache.
+        assert!(folder.join(".symfs/opt/app/go").exists());
         assert!(folder.join("perf.data").exists() && !folder.join(".build-id").exists());
     }
     assert!(!cache.join(".symfs").exists() && !cache.join("manifest.json").exists());
@@ -153,11 +167,11 @@ fn a_recording_in_a_directory_comes_out_as_one() {
 #[test]
 fn a_bundle_that_is_cut_or_damaged_anywhere_is_no_bundle() {
     let bytes = packed(&bundle());
-    for cut in (0..bytes.len()).step_by(7) {
+    for cut in (0..bytes.len()).step_by(31) {
         let dir = tempfile::tempdir().unwrap();
         assert!(unpacked(&bytes[..cut], &dir.path().join("out"), LIMITS).is_err(), "cut at {cut}");
     }
-    for at in (0..bytes.len()).step_by(11) {
+    for at in (0..bytes.len()).step_by(37) {
         let dir = tempfile::tempdir().unwrap();
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x55;
@@ -268,17 +282,29 @@ fn a_bundle_made_to_harm_is_refused() {
             Made::new().manifest(|_| ()).entry(EntryType::Regular, "a", &other)
         }),
         ("it is not the build", {
-            let made = Made::new().manifest(|manifest| manifest.files[0].build_id = "02".repeat(20));
+            let made = Made::new().manifest(|manifest| manifest.files[0].build_id = Some("02".repeat(20)));
             made.entry(EntryType::Regular, "a", &elf())
         }),
         (
             "its build-id is none",
-            Made::new().manifest(|manifest| manifest.files[0].build_id = "../..".into()).entry(
+            Made::new().manifest(|manifest| manifest.files[0].build_id = Some("../..".into())).entry(
                 EntryType::Regular,
                 "a",
                 &elf(),
             ),
         ),
+        ("its name is no path", {
+            let made = Made::new().manifest(|manifest| {
+                (manifest.files[0].build_id, manifest.files[0].name) = (None, "/../a".into());
+            });
+            made.entry(EntryType::Regular, "a", &elf())
+        }),
+        ("its name is no path", {
+            let made = Made::new().manifest(|manifest| {
+                (manifest.files[0].build_id, manifest.files[0].kind) = (None, FileRole::Kallsyms);
+            });
+            made.entry(EntryType::Regular, "a", &elf())
+        }),
         ("it is of version 2", Made::new().manifest(|manifest| manifest.version = 2)),
         ("are allowed", Made::new().manifest(|manifest| manifest.files[0].size = u64::MAX)),
         (

@@ -359,14 +359,15 @@ impl Seeds {
         let id = |bytes: &[u8]| BuildId::new(bytes).map_err(io::Error::other);
         let text = FileContents::Memory(b"ffffffff81000000 T _text\n".to_vec());
         bundle.files = vec![
-            BundledFile::new("/bin/a".into(), id(&[0xab; 20])?, FileRole::Elf, elf(), Origin::File)?,
+            BundledFile::new("/bin/a".into(), Some(id(&[0xab; 20])?), FileRole::Elf, elf(), Origin::File)?,
             BundledFile::new(
                 "[kernel.kallsyms]".into(),
-                id(&[7; 20])?,
+                Some(id(&[7; 20])?),
                 FileRole::Kallsyms,
                 text,
                 Origin::Kernel,
             )?,
+            BundledFile::new("/bin/go".into(), None, FileRole::Elf, elf(), Origin::File)?,
         ];
         let mut packed = Vec::new();
         pack(&bundle, &mut packed, &mut |_| Ok(())).map_err(io::Error::other)?;

@@ -207,7 +207,8 @@ impl Args {
         }
         for file in &bundle.files {
             let (size, samples, role, origin) = (file.size, file.samples, file.role, file.origin);
-            let (id, name) = (file.build_id, report::one_line(file.name.as_bstr()));
+            let id = file.build_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            let name = report::one_line(file.name.as_bstr());
             text += &format!("{size:>12} {samples:>8} {role:<9} {origin:<10} {id} {name}\n");
         }
         for missing in &bundle.missing {
@@ -228,8 +229,8 @@ impl Args {
             .files
             .iter()
             .filter(|file| {
-                // Readers find the vdso by its name.
-                !file.is_recorded && file.role != FileRole::Vdso
+                // Readers find the vdso by its name, as what has no id.
+                !file.is_recorded && file.role != FileRole::Vdso && file.build_id.is_some()
             })
             .count();
         if unrecorded > 0 {

@@ -95,7 +95,7 @@ impl Args {
         let limits = UnbundleLimits::total(self.limit);
         let unpacked = unpack(watch.file(file), &store, staging.path(), limits, &mut |_| Ok(()));
         let unpacked = unpacked.with_context(|| format!("cannot unpack {}", self.bundle.display()))?;
-        if unpacked.recording.is_some() || !self.into_cache {
+        if unpacked.recording.is_some() || unpacked.symfs.is_some() || !self.into_cache {
             fs::rename(staging.path(), &dir)
                 .with_context(|| format!("cannot unpack to {}", dir.display()))?;
             // What is in it has moved.
@@ -105,7 +105,7 @@ impl Args {
     }
 
     fn print(&self, unpacked: &Unbundled, dir: &Path) -> anyhow::Result<()> {
-        let Unbundled { manifest, new, known, recording, .. } = unpacked;
+        let Unbundled { manifest, new, known, recording, symfs, .. } = unpacked;
         log::debug!("{new} files are new, {known} were there");
         for missing in manifest.missing.iter().filter(|missing| missing.samples > 0) {
             log::warn!("{} is missing ({} samples): {}", missing.name, missing.samples, missing.reason);
@@ -118,11 +118,14 @@ impl Args {
         if recording.is_some() {
             line += &format!(" -i {}", quoted(&dir.join(perf_bundle::RECORDING_NAME)));
         }
+        if symfs.is_some() {
+            line += &format!(" --symfs {}", quoted(&dir.join(perf_bundle::SYMFS_DIR)));
+        }
         // perf 7.3 looks for the symbols of any kernel in /proc/kallsyms alone, if it is not told.
         let symbols = manifest.files.iter().find(|file| file.kind == FileRole::Kallsyms);
         let store = if self.into_cache { cache_of_perf() } else { Some(dir.to_owned()) };
         if let (Some((first, rest)), Some(store)) =
-            (symbols.and_then(|file| file.build_id.split_at_checked(2)), store)
+            (symbols.and_then(|file| file.build_id.as_ref()?.split_at_checked(2)), store)
         {
             line += &format!(
                 " --kallsyms {}",

@@ -140,7 +140,8 @@ impl<'d> NewFile<'d> {
     }
 
     /// Gives it its name, if that is free.
-    pub(crate) fn give_name(self, name: &str) -> io::Result<()> {
+    pub(crate) fn give_name(self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        let name = name.as_ref();
         let linked = match &self.name {
             Some(old) => linkat(&self.dir.0, old, &self.dir.0, name, AtFlags::empty()),
             None => {
