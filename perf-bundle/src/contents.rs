@@ -57,6 +57,11 @@ impl FileState {
             mtime: (meta.mtime(), meta.mtime_nsec()),
         }
     }
+
+    /// Whether it was not written to meanwhile, unless somebody has set its times.
+    pub(crate) fn looks_written_as(&self, other: &Self) -> bool {
+        (self.size, self.mtime) == (other.size, other.mtime)
+    }
 }
 
 struct FileReader<'c> {

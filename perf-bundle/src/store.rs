@@ -14,7 +14,8 @@ use perf_format::BuildId;
 use perf_session::build_id::{NoBuildId, build_id_of};
 
 pub(crate) use self::folder::Folder;
-use crate::contents::FileContents;
+use crate::contents::{FileContents, FileState};
+use crate::hash::hash_of;
 use crate::layout::{FileRole, build_dir, id_link, symfs_links, unnamed_dir};
 
 mod folder;
@@ -115,10 +116,7 @@ impl Store {
             }
             copy(&mut contents.reader(), file, at_most)
         };
-        let checked = |_: &mut File| {
-            let is_same = contents.state()? == before;
-            if is_same { Ok(()) } else { Err(StoreError::Changed) }
-        };
+        let checked = |copy: &mut File| check_unchanged(contents, before, copy);
         self.put_with(name, id, role, &mut copied_whole, checked)
     }
 
@@ -247,6 +245,24 @@ fn is_in_the_way(error: &io::Error) -> bool {
 fn copy(source: &mut dyn Read, file: &mut File, at_most: u64) -> Result<(), StoreError> {
     let copied = io::copy(&mut source.take(at_most.saturating_add(1)), file)?;
     if copied > at_most { Err(StoreError::TooLarge(at_most)) } else { Ok(()) }
+}
+
+/// Whether a copy is of a file that nobody wrote to since it was in a state. A program that is deleted meanwhile loses a name,
+/// which changes its `ctime` as writing does: of one whose `mtime` is the same the bytes are compared.
+fn check_unchanged(
+    contents: &FileContents,
+    before: Option<FileState>,
+    copy: &mut File,
+) -> Result<(), StoreError> {
+    let is_same = match (before, contents.state()?) {
+        (before, after) if before == after => true,
+        (Some(before), Some(after)) if before.looks_written_as(&after) => {
+            copy.rewind()?;
+            hash_of(contents.reader(), &mut |_| Ok(()))? == hash_of(copy, &mut |_| Ok(()))?
+        }
+        _ => false,
+    };
+    if is_same { Ok(()) } else { Err(StoreError::Changed) }
 }
 
 /// Whether a file is of this build, by the id in it. Old recordings fill ids up with zeros.

@@ -200,10 +200,9 @@ fn a_file_that_is_changed_while_it_is_copied_does_not_enter() {
     fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
     let contents = FileContents::File(File::open(&path).unwrap());
     let before = contents.state().unwrap();
-    let checked = |_: &mut File| {
+    let checked = |copy: &mut File| {
         fs::write(&path, Elf::with_build_id(&[2; 20]).bytes()).unwrap();
-        let is_same = contents.state()? == before;
-        if is_same { Ok(()) } else { Err(StoreError::Changed) }
+        check_unchanged(&contents, before, copy)
     };
     let put =
         scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut contents.reader(), 1 << 20, checked);
@@ -215,4 +214,39 @@ fn a_file_that_is_changed_while_it_is_copied_does_not_enter() {
     fs::write(&path, "other").unwrap();
     let kept = scene.store.path().join("a").join("01".repeat(20)).join("elf");
     assert_eq!(fs::read(kept).unwrap(), Elf::with_build_id(&[1; 20]).bytes());
+}
+
+#[test]
+fn a_file_that_is_deleted_while_it_is_copied_enters() {
+    let scene = scene();
+    let path = scene.dir.path().join("file");
+    fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
+    let contents = FileContents::File(File::open(&path).unwrap());
+    let before = contents.state().unwrap();
+    let checked = |copy: &mut File| {
+        fs::remove_file(&path).unwrap();
+        assert!(contents.state().unwrap() != before, "nothing tells that it was deleted");
+        check_unchanged(&contents, before, copy)
+    };
+    let mut reader = contents.reader();
+    let put = scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked);
+    assert_eq!(put.unwrap(), Stored::New);
+}
+
+#[test]
+fn a_file_that_was_changed_and_has_its_old_time_does_not_enter() {
+    let scene = scene();
+    let path = scene.dir.path().join("file");
+    fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
+    let contents = FileContents::File(File::open(&path).unwrap());
+    let before = contents.state().unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let checked = |copy: &mut File| {
+        fs::write(&path, Elf::with_build_id(&[2; 20]).bytes()).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        check_unchanged(&contents, before, copy)
+    };
+    let mut reader = contents.reader();
+    let put = scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked);
+    assert!(matches!(put, Err(StoreError::Changed)), "{put:?}");
 }
