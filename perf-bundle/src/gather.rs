@@ -10,7 +10,9 @@ use bstr::{BStr, BString, ByteSlice as _};
 use perf_format::BuildId;
 use perf_session::build_id::Origin;
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::object_files::{KernelSymbols, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage};
+use perf_session::object_files::{
+    AlternateFile, KernelSymbols, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage,
+};
 use perf_session::unpack::Packing;
 
 use crate::contents::FileContents;
@@ -98,14 +100,16 @@ pub struct MissingFile {
     pub build_id: Option<BuildId>,
     /// What it is.
     pub role: FileRole,
-    /// How many samples hit it.
+    /// How many samples hit it; none for what only other files tell of.
     pub samples: u64,
     /// Why it is missing.
     pub reason: String,
 }
 
-/// What was found of one DSO.
+/// A file that was found of a DSO.
 struct Found {
+    /// Its own name, where that is not the DSO's.
+    name: Option<BString>,
     id: Option<BuildId>,
     role: FileRole,
     contents: FileContents,
@@ -134,7 +138,9 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                 continue;
             }
         };
-        for Found { id, role, contents, origin, unproven } in found {
+        let Files { found, alternates_missing } = found;
+        missing.extend(alternates_missing);
+        for Found { name, id, role, contents, origin, unproven } in found {
             let size = match contents.size() {
                 Ok(size) => size,
                 Err(error) => {
@@ -143,7 +149,7 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                     continue;
                 }
             };
-            let name = dso.name.clone();
+            let name = name.unwrap_or_else(|| dso.name.clone());
             let key = match id {
                 Some(id) => BuildKey::Id(id),
                 None => BuildKey::Name(name.clone()),
@@ -171,6 +177,13 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                 });
         }
     }
+    // Several tell of one alternate file, and some of them know better where it is.
+    let mut known = BTreeSet::new();
+    missing.retain(|missing| {
+        let MissingFile { name, build_id, role, .. } = missing;
+        let is_there = build_id.is_some_and(|id| builds.contains_key(&(BuildKey::Id(id), *role)));
+        *role != FileRole::Alternate || !is_there && known.insert((name.clone(), *build_id))
+    });
     let mut files: Vec<_> = builds.into_values().collect();
     files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));
     files.retain(|file| {
@@ -211,8 +224,22 @@ fn no_place(file: &BundledFile, taken: &mut BTreeSet<PathBuf>) -> Option<&'stati
     None
 }
 
+/// The files of a DSO.
+#[derive(Default)]
+struct Files {
+    found: Vec<Found>,
+    /// What its debug file shares with others and is nowhere.
+    alternates_missing: Vec<MissingFile>,
+}
+
+impl From<Found> for Files {
+    fn from(found: Found) -> Self {
+        Self { found: vec![found], ..Self::default() }
+    }
+}
+
 /// The files of a DSO; or why its first one is missing.
-fn find(dso: &Dso, survey: &Survey, files: &mut ObjectFiles) -> Result<Vec<Found>, (FileRole, String)> {
+fn find(dso: &Dso, survey: &Survey, files: &mut ObjectFiles) -> Result<Files, (FileRole, String)> {
     let recording = &survey.recording;
     let because = |role, error: &NoObjectFile| (role, error.to_string());
     match dso.kind {
@@ -220,35 +247,32 @@ fn find(dso: &Dso, survey: &Survey, files: &mut ObjectFiles) -> Result<Vec<Found
             let refused = match files.kernel_symbols(dso, recording) {
                 Ok(KernelSymbols { text, build_id, origin, without_modules, .. }) => {
                     let without = "it is of another boot, or nothing shows that it is of this one: symbols of modules are left out";
-                    return Ok(vec![Found {
+                    return Ok(Files::from(Found {
+                        name: None,
                         id: Some(build_id),
                         role: FileRole::Kallsyms,
                         contents: FileContents::Memory(text),
                         origin,
                         unproven: without_modules.then(|| without.to_owned()),
-                    }]);
+                    }));
                 }
                 Err(refused) => refused,
             };
             let image =
                 files.kernel_image(dso, recording).map_err(|_| because(FileRole::Kallsyms, &refused))?;
-            Ok(vec![of_object(image, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?])
+            with_debug(image, dso, files)
         }
         DsoKind::Module => {
             let object = files.module(dso, recording).map_err(|error| because(FileRole::Elf, &error))?;
-            let debug = files.debug_file(&object, dso);
-            let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
-            Ok(with_debug(object, debug))
+            with_debug(object, dso, files)
         }
         DsoKind::Vdso => {
             let object = files.open(dso, recording).map_err(|error| because(FileRole::Vdso, &error))?;
-            Ok(vec![of_object(object, dso, FileRole::Vdso).map_err(|reason| (FileRole::Vdso, reason))?])
+            Ok(of_object(object, dso, FileRole::Vdso).map_err(|reason| (FileRole::Vdso, reason))?.into())
         }
         _ => {
             let object = files.open(dso, recording).map_err(|error| because(FileRole::Elf, &error))?;
-            let debug = files.debug_file(&object, dso);
-            let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
-            Ok(with_debug(object, debug))
+            with_debug(object, dso, files)
         }
     }
 }
@@ -271,23 +295,55 @@ fn of_object(object: ObjectFile, dso: &Dso, role: FileRole) -> Result<Found, Str
         ObjectImage::Memory(bytes) => FileContents::Memory(bytes),
         _ => return Err("it is neither a file nor in memory".to_owned()),
     };
-    Ok(Found { id, role, contents, origin, unproven: unproven.map(|unproven| unproven.to_string()) })
+    Ok(Found {
+        name: None,
+        id,
+        role,
+        contents,
+        origin,
+        unproven: unproven.map(|unproven| unproven.to_string()),
+    })
 }
 
-fn with_debug(object: Found, debug: Option<File>) -> Vec<Found> {
-    // One that has no id itself is read by nobody who looks for files by their ids.
-    let debug = debug.filter(|file| {
+/// An object file, its debug file, and what these share with others.
+fn with_debug(object: ObjectFile, dso: &Dso, files: &ObjectFiles) -> Result<Files, (FileRole, String)> {
+    // Of one without an id readers find no debug file by it.
+    let has_id = |file: &File| {
         let id = file.try_clone().ok().and_then(|file| perf_session::build_id::build_id_of(file).ok()?);
-        id.is_some_and(|id| object.id.is_some_and(|wanted| id.padded() == wanted.padded()))
-    });
-    let debug = debug.map(|file| Found {
-        id: object.id,
-        role: FileRole::Debug,
-        contents: FileContents::File(file),
-        origin: Origin::DebugDir,
-        unproven: None,
-    });
-    [object].into_iter().chain(debug).collect()
+        id.is_some_and(|id| object.build_id.is_some_and(|of_object| id.padded() == of_object.padded()))
+    };
+    let debug = files.debug_file(&object, dso).filter(has_id);
+    let image = match &object.image {
+        ObjectImage::File(file) => Some(file),
+        _ => None,
+    };
+    let alternates: Vec<_> =
+        image.into_iter().chain(&debug).filter_map(|of| files.alternate_file(of, &object, dso)).collect();
+    let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
+    let of_debug_dir = |name, id, role, file| {
+        let (contents, origin) = (FileContents::File(file), Origin::DebugDir);
+        Found { name, id, role, contents, origin, unproven: None }
+    };
+    let debug = debug.map(|file| of_debug_dir(None, object.id, FileRole::Debug, file));
+    let mut files = Files { found: [object].into_iter().chain(debug).collect(), ..Files::default() };
+    for AlternateFile { path, build_id, file, .. } in alternates {
+        match file {
+            Some(file) => {
+                files.found.push(of_debug_dir(Some(path), Some(build_id), FileRole::Alternate, file));
+            }
+            None => files.alternates_missing.push(MissingFile {
+                name: path,
+                build_id: Some(build_id),
+                role: FileRole::Alternate,
+                samples: 0,
+                reason: format!(
+                    "the debug information of {} refers to it, and no place has this build",
+                    dso.name
+                ),
+            }),
+        }
+    }
+    Ok(files)
 }
 
 /// The file, or what it unpacks to: readers take what has no name that tells how it is packed for an ELF file.
@@ -350,3 +406,6 @@ impl Bundle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

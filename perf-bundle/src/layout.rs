@@ -26,7 +26,7 @@ const SYMFS_CACHE: &str = ".debug";
 /// Where builds are whose names cannot be a path in the store.
 const UNNAMED_DIR: &str = ".unnamed";
 
-/// What a file of a build is, which is its name in the build's folder.
+/// What a file of a build is, which decides its name in the build's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -35,6 +35,8 @@ pub enum FileRole {
     Elf,
     /// What was taken out of an object file when it was stripped.
     Debug,
+    /// What several debug files share (`dwz -m`), under a name and a build-id of its own.
+    Alternate,
     /// The kernel's symbols, as `/proc/kallsyms` has them.
     Kallsyms,
     /// The image that the kernel maps into processes.
@@ -47,7 +49,8 @@ impl FileRole {
     pub fn name(self) -> &'static str {
         match self {
             Self::Elf => "elf",
-            Self::Debug => "debug",
+            // Readers look by its id for a debug file.
+            Self::Debug | Self::Alternate => "debug",
             Self::Kallsyms => "kallsyms",
             Self::Vdso => "vdso",
         }
@@ -61,7 +64,10 @@ impl FileRole {
 
 impl fmt::Display for FileRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(match self {
+            Self::Alternate => "alternate",
+            role => role.name(),
+        })
     }
 }
 
@@ -112,24 +118,27 @@ pub(crate) fn id_link(id: BuildId, dir: &Path) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// The links below the folder for `--symfs`, and their targets, of files that are in these folders of builds: object files
-/// have their own names, the first of each name; debug files are where systems keep them. A name that would be a folder on
-/// the way to another has none, and none has one that is in the way of the [files](symfs_file) that are there themselves.
+/// have their own names, the first of each name; debug files are where systems keep them, and those that several share have
+/// both names. A name that would be a folder on the way to another has none, and none has one that is in the way of the
+/// [files](symfs_file) that are there themselves.
 pub(crate) fn symfs_links<'d>(
     files: impl IntoIterator<Item = (&'d Path, BuildId, FileRole)>,
     themselves: &BTreeSet<PathBuf>,
 ) -> Vec<(PathBuf, PathBuf)> {
     let mut links = BTreeMap::new();
     for (dir, id, role) in files {
-        let name = match role {
-            FileRole::Elf => own_name(dir),
-            FileRole::Debug => debug_name(id),
-            FileRole::Kallsyms | FileRole::Vdso => None,
+        let names = match role {
+            FileRole::Elf => [own_name(dir), None],
+            FileRole::Debug => [debug_name(id), None],
+            FileRole::Alternate => [own_name(dir), debug_name(id)],
+            FileRole::Kallsyms | FileRole::Vdso => [None, None],
         };
-        let Some(name) = name else { continue };
-        links.entry(name).or_insert_with_key(|name| {
-            let up: PathBuf = name.iter().map(|_| "..").collect();
-            up.join(dir).join(role.name())
-        });
+        for name in names.into_iter().flatten() {
+            links.entry(name).or_insert_with_key(|name| {
+                let up: PathBuf = name.iter().map(|_| "..").collect();
+                up.join(dir).join(role.name())
+            });
+        }
     }
     let names: Vec<_> = links.keys().cloned().collect();
     // In the order of paths, what is below a name stands right behind it.
@@ -234,6 +243,22 @@ mod tests {
                 (".symfs/.debug", "..")
             ]
         );
+    }
+
+    #[test]
+    fn what_debug_files_share_is_found_by_its_name_and_by_its_id() {
+        let dir = build_dir("/usr/lib/debug/.dwz/a.debug".into(), id(&[0xab, 0xcd]));
+        let links = symfs_links([(dir.as_path(), id(&[0xab, 0xcd]), FileRole::Alternate)], &BTreeSet::new());
+        let names: Vec<_> = links.iter().map(|(link, _)| link.to_str().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                ".symfs/usr/lib/debug/.build-id/ab/cd.debug",
+                ".symfs/usr/lib/debug/.dwz/a.debug",
+                ".symfs/.debug"
+            ]
+        );
+        assert!(links.iter().take(2).all(|(_, to)| to.ends_with("usr/lib/debug/.dwz/a.debug/abcd/debug")));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct ManifestFile {
     pub also: Vec<String>,
     /// The build-id, in hex; `None` of an object file that has none, which readers find by its name alone.
     pub build_id: Option<String>,
-    /// What it is: `elf`, `debug`, `kallsyms` or `vdso`.
+    /// What it is: `elf`, `debug`, `alternate`, `kallsyms` or `vdso`.
     pub kind: FileRole,
     /// Its size, in bytes.
     pub size: u64,

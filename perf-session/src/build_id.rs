@@ -48,7 +48,7 @@ pub use notes::gnu_build_id;
 pub use packed::UnpackError;
 pub use root::RootSource;
 pub(crate) use root::root_of;
-pub(crate) use sections::{DebugLink, separation_of};
+pub(crate) use sections::{AlternateLink, DebugLink, separation_of};
 pub use symfs::SymfsSource;
 pub use vdso::VdsoSource;
 pub(crate) use wanted_file::WantedFile;

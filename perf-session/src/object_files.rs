@@ -18,9 +18,11 @@ use crate::dso::Dso;
 use crate::evidence::{Evidence, Proof, Unproven};
 use crate::recording::Recording;
 
+mod alternate_file;
 mod debug_file;
 mod kernel;
 
+pub use alternate_file::AlternateFile;
 pub use kernel::{KernelSymbols, running_kernel_symbols};
 
 /// Opens the object files of DSOs where it is proven, or likely ([`Unproven`]), that they are the recorded ones.

@@ -1,6 +1,6 @@
 //! The object files of DSOs: which file is opened for one, which is not, and where its debug file is found.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use perf_session::build_id::{BuildIdSource as _, Chain, InRoot, Known, NoBuildId
 use perf_session::dso::{Dso, DsoKind, MappedBy};
 use perf_session::evidence::{EvidenceConfig, FileFacts, Mismatch, Unproven};
 use perf_session::machine::HOST;
-use perf_session::object_files::{NoObjectFile, ObjectFile, ObjectFiles, ObjectImage};
+use perf_session::object_files::{AlternateFile, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage};
 use perf_session::testing::{Elf, recorded_here, wait_for_map, wall_time};
 
 fn id(byte: u8) -> BuildId {
@@ -530,4 +530,57 @@ fn a_debug_file_is_found_by_the_id_of_the_file_below_the_root_that_the_file_was_
     assert!(files.debug_file(&opened, &recorded).is_none());
     put_elf(root.path(), &in_root, 1);
     assert!(files.debug_file(&opened, &recorded).is_some());
+}
+
+#[test]
+fn an_alternate_file_is_found_by_its_id_or_by_the_path_from_where_the_debug_file_is() {
+    let (root, kept) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let name = Path::new("/opt/program");
+    put_elf(root.path(), "opt/program", 1);
+    let symfs = SourceConfig { symfs: Some(open_dir(root.path())), ..SourceConfig::default() };
+    let config = SourceConfig { debug_dirs: vec![open_dir(kept.path())], ..symfs };
+    let by_id = |end: &str| format!(".build-id/07/{}{end}", "07".repeat(19));
+    let in_system = "usr/lib/debug/.dwz/common.debug";
+    for (told, dir, place) in [
+        ("/gone", root.path(), format!("usr/lib/debug/{}", by_id(".debug"))),
+        ("/gone", kept.path(), by_id(".debug")),
+        ("/gone", kept.path(), by_id("/debug")),
+        ("/usr/lib/debug/.dwz/common.debug", root.path(), in_system.to_owned()),
+        ("/usr/lib/debug/.dwz/common.debug", kept.path(), ".dwz/common.debug".to_owned()),
+        // From /usr/lib/debug/opt, whatever link led there.
+        ("../.dwz/common.debug", root.path(), in_system.to_owned()),
+        ("../../../../../usr/lib/debug/.dwz/common.debug", root.path(), in_system.to_owned()),
+    ] {
+        let alternate_link = Some((told.into(), vec![7; 20]));
+        let debug = Elf { alternate_link, ..Elf::with_build_id(&[1; 20]) };
+        let debug = put(root.path(), "usr/lib/debug/opt/program.debug", &debug.bytes());
+        let link = root.path().join(format!("usr/lib/debug/.build-id/01/{}.debug", "01".repeat(19)));
+        fs::create_dir_all(link.parent().expect("a directory")).expect("made");
+        fs::remove_file(&link).ok();
+        std::os::unix::fs::symlink("/usr/lib/debug/opt/program.debug", link).expect("linked");
+        let found = || {
+            let mut files = ObjectFiles::of_recording(config.clone());
+            let opened = files.open(&dso(name), &of_elsewhere()).expect("there");
+            let debug = files.debug_file(&opened, &dso(name)).expect("there");
+            assert!(files.alternate_file(debug_image(&opened), &opened, &dso(name)).is_none());
+            files.alternate_file(&debug, &opened, &dso(name)).expect("it is told")
+        };
+        assert!(found().file.is_none(), "{told}");
+        put_elf(dir, &place, 2);
+        assert!(found().file.is_none(), "{told}: {place} is another build's");
+        put_elf(dir, &place, 7);
+        let AlternateFile { path, build_id, file, .. } = found();
+        assert!(file.is_some(), "{told}: {place}");
+        assert_eq!(build_id, BuildId::new(&[7; 20]).expect("an id"));
+        assert!(path == "/gone" || path == "/usr/lib/debug/.dwz/common.debug", "{path}");
+        fs::remove_file(dir.join(place)).expect("removed");
+        fs::remove_file(debug).expect("removed");
+    }
+}
+
+fn debug_image(object: &ObjectFile) -> &File {
+    match &object.image {
+        ObjectImage::File(file) => file,
+        _ => panic!("it is a file"),
+    }
 }

@@ -55,6 +55,14 @@ impl InRoot {
         Ok(File::from(rustix::fs::openat(CWD, &itself, flags, Mode::empty()).map_err(io)?))
     }
 
+    /// The path of an open file below it, without links; `None` where the file is elsewhere. What has lost its name since has
+    /// one that leads nowhere.
+    pub(crate) fn path_of(&self, file: &File) -> Option<PathBuf> {
+        let real = |fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+        let below = real(file.as_raw_fd())?.strip_prefix(real(self.dir.as_raw_fd())?).ok()?.to_owned();
+        Some(Path::new("/").join(below))
+    }
+
     /// The names in a directory below it, sorted; none where there is no such directory.
     pub(super) fn names_in(&self, path: &Path) -> Vec<String> {
         let Ok(dir) = self.find(path, OFlags::RDONLY | OFlags::DIRECTORY) else { return Vec::new() };

@@ -1,5 +1,5 @@
-//! What the sections of an ELF file tell of separate debug files: whether the file is one, and what the one of the file is
-//! called.
+//! What the sections of an ELF file tell of separate debug files: whether the file is one, what the one of the file is
+//! called, and which alternate one it shares with others.
 
 use std::fs::File;
 
@@ -7,6 +7,7 @@ use bstr::ByteSlice as _;
 use object::elf::{FileHeader32, FileHeader64, SHF_EXECINSTR, SHT_NOBITS};
 use object::read::elf::{FileHeader, SectionHeader as _};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
+use perf_format::BuildId;
 
 use super::NoBuildId;
 use super::contents::Contents;
@@ -20,6 +21,8 @@ pub(crate) struct Separation {
     pub(crate) is_separate: bool,
     /// What its debug file is called (`.gnu_debuglink`), if the section is there.
     pub(crate) debug_link: Option<DebugLink>,
+    /// The alternate debug file (`.gnu_debugaltlink`), if the section is there.
+    pub(crate) alternate: Option<AlternateLink>,
 }
 
 /// The debug file of a file.
@@ -29,6 +32,15 @@ pub(crate) struct DebugLink {
     pub(crate) name: Vec<u8>,
     /// The CRC-32 of its contents.
     pub(crate) crc: u32,
+}
+
+/// What `dwz -m` took out of several files, since it was in all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AlternateLink {
+    /// Its path, absolute or from the directory of the file that tells it.
+    pub(crate) path: Vec<u8>,
+    /// Its build-id.
+    pub(crate) build_id: BuildId,
 }
 
 /// Reads the sections of an open file. One without sections, or with damaged ones, tells nothing.
@@ -58,12 +70,24 @@ where
     });
     let names = header.shstrndx(endian, data).ok().and_then(|index| usize::try_from(index).ok());
     let names = names.and_then(|index| sections.get(index)?.data(endian, data).ok()).unwrap_or_default();
-    let link = sections.iter().find(|section| {
-        let name = usize::try_from(section.sh_name(endian)).ok().and_then(|at| names.get(at..));
-        name.is_some_and(|name| name.starts_with(b".gnu_debuglink\0"))
-    });
-    let debug_link = link.and_then(|section| debug_link(endian, section.data(endian, data).ok()?));
-    Some(Separation { is_separate, debug_link })
+    let section = |wanted: &[u8]| {
+        let section = sections.iter().find(|section| {
+            let name = usize::try_from(section.sh_name(endian)).ok().and_then(|at| names.get(at..));
+            name.is_some_and(|name| name.starts_with(wanted))
+        });
+        section?.data(endian, data).ok()
+    };
+    let debug_link = section(b".gnu_debuglink\0").and_then(|section| debug_link(endian, section));
+    let alternate = section(b".gnu_debugaltlink\0").and_then(alternate_link);
+    Some(Separation { is_separate, debug_link, alternate })
+}
+
+/// A path that ends with a NUL, and the build-id behind it.
+fn alternate_link(section: &[u8]) -> Option<AlternateLink> {
+    let end = section.find_byte(0)?;
+    let (path, id) = (section.get(..end)?, section.get(end + 1..)?);
+    let build_id = BuildId::new(id).ok().filter(|_| !path.is_empty())?;
+    Some(AlternateLink { path: path.to_owned(), build_id })
 }
 
 /// A name that ends with a NUL, zeros to a multiple of four, and the CRC-32.
@@ -102,15 +126,15 @@ mod tests {
                     let linked =
                         Elf { debug_link: Some((name.into(), 0x0102_0304)), ..Elf::new(endian, is_64) };
                     let link = DebugLink { name: name.into(), crc: 0x0102_0304 };
-                    assert_eq!(
-                        read(&linked.bytes()),
-                        Separation { is_separate: false, debug_link: Some(link.clone()) }
-                    );
+                    let told = Separation { debug_link: Some(link), ..Separation::default() };
+                    assert_eq!(read(&linked.bytes()), told);
                     let separate = Elf { is_separate: true, ..linked };
-                    assert_eq!(
-                        read(&separate.bytes()),
-                        Separation { is_separate: true, debug_link: Some(link) }
-                    );
+                    let told = Separation { is_separate: true, ..told };
+                    assert_eq!(read(&separate.bytes()), told);
+                    let both = Elf { alternate_link: Some((name.into(), vec![7; 20])), ..separate };
+                    let build_id = BuildId::new(&[7; 20]).expect("an id");
+                    let alternate = Some(AlternateLink { path: name.into(), build_id });
+                    assert_eq!(read(&both.bytes()), Separation { alternate, ..told });
                 }
                 let without = Elf { sections: false, ..Elf::new(endian, is_64) };
                 assert_eq!(read(&without.bytes()), Separation::default());
@@ -119,12 +143,30 @@ mod tests {
     }
 
     #[test]
+    fn an_alternate_file_has_a_path_and_an_id_or_is_none() {
+        let read = |path: &[u8], id: &[u8]| {
+            let alternate_link = Some((path.into(), id.into()));
+            read(&Elf { alternate_link, ..Elf::with_build_id(&[1; 20]) }.bytes()).alternate
+        };
+        for size in 1..=BuildId::MAX {
+            let id = vec![7; size];
+            let told = read(b"../a", &id).expect("there is one");
+            assert_eq!((told.path, told.build_id), (b"../a".to_vec(), BuildId::new(&id).expect("an id")));
+        }
+        assert_eq!([read(b"", &[7; 20]), read(b"a", &[]), read(b"a", &[0; 20])], [None, None, None]);
+    }
+
+    #[test]
     fn damaged_files_tell_nothing_and_hurt_nobody() {
-        let linked = Elf { debug_link: Some((b"a.debug".to_vec(), 7)), ..Elf::with_build_id(&[1; 20]) };
+        let linked = Elf {
+            debug_link: Some((b"a.debug".to_vec(), 7)),
+            alternate_link: Some((b"/b.debug".to_vec(), vec![7; 20])),
+            ..Elf::with_build_id(&[1; 20])
+        };
         let whole = linked.bytes();
         // The names of sections stand last.
         for cut in 0..whole.len() {
-            assert_eq!(read(&whole[..cut]).debug_link, None, "cut at {cut}");
+            assert_eq!(read(&whole[..cut]).alternate, None, "cut at {cut}");
         }
         for at in 0..whole.len() {
             let mut bytes = whole.clone();

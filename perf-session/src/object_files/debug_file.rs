@@ -15,7 +15,7 @@ use crate::dso::Dso;
 use crate::limits::DEBUG_FILE_AT_MOST;
 
 /// Where systems keep debug files, below their root.
-const KEPT_IN: &str = "usr/lib/debug";
+pub(super) const KEPT_IN: &str = "usr/lib/debug";
 
 impl ObjectFiles {
     /// The separate debug file of an object file that was opened, such as `.debug_frame` of a stripped one may be in;
@@ -28,12 +28,7 @@ impl ObjectFiles {
     pub fn debug_file(&self, object: &ObjectFile, dso: &Dso) -> Option<File> {
         let systems = self.systems_of(object, dso);
         if let Some(id) = object.build_id {
-            let name = by_build_id(id, ".debug");
-            // perf's cache has them in the directory of a build.
-            let cached = by_build_id(id, "").join("debug");
-            let in_systems = systems.iter().map(|root| (root, Path::new(KEPT_IN).join(&name)));
-            let kept = self.debug_dirs.iter().flat_map(|dir| [(dir, name.clone()), (dir, cached.clone())]);
-            let found = kept.chain(in_systems).find_map(|(dir, path)| self.file_of_build(dir, &path, id));
+            let found = self.kept_by_id(id, &systems);
             if found.is_some() {
                 return found;
             }
@@ -42,7 +37,7 @@ impl ObjectFiles {
     }
 
     /// The roots of the systems whose files are looked at.
-    fn systems_of(&self, object: &ObjectFile, dso: &Dso) -> Vec<InRoot> {
+    pub(super) fn systems_of(&self, object: &ObjectFile, dso: &Dso) -> Vec<InRoot> {
         let here = || InRoot::open(Path::new("/")).ok();
         let of_process = || {
             let pid = dso.mapped_by?.pid;
@@ -57,8 +52,18 @@ impl ObjectFiles {
         roots.into_iter().flatten().collect()
     }
 
+    /// The debug file of this build, where it is kept by its id.
+    pub(super) fn kept_by_id(&self, id: BuildId, systems: &[InRoot]) -> Option<File> {
+        let name = by_build_id(id, ".debug");
+        // perf's cache has them in the directory of a build.
+        let cached = by_build_id(id, "").join("debug");
+        let in_systems = systems.iter().map(|root| (root, Path::new(KEPT_IN).join(&name)));
+        let kept = self.debug_dirs.iter().flat_map(|dir| [(dir, name.clone()), (dir, cached.clone())]);
+        kept.chain(in_systems).find_map(|(dir, path)| self.file_of_build(dir, &path, id))
+    }
+
     /// A file of this build.
-    fn file_of_build(&self, dir: &InRoot, path: &Path, id: BuildId) -> Option<File> {
+    pub(super) fn file_of_build(&self, dir: &InRoot, path: &Path, id: BuildId) -> Option<File> {
         let file = dir.open_regular(path).ok()?;
         self.cache.notes_in(&file, WantedFile::OfBuild(id)).ok()?;
         Some(file)

@@ -4,7 +4,7 @@ use object::Endianness;
 use object::elf::{self, Machine, NoteType};
 use object::write::elf::{Encoder, FileHeader, FileHeaderLayout, ProgramHeader, SectionHeader};
 
-/// An ELF file with nothing in it but notes and the name of a debug file.
+/// An ELF file with nothing in it but notes and the names of debug files.
 #[derive(Debug, Clone)]
 pub struct Elf {
     /// The byte order.
@@ -19,6 +19,8 @@ pub struct Elf {
     pub sections: bool,
     /// The name and the CRC-32 in a section `.gnu_debuglink`, where there are sections.
     pub debug_link: Option<(Vec<u8>, u32)>,
+    /// The name and the build-id in a section `.gnu_debugaltlink`, where there are sections.
+    pub alternate_link: Option<(Vec<u8>, Vec<u8>)>,
     /// Whether a section tells that its code is not in it (`SHT_NOBITS`), as in a debug file, where there are sections.
     pub is_separate: bool,
     /// How many headers of a kind there are, all with the same place of the notes.
@@ -31,7 +33,7 @@ pub struct Elf {
 pub const BUILD_ID: NoteType = elf::NT_GNU_BUILD_ID;
 
 /// The names of sections.
-const NAMES: &[u8] = b"\0.gnu_debuglink\0";
+const NAMES: &[u8] = b"\0.gnu_debuglink\0.gnu_debugaltlink\0";
 
 impl Elf {
     /// An ELF file without notes.
@@ -44,6 +46,7 @@ impl Elf {
             loads: vec![(0, 0x1000)],
             sections: true,
             debug_link: None,
+            alternate_link: None,
             is_separate: false,
             headers: 1,
             notes: Vec::new(),
@@ -88,9 +91,10 @@ impl Elf {
         let header_size = encoder.file_header_size();
         let loads = u32::try_from(self.loads.len()).expect("a few");
         let segments = if self.segments { u32::from(self.headers) + loads } else { 0 };
-        let linked = if self.debug_link.is_some() { 2 } else { 0 };
+        let named = self.named_sections();
+        let named_num = u32::try_from(named.len()).expect("a few");
         let section_num = if self.sections {
-            1 + u32::from(self.headers) + u32::from(self.is_separate) + linked
+            1 + u32::from(self.headers) + u32::from(self.is_separate) + named_num
         } else {
             0
         };
@@ -103,7 +107,7 @@ impl Elf {
             e_shoff: if self.sections { e_shoff } else { 0 },
             section_num,
             // The last one.
-            shstrtab_index: if self.sections && linked != 0 { section_num - 1 } else { 0 },
+            shstrtab_index: if self.sections && !named.is_empty() { section_num - 1 } else { 0 },
         };
         let mut out = Vec::new();
         let header = FileHeader { e_type: elf::ET_DYN, e_machine: elf::EM_X86_64, ..FileHeader::default() };
@@ -149,7 +153,6 @@ impl Elf {
                 encoder.section_header(&mut out, &section);
             }
         }
-        let link = self.link();
         if self.sections {
             if self.is_separate {
                 let code = SectionHeader {
@@ -160,29 +163,30 @@ impl Elf {
                 };
                 encoder.section_header(&mut out, &code);
             }
-            for (sh_offset, sh_name, sh_size) in [
-                (offset + size, 1, link.len() as u64),
-                (offset + size + link.len() as u64, 0, NAMES.len() as u64),
-            ]
-            .into_iter()
-            .take(linked as usize)
-            {
+            let mut sh_offset = offset + size;
+            for (sh_name, contents) in &named {
                 let section = SectionHeader {
-                    sh_name,
+                    sh_name: *sh_name,
                     sh_type: elf::SHT_PROGBITS,
                     sh_offset,
-                    sh_size,
+                    sh_size: contents.len() as u64,
                     ..SectionHeader::default()
                 };
                 encoder.section_header(&mut out, &section);
+                sh_offset += section.sh_size;
             }
         }
         out.extend_from_slice(&self.notes);
-        if linked != 0 {
-            out.extend(link);
-            out.extend(NAMES);
-        }
+        out.extend(named.into_iter().flat_map(|(_, contents)| contents));
         out
+    }
+
+    /// The sections that are found by their names, and the names behind them: where each one's name is, and its contents.
+    fn named_sections(&self) -> Vec<(u32, Vec<u8>)> {
+        let alternate = self.alternate_link.as_ref().map(|(name, id)| (16, [name, &b"\0"[..], id].concat()));
+        let links: Vec<_> = self.debug_link.iter().map(|_| (1, self.link())).chain(alternate).collect();
+        let names = (!links.is_empty()).then(|| (0, NAMES.to_vec()));
+        links.into_iter().chain(names).collect()
     }
 
     /// The contents of `.gnu_debuglink`.

@@ -1,0 +1,73 @@
+use std::fs;
+use std::path::Path;
+
+use perf_session::Recording;
+use perf_session::build_id::{InRoot, SourceConfig};
+use perf_session::machine::HOST;
+use perf_session::testing::Elf;
+
+use super::*;
+
+fn id(byte: u8) -> BuildId {
+    BuildId::new(&[byte; 20]).unwrap()
+}
+
+fn put(dir: &Path, name: &str, bytes: &[u8]) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// What is gathered of files with these ids below a root.
+fn gathered(root: &Path, dsos: &[(DsoKind, &str, u8)], recording: Recording) -> Bundle {
+    let dsos = dsos.iter().map(|(kind, name, byte)| SurveyedDso {
+        dso: Dso { build_id: Some(id(*byte)), ..Dso::new(HOST, *kind, (*name).into()) },
+        samples: 3,
+    });
+    let survey = Survey { dsos: dsos.collect(), recording, damage: None };
+    let symfs = Some(InRoot::open(root).unwrap());
+    gather(&survey, &mut ObjectFiles::of_recording(SourceConfig { symfs, ..SourceConfig::default() }))
+}
+
+fn listed(bundle: &Bundle) -> Vec<(&str, FileRole, BuildId)> {
+    let files = bundle.files.iter();
+    files.map(|file| (file.name.to_str().unwrap(), file.role, file.build_id.unwrap())).collect()
+}
+
+const ALTERNATE: &str = "/usr/lib/debug/.dwz/both.debug";
+
+#[test]
+fn what_the_debug_information_of_several_files_refers_to_is_in_a_bundle_once() {
+    let root = tempfile::tempdir().unwrap();
+    let shares = |byte| Elf {
+        alternate_link: Some((ALTERNATE.into(), vec![7; 20])),
+        ..Elf::with_build_id(&[byte; 20])
+    };
+    // The one has its debug information in itself, the other in a debug file.
+    put(root.path(), "bin/a", &shares(1).bytes());
+    put(root.path(), "bin/b", &Elf::with_build_id(&[2; 20]).bytes());
+    let debug = format!("usr/lib/debug/.build-id/02/{}.debug", "02".repeat(19));
+    put(root.path(), &debug, &Elf { is_separate: true, ..shares(2) }.bytes());
+    let dsos = [(DsoKind::File, "/bin/a", 1), (DsoKind::File, "/bin/b", 2)];
+    let programs = [
+        ("/bin/a", FileRole::Elf, id(1)),
+        ("/bin/b", FileRole::Elf, id(2)),
+        ("/bin/b", FileRole::Debug, id(2)),
+    ];
+    for other in [None, Some(8)] {
+        if let Some(byte) = other {
+            put(root.path(), ALTERNATE.trim_start_matches('/'), &Elf::with_build_id(&[byte; 20]).bytes());
+        }
+        let bundle = gathered(root.path(), &dsos, Recording::default());
+        assert_eq!(listed(&bundle), programs);
+        let [MissingFile { name, build_id, role, samples: 0, reason }] = bundle.missing.as_slice() else {
+            panic!("{:?}", bundle.missing)
+        };
+        assert_eq!((name.as_bstr(), *build_id), (ALTERNATE.into(), Some(id(7))));
+        assert!(*role == FileRole::Alternate && reason.contains("/bin/a refers to it"), "{reason}");
+    }
+    put(root.path(), ALTERNATE.trim_start_matches('/'), &Elf::with_build_id(&[7; 20]).bytes());
+    let bundle = gathered(root.path(), &dsos, Recording::default());
+    assert_eq!(listed(&bundle), [&programs[..], &[(ALTERNATE, FileRole::Alternate, id(7))]].concat());
+    assert_eq!(bundle.missing, []);
+}
