@@ -10,6 +10,7 @@ mod bundle;
 pub(crate) mod completions;
 mod diff;
 mod dump;
+mod file_options;
 mod inject;
 pub(crate) mod man;
 pub(crate) mod options;

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use common::oracle::Perf;
 use common::{oracle, perftool, stderr};
+use perf_session::SessionReader;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -88,13 +89,34 @@ impl Recorded {
     }
 
     fn list(&self) -> Value {
-        serde_json::from_slice(&well(&self.perftool(&["bundle", "--list", "--json"])).stdout).expect("JSON")
+        self.list_with(&[])
+    }
+
+    fn list_with(&self, options: &[&str]) -> Value {
+        let output = self.perftool(&[&["bundle", "--list", "--json"], options].concat());
+        serde_json::from_slice(&well(&output).stdout).expect("JSON")
+    }
+
+    /// The process that ran the program.
+    fn pid(&self) -> u32 {
+        let mut reader = SessionReader::open(self.path("perf.data")).expect("a recording");
+        while let Some(record) = reader.next().expect("it is whole") {
+            if let Some(tid) = record.sample().expect("it can be read").and_then(|sample| sample.tid) {
+                return tid.pid;
+            }
+        }
+        panic!("it has no sample");
     }
 }
 
 fn well(output: &Output) -> &Output {
     assert!(output.status.success(), "{}", stderr(output));
     output
+}
+
+/// What a list says of a file.
+fn of<'v>(list: &'v Value, of: &str, name: &str) -> Option<&'v Value> {
+    list[of].as_array().expect("a list").iter().find(|file| file["name"] == name)
 }
 
 fn names<'v>(list: &'v Value, of: &str) -> Vec<&'v str> {
@@ -211,6 +233,37 @@ fn a_file_is_found_by_its_build_id_in_a_debug_dir() {
     let text = String::from_utf8_lossy(&well(&output).stdout).into_owned();
     let line = text.lines().find(|line| line.ends_with("/program")).expect("a line");
     assert!(line.contains("debug-dir"), "{text}");
+}
+
+#[test]
+fn files_are_found_and_believed_as_ids_of_inject_are() {
+    let Some(recorded) = record("files are found by options") else { return };
+    let program = recorded.path("program");
+    let program = program.to_str().expect("text");
+    let origin = |options: &[&str]| {
+        let list = recorded.list_with(options);
+        of(&list, "files", program).map(|file| (file["source"].clone(), file["unproven"].clone()))
+    };
+    // Another name changes the file's ctime, so that nothing proves that it is the one that was mapped.
+    fs::hard_link(program, recorded.path("other name")).expect("linked");
+    let (_, unproven) = origin(&["-i", "stream"]).expect("it is taken all the same");
+    assert!(unproven.is_string(), "{unproven}");
+    assert_eq!(origin(&["-i", "stream", "--strict-ids"]), None);
+    assert!(origin(&["-i", "perf.data", "--strict-ids"]).is_some(), "its id proves it");
+    let known = |digit: &str| format!("--known-build-ids={} {program}", digit.repeat(40));
+    assert!(origin(&["-i", "stream", "--strict-ids", &known("1")]).is_some());
+    assert_eq!(origin(&["-i", "stream", &known("2")]), None);
+    let root = recorded.path("root");
+    let below = root.join(program.trim_start_matches('/'));
+    fs::create_dir_all(below.parent().expect("a directory")).expect("made");
+    fs::rename(program, &below).expect("moved");
+    fs::remove_file(recorded.path("other name")).expect("removed");
+    let root = format!("--root={}={}", recorded.pid(), root.display());
+    assert_eq!(origin(&[]), None);
+    assert_eq!(origin(&[&root]).expect("it is there").0, "root");
+    assert_eq!(origin(&["--root=1=/nowhere-of-it", "--no-root"]), None);
+    let output = recorded.perftool(&["bundle", "--list", "--root", "1=nowhere"]);
+    assert!(stderr(&output).contains("cannot open --root nowhere"), "{}", stderr(&output));
 }
 
 /// What a container does: a root of its own, whose program is deleted while it runs. It runs until it is collected, or, where

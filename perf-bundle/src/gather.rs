@@ -154,11 +154,15 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                 Some(id) => BuildKey::Id(id),
                 None => BuildKey::Name(name.clone()),
             };
+            // An alternate file is found by the id that the debug file tells.
+            let is_recorded = recorded.is_some_and(|recorded| {
+                role == FileRole::Alternate || id.is_some_and(|id| recorded.padded() == id.padded())
+            });
             builds
                 .entry((key, role))
                 .and_modify(|known| {
                     known.samples += samples;
-                    known.is_recorded |= recorded.is_some();
+                    known.is_recorded |= is_recorded;
                     if known.name != name && !known.also.contains(&name) {
                         known.also.push(name.clone());
                     }
@@ -173,7 +177,7 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                     origin,
                     unproven,
                     samples: *samples,
-                    is_recorded: recorded.is_some(),
+                    is_recorded,
                 });
         }
     }

@@ -17,6 +17,7 @@ use perf_session::{DataFiles, SessionReader};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Verbosity;
+use super::file_options::{FileOptions, open_dirs};
 use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
 use crate::input::Input;
@@ -102,11 +103,8 @@ pub(crate) struct Args {
     #[arg(short, long)]
     force: bool,
 
-    /// Look for files below DIR, and for none of this machine
-    ///
-    /// DIR holds the files of the recorded machine.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    symfs: Option<PathBuf>,
+    #[command(flatten)]
+    files: FileOptions,
 
     /// Look in DIR, too, for files that are found nowhere else
     ///
@@ -150,6 +148,7 @@ impl Args {
 
     fn gather(&self) -> anyhow::Result<(Survey, Bundle)> {
         let cannot = || format!("cannot read {}", self.input.display());
+        let known = self.files.known()?;
         let input = Input::open(&self.input, self.force)?;
         let evidence = EvidenceConfig {
             produced: input.produced(),
@@ -157,21 +156,14 @@ impl Args {
             ..EvidenceConfig::default()
         };
         drop(input);
-        let reader = SessionReader::open(&self.input).with_context(cannot)?;
+        let mut debug_dirs = open_dirs("--debug-dir", &self.debug_dir)?;
+        debug_dirs.extend(cache_of_perf().and_then(|dir| InRoot::open(&dir).ok()));
+        let sources = SourceConfig { debug_dirs, ..self.files.sources(known, evidence)? };
+        let mut reader = SessionReader::open(&self.input).with_context(cannot)?;
+        reader.session_mut().roots.extend(self.files.root_pids());
         let scope = if self.all { SurveyScope::Mapped } else { SurveyScope::Hit };
         let survey = Survey::read(reader, scope);
-        let open = |option: &str, dir: &Path| {
-            InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
-        };
-        let mut debug_dirs =
-            self.debug_dir.iter().map(|dir| open("--debug-dir", dir)).collect::<anyhow::Result<Vec<_>>>()?;
-        debug_dirs.extend(cache_of_perf().and_then(|dir| InRoot::open(&dir).ok()));
-        let mut files = ObjectFiles::of_recording(SourceConfig {
-            evidence,
-            symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,
-            debug_dirs,
-            ..SourceConfig::default()
-        });
+        let mut files = ObjectFiles::of_recording(sources);
         let bundle = gather(&survey, &mut files);
         Ok((survey, bundle))
     }

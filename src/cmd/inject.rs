@@ -1,28 +1,26 @@
 //! `perftool inject`: reads perf data, and writes it with records injected.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use bstr::ByteSlice as _;
 use perf_bundle::Collector;
 use perf_format::{BuildId, Head, PerfData, PerfFile, PipeStream, RecordReader};
 use perf_inject::jit::{Finder, Images, JitOptions};
 use perf_inject::{ConvertCallchain, DsoSelection, IdsTo, Jit, OffCpuOptions, Plan, Run};
-use perf_session::build_id::{self, Chain, InRoot, Known, build_id_of};
+use perf_session::build_id::{Chain, SourceConfig, build_id_of};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::object_files::ObjectFiles;
 use perf_session::{Error, Repipe};
 
 pub(super) use self::args::Args;
-use self::args::{Duration, IdDestinations, JitClock, JitImages, Root};
+use self::args::{Duration, IdDestinations, JitClock, JitImages};
 use self::collect::CollectedImages;
+use super::file_options::open_dirs;
 use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
 use crate::images::ImageDir;
@@ -73,7 +71,7 @@ pub(super) const SECTIONS: &[HelpSection] = &[
 impl Args {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         report::set_up(self.verbosity);
-        let (known, ids_to) = (self.known()?, self.ids_to());
+        let (known, ids_to) = (self.files.known()?, self.ids_to());
         if ids_to.is_some() && self.dso_selection().is_none() {
             bail!(UsageError(
                 "--buildid-to needs an option that injects build-ids: -b, --buildid-all, -B or --mmap2-buildid-all"
@@ -102,10 +100,9 @@ impl Args {
         let (is_live, is_directory) = (input.is_live(), input.is_directory());
         let evidence = EvidenceConfig {
             allow_changed: self.allow_changed,
-            strict: self.strict_ids,
             produced: input.produced(),
             clocks: Some(Rc::new(SystemClocks::default())),
-            machine: None,
+            ..EvidenceConfig::default()
         };
         let packed_end = input.begin(&watch)?;
         let name = input.to_string();
@@ -132,7 +129,11 @@ impl Args {
             }),
             sched_stat: self.sched_stat,
         };
-        let sources = self.source_config(known, evidence)?;
+        let sources = SourceConfig {
+            vmlinux: self.kernel_image()?,
+            debug_dirs: open_dirs("--debug-dir", &self.debug_dir)?,
+            ..self.files.sources(known, evidence)?
+        };
         let files = ObjectFiles::of_recording(sources.clone());
         let collector = self
             .collect
@@ -146,9 +147,7 @@ impl Args {
             }
             None => Chain::of_recording(sources),
         };
-        let mut run = Run::new(plan, chain)
-            .with_roots(self.root.iter().map(|root| root.pid))
-            .with_modules(Box::new(files));
+        let mut run = Run::new(plan, chain).with_roots(self.files.root_pids()).with_modules(Box::new(files));
         if plan.jit {
             run = run.with_jit(self.jit(&output, collector.as_ref())?);
         }
@@ -263,49 +262,6 @@ impl Args {
     /// Whether `-B` is the style.
     fn drops_unused_maps(&self) -> bool {
         self.mmap2_buildids && !self.buildid_all && !self.build_ids && !self.mmap2_buildid_all
-    }
-
-    /// The sources of ids.
-    fn source_config(
-        &self,
-        known: Known,
-        evidence: EvidenceConfig,
-    ) -> anyhow::Result<build_id::SourceConfig> {
-        let open = |option: &str, dir: &Path| {
-            InRoot::open(dir).with_context(|| format!("cannot open {option} {}", dir.display()))
-        };
-        Ok(build_id::SourceConfig {
-            known,
-            vmlinux: self.kernel_image()?,
-            evidence,
-            symfs: self.symfs.as_deref().map(|dir| open("--symfs", dir)).transpose()?,
-            roots: self
-                .root
-                .iter()
-                .map(|Root { pid, dir }| Ok((*pid, open("--root", dir)?)))
-                .collect::<anyhow::Result<_>>()?,
-            debug_dirs: self
-                .debug_dir
-                .iter()
-                .map(|dir| open("--debug-dir", dir))
-                .collect::<anyhow::Result<_>>()?,
-        })
-    }
-
-    /// The ids of `--known-build-ids`.
-    fn known(&self) -> anyhow::Result<Known> {
-        let Some(list) = &self.known_build_ids else { return Ok(Known::default()) };
-        let list = list.as_encoded_bytes().as_bstr();
-        let cannot = || format!("cannot read --known-build-ids={list}");
-        match list.strip_prefix(b"file://") {
-            Some(path) => {
-                let file = fs::read(Path::new(OsStr::from_bytes(path))).with_context(cannot)?;
-                Known::parse(file.as_bstr(), b'\n').with_context(cannot)
-            }
-            None => {
-                Known::parse(list, b',').map_err(|error| UsageError(format!("{}: {error}", cannot())).into())
-            }
-        }
     }
 
     /// The id of the kernel's image that `--vmlinux` names.

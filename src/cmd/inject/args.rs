@@ -1,7 +1,6 @@
 //! The options of `perftool inject`. The first paragraph of each is the line that `-h` shows; `--help` and the man page
 //! have all of it.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,6 +8,7 @@ use clap::ValueHint;
 use perf_inject::IdsTo;
 
 use crate::cmd::Verbosity;
+use crate::cmd::file_options::FileOptions;
 use crate::summary::Form;
 
 /// The options of `perftool inject`.
@@ -86,13 +86,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PLACES", value_hint = ValueHint::Other, help_heading = BUILD_IDS)]
     pub(super) buildid_to: Option<IdDestinations>,
 
-    /// Build-ids that are used before any other
-    ///
-    /// IDS is HEX PATH[,HEX PATH], or file://LIST, a file with one entry a line as buildid-list prints them. By default
-    /// there are none.
-    #[arg(long, value_name = "IDS", value_hint = ValueHint::Other, help_heading = BUILD_IDS)]
-    pub(super) known_build_ids: Option<OsString>,
-
     /// Take the kernel's build-id from its image
     ///
     /// FILE is the vmlinux of the recorded kernel. It is asked where the recording does not say the kernel's build-id; by
@@ -112,18 +105,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = BUILD_IDS)]
     pub(super) kallsyms: Option<PathBuf>,
 
-    /// Look for files below DIR, and for none of this machine
-    ///
-    /// DIR holds the files of the recorded machine, the kernel's image among them. By default this machine's files are read,
-    /// if the recording was made on it.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
-    pub(super) symfs: Option<PathBuf>,
-
-    /// Look for the files of a process below DIR
-    ///
-    /// It holds for the process PID and its descendants, as those of a container. It may be given several times.
-    #[arg(long, value_name = "PID=DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
-    pub(super) root: Vec<Root>,
+    #[command(flatten, next_help_heading = BUILD_IDS)]
+    pub(super) files: FileOptions,
 
     /// Look in DIR for files that are found nowhere else
     ///
@@ -152,15 +135,8 @@ pub(crate) struct Args {
     ///
     /// The build-ids of this machine's files and kernel are used even if they seem to be others than the recorded ones. By
     /// default such an id is left out, with a warning.
-    #[arg(long, help_heading = BUILD_IDS)]
+    #[arg(long, conflicts_with = "strict_ids", help_heading = BUILD_IDS)]
     pub(super) allow_changed: bool,
-
-    /// Use no id of a file that nothing proves to be the recorded one
-    ///
-    /// It concerns files on file systems whose devices cannot be compared (overlayfs, btrfs), records without inodes, and
-    /// files that got another name since. By default the id of such a file is used, and --summary names it.
-    #[arg(long, conflicts_with = "allow_changed", help_heading = BUILD_IDS)]
-    pub(super) strict_ids: bool,
 
     #[arg(
         short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true,
@@ -314,24 +290,6 @@ pub(super) enum JitClock {
     Recorded,
     /// Estimate by how much the clocks differ
     Auto,
-}
-
-/// The root directory of a process.
-#[derive(Debug, Clone)]
-pub(super) struct Root {
-    pub(super) pid: i32,
-    pub(super) dir: PathBuf,
-}
-
-impl FromStr for Root {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('=').filter(|(_, dir)| !dir.is_empty());
-        let (pid, dir) = parts.ok_or("it is PID=DIR")?;
-        let pid = pid.parse().map_err(|_| format!("{pid:?} is no process id"))?;
-        Ok(Self { pid, dir: dir.into() })
-    }
 }
 
 /// A time, in ns.
