@@ -50,6 +50,7 @@ pub use root::RootSource;
 pub(crate) use root::root_of;
 pub(crate) use sections::{AlternateLink, DebugLink, separation_of};
 pub use symfs::SymfsSource;
+pub(crate) use symfs::{kernel_images, part_of_path};
 pub use vdso::VdsoSource;
 pub(crate) use wanted_file::WantedFile;
 

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use perf_session::Recording;
@@ -70,4 +71,58 @@ fn what_the_debug_information_of_several_files_refers_to_is_in_a_bundle_once() {
     let bundle = gathered(root.path(), &dsos, Recording::default());
     assert_eq!(listed(&bundle), [&programs[..], &[(ALTERNATE, FileRole::Alternate, id(7))]].concat());
     assert_eq!(bundle.missing, []);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn modules_of_a_made_root_are_unpacked_and_only_the_recorded_builds_enter() {
+    let root = tempfile::tempdir().unwrap();
+    let module = |byte| Elf::with_build_id(&[byte; 20]).bytes();
+    let of_release = |name: &str| format!("/lib/modules/6.1/kernel/{name}");
+    for (name, bytes) in [
+        ("plain.ko", module(1)),
+        ("of-gzip.ko.gz", gzip(&module(2))),
+        ("of-xz.ko.xz", xz(&module(3))),
+        ("of-zstd.ko.zst", zstd::encode_all(&module(4)[..], 1).unwrap()),
+        ("other.ko.xz", xz(&module(99))),
+        ("cut.ko.gz", gzip(&module(6))[..30].to_vec()),
+    ] {
+        put(root.path(), of_release(name).trim_start_matches('/'), &bytes);
+    }
+    let mut recording = Recording::default();
+    recording.release = Some("6.1".into());
+    let own_name = of_release("of-xz.ko.xz");
+    // perf has the name of the file, or that of the module in brackets.
+    let dsos = [
+        (DsoKind::Module, "[plain]", 1),
+        (DsoKind::Module, "[of_gzip]", 2),
+        (DsoKind::Module, own_name.as_str(), 3),
+        (DsoKind::Module, "[of_zstd]", 4),
+        (DsoKind::Module, "[other]", 5),
+        (DsoKind::Module, "[cut]", 6),
+        (DsoKind::Module, "[nowhere]", 7),
+    ];
+    let bundle = gathered(root.path(), &dsos, recording);
+    let mut missing: Vec<_> = bundle.missing.iter().map(|missing| missing.name.to_str().unwrap()).collect();
+    missing.sort_unstable();
+    assert_eq!(missing, ["[cut]", "[nowhere]", "[other]"]);
+    assert_eq!(bundle.files.len(), 4);
+    for file in &bundle.files {
+        let byte = file.build_id.as_bytes()[0];
+        let mut bytes = Vec::new();
+        file.contents.reader().read_to_end(&mut bytes).unwrap();
+        assert!(bytes == module(byte), "{} is unpacked", file.name);
+        assert_eq!((file.size, file.role, file.origin), (bytes.len() as u64, FileRole::Elf, Origin::Symfs));
+    }
 }

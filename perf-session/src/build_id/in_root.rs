@@ -1,9 +1,11 @@
 //! A directory that stands for another machine's or process's root: names out of a recording are looked up below
 //! it, and no `..` and no link leads out of it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +75,33 @@ impl InRoot {
         names
     }
 
+    /// The regular files below a directory in it, those in its directories included; no link is followed but on the way to the
+    /// directory itself.
+    pub(crate) fn files_below(&self, path: &Path) -> Vec<PathBuf> {
+        let (mut files, mut dirs) = (Vec::new(), vec![(path.to_owned(), OFlags::empty())]);
+        while let Some((at, flags)) = dirs.pop() {
+            let opened = self.find(&at, OFlags::RDONLY | OFlags::DIRECTORY | flags);
+            let Ok(dir) = opened.and_then(rustix::fs::Dir::new) else { continue };
+            for entry in dir.filter_map(Result::ok) {
+                let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+                if name == Path::new(".") || name == Path::new("..") {
+                    continue;
+                }
+                match entry.file_type() {
+                    FileType::Directory => dirs.push((at.join(name), OFlags::NOFOLLOW)),
+                    FileType::RegularFile => files.push(at.join(name)),
+                    // Not all file systems tell it; what is neither is not opened as the one or the other.
+                    FileType::Unknown => {
+                        dirs.push((at.join(name), OFlags::NOFOLLOW));
+                        files.push(at.join(name));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        files
+    }
+
     fn find(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         openat2(&*self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
@@ -102,5 +131,7 @@ mod tests {
         assert_eq!(read, "inside");
         assert!(matches!(in_root.open_itself(Path::new("/by-link/link")), Err(NoBuildId::NotAFile)));
         assert!(in_root.open_regular(Path::new("/by-link/link")).is_ok());
+        symlink(".", root.path().join(elsewhere).join("itself")).unwrap();
+        assert_eq!(in_root.files_below(Path::new("/by-link")), [Path::new("/by-link/a")]);
     }
 }

@@ -1,10 +1,10 @@
 //! A directory that holds the recorded machine's files: for recordings from elsewhere.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use bstr::ByteSlice as _;
+use bstr::{BStr, ByteSlice as _};
 
 use super::{BuildIdCache, BuildIdSource, FoundId, InRoot, NoBuildId, ObjectSource, Origin, WantedFile};
 use crate::dso::{Dso, DsoKind};
@@ -22,11 +22,29 @@ pub struct SymfsSource {
 
 /// Where the image of a kernel is kept, before and behind its release.
 const KERNELS: [(&str, &str); 4] = [
-    ("boot/vmlinux-", ""),
-    ("usr/lib/debug/boot/vmlinux-", ""),
-    ("usr/lib/debug/lib/modules/", "/vmlinux"),
-    ("lib/modules/", "/build/vmlinux"),
+    ("/usr/lib/debug/boot/vmlinux-", ""),
+    ("/boot/vmlinux-", ""),
+    ("/usr/lib/debug/lib/modules/", "/vmlinux"),
+    ("/lib/modules/", "/build/vmlinux"),
 ];
+
+/// Where systems keep the image of the kernel of a release.
+pub(crate) fn kernel_images(release: &BStr) -> impl Iterator<Item = PathBuf> + '_ {
+    let of_release = part_of_path(release).map(|release| {
+        KERNELS.iter().map(move |(before, behind)| {
+            let mut path = OsString::from(before);
+            path.extend([release, OsStr::new(behind)]);
+            PathBuf::from(path)
+        })
+    });
+    of_release.into_iter().flatten()
+}
+
+/// A release as a part of a path: it is somebody else's text, and no way into other directories.
+pub(crate) fn part_of_path(release: &BStr) -> Option<&OsStr> {
+    let is_part = !release.is_empty() && !release.contains(&b'/') && !release.starts_with(b".");
+    is_part.then(|| OsStr::from_bytes(release))
+}
 
 impl SymfsSource {
     /// A source below a directory.
@@ -41,11 +59,7 @@ impl SymfsSource {
             (DsoKind::File | DsoKind::Module, _) if dso.name.starts_with(b"/") => {
                 vec![Path::new(OsStr::from_bytes(&dso.name)).to_owned()]
             }
-            // A release is a name, and no way into other directories.
-            (DsoKind::Kernel, Some(release)) if release.find_byte(b'/').is_none() => {
-                let release = release.to_str_lossy();
-                KERNELS.iter().map(|(before, behind)| format!("{before}{release}{behind}").into()).collect()
-            }
+            (DsoKind::Kernel, Some(release)) => kernel_images(release.as_bstr()).collect(),
             _ => Vec::new(),
         }
     }

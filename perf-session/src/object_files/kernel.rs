@@ -11,8 +11,8 @@ use perf_format::BuildId;
 
 use super::{NoObjectFile, ObjectFile, ObjectFiles};
 use crate::build_id::{
-    BuildIdSource as _, ModuleSource, NoBuildId, Origin, WantedFile, by_build_id, module_files, open_regular,
-    running_kernel,
+    BuildIdSource as _, ModuleSource, NoBuildId, Origin, WantedFile, by_build_id, kernel_images,
+    module_files, open_regular, part_of_path, running_kernel,
 };
 use crate::dso::{Dso, DsoKind};
 use crate::evidence::Proof;
@@ -122,18 +122,10 @@ impl ObjectFiles {
             .iter()
             .filter_map(|dir| Some((dir.open_regular(&cached).ok()?, Origin::DebugDir)));
         let named = dso.kernel_file.iter().map(|name| PathBuf::from(OsStr::from_bytes(name)));
-        let release = recording.release.iter().map(|release| release.to_os_str_lossy().into_owned());
-        let of_release = release.flat_map(|release| {
-            ["/usr/lib/debug/boot/vmlinux-", "/boot/vmlinux-", "/usr/lib/debug/lib/modules/"].map(|start| {
-                let mut path = std::ffi::OsString::from(start);
-                path.push(&release);
-                if start.ends_with("modules/") { PathBuf::from(path).join("vmlinux") } else { path.into() }
-            })
-        });
+        let of_release = recording.release.iter().flat_map(|release| kernel_images(release.as_bstr()));
         let by_id = Path::new("/usr/lib/debug").join(by_build_id(id, ".debug"));
-        let by_name = named.chain([by_id]).chain(of_release);
-        let by_name = by_name.filter(|path| path.is_absolute() && self.symfs.is_none());
-        let here = by_name.filter_map(|path| Some((open_regular(&path).ok()?, Origin::File)));
+        let by_name = named.chain([by_id]).chain(of_release).filter(|path| path.is_absolute());
+        let here = by_name.filter_map(|path| self.open_in_system(&path));
         for (file, origin) in kept.chain(here) {
             if self.cache.notes_in(&file, WantedFile::OfBuild(id)).is_ok() {
                 return Ok(ObjectFile::of(file, Some(id), origin, Proof::Proven));
@@ -142,8 +134,17 @@ impl ObjectFiles {
         Err(NoObjectFile::NotFound)
     }
 
+    /// A file of the recorded system: of this machine, or below the directory that stands for it.
+    fn open_in_system(&self, path: &Path) -> Option<(File, Origin)> {
+        match &self.symfs {
+            Some(symfs) => Some((symfs.open_regular(path).ok()?, Origin::Symfs)),
+            None => Some((open_regular(path).ok()?, Origin::File)),
+        }
+    }
+
     /// The file of a module of the kernel, which may be packed: the one that has the recorded build-id, or that of the loaded
-    /// module where the recording is of this boot.
+    /// module where the recording is of this boot. Below the directory that stands for the recorded machine it is one of its name
+    /// where the recording has no id.
     ///
     /// # Errors
     /// Why there is none.
@@ -153,46 +154,55 @@ impl ObjectFiles {
         }
         let recorded = self.known.id_of(dso).or(dso.build_id.filter(|_| !dso.shares_id));
         let loaded = || ModuleSource::new(self.evidence.clone()).build_id(dso, recording);
-        let id = match recorded {
-            Some(id) => id,
-            None => loaded()?.ok_or(NoObjectFile::NotFound)?.build_id,
+        let wanted = match (recorded, &self.symfs) {
+            (Some(id), _) => WantedFile::OfBuild(id),
+            (None, Some(_)) => WantedFile::WithId,
+            (None, None) => WantedFile::OfBuild(loaded()?.ok_or(NoObjectFile::NotFound)?.build_id),
         };
-        let wanted = WantedFile::OfBuild(id);
-        let cached = by_build_id(id, "").join("elf");
-        let kept = self
-            .debug_dirs
-            .iter()
-            .filter_map(|dir| Some((dir.open_regular(&cached).ok()?, Origin::DebugDir)));
-        let candidates = if self.symfs.is_some() { Vec::new() } else { module_candidates(dso, recording) };
-        let here = candidates.iter().filter_map(|path| Some((open_regular(path).ok()?, Origin::File)));
+        let kept = self.debug_dirs.iter().filter_map(|dir| {
+            let WantedFile::OfBuild(id) = wanted else { return None };
+            Some((dir.open_regular(&by_build_id(id, "").join("elf")).ok()?, Origin::DebugDir))
+        });
+        let candidates = self.module_candidates(dso, recording);
+        if !wanted.proves() && candidates.len() > 1 {
+            return Err(NoBuildId::Ambiguous(candidates.len()).into());
+        }
+        let here = candidates.iter().filter_map(|path| self.open_in_system(path));
         let mut reason = NoObjectFile::NotFound;
         for (file, origin) in here.chain(kept) {
-            match self.cache.notes_in(&file, wanted) {
-                Ok(_) => return Ok(ObjectFile::of(file, Some(id), origin, Proof::Proven)),
+            let object = self.cache.notes_in(&file, wanted).and_then(|notes| {
+                let proof = self.evidence.copy(dso, &notes.layout, wanted, recording)?;
+                let id = if let WantedFile::OfBuild(id) = wanted { Some(id) } else { notes.build_id };
+                Ok(ObjectFile::of(file, id, origin, proof))
+            });
+            match object {
+                Ok(object) => return Ok(object),
                 Err(error) => reason = error.into(),
             }
         }
         Err(reason)
     }
-}
 
-/// The files that a module may be in: the one of its name, and those of its module's name below the recorded kernel's modules.
-fn module_candidates(dso: &Dso, recording: &Recording) -> Vec<PathBuf> {
-    let own = Path::new(OsStr::from_bytes(&dso.name));
-    if own.is_absolute() {
-        return vec![own.to_owned()];
+    /// The files that a module may be in: the one of its name, and those of its module's name below the recorded kernel's
+    /// modules.
+    fn module_candidates(&self, dso: &Dso, recording: &Recording) -> Vec<PathBuf> {
+        let own = Path::new(OsStr::from_bytes(&dso.name));
+        if own.is_absolute() {
+            return vec![own.to_owned()];
+        }
+        let release = recording.release.as_ref().and_then(|release| part_of_path(release.as_bstr()));
+        let (Some(name), Some(release)) = (module_name(dso.name.as_bstr()), release) else {
+            return Vec::new();
+        };
+        let folder = Path::new("/lib/modules").join(release);
+        let mut files = match &self.symfs {
+            Some(symfs) => symfs.files_below(&folder),
+            None => module_files(&folder),
+        };
+        files.retain(|file| module_name(file.as_os_str().as_bytes().as_bstr()).as_ref() == Some(&name));
+        files.sort();
+        files
     }
-    let (Some(name), Some(release)) = (module_name(dso.name.as_bstr()), &recording.release) else {
-        return Vec::new();
-    };
-    // It is a part of a path, and somebody else's text.
-    if release.is_empty() || release.contains(&b'/') || release.starts_with(b".") {
-        return Vec::new();
-    }
-    let mut files = module_files(&Path::new("/lib/modules").join(OsStr::from_bytes(release)));
-    files.retain(|file| module_name(file.as_os_str().as_bytes().as_bstr()).as_ref() == Some(&name));
-    files.sort();
-    files
 }
 
 fn lines(file: File) -> Result<Vec<u8>, NoObjectFile> {
@@ -299,5 +309,47 @@ mod tests {
         let kernel = |byte| dso(DsoKind::Kernel, "[kernel.kallsyms]", Some(id(byte)));
         assert!(files.kernel_image(&kernel(1), &recording).is_ok());
         assert!(files.kernel_image(&kernel(3), &recording).is_err());
+    }
+
+    #[test]
+    fn below_a_symfs_are_the_only_modules_and_images() {
+        let root = tempfile::tempdir().expect("a directory");
+        let put = |name: &str, byte: u8| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+            fs::write(path, Elf::with_build_id(&[byte; 20]).bytes()).expect("written");
+        };
+        // A merged /usr, as systems have it, and links that lead elsewhere.
+        std::os::unix::fs::symlink("usr/lib", root.path().join("lib")).expect("linked");
+        put("usr/lib/modules/6.1-x/kernel/net/nf-nat.ko", 1);
+        put("usr/lib/modules/6.1-x/kernel/net/other.ko", 2);
+        put("usr/lib/modules/6.2/kernel/net/nf_nat.ko", 3);
+        put("boot/vmlinux-6.1-x", 4);
+        let modules = root.path().join("usr/lib/modules/6.1-x");
+        std::os::unix::fs::symlink("..", modules.join("up")).expect("linked");
+        std::os::unix::fs::symlink("/", modules.join("build")).expect("linked");
+        let symfs = Some(InRoot::open(root.path()).expect("there"));
+        let files = ObjectFiles::of_recording(SourceConfig { symfs, ..SourceConfig::default() });
+        let of_release = |release: &str| Recording { release: Some(release.into()), ..Recording::default() };
+        let recording = of_release("6.1-x");
+        let found = |name: &str, byte: Option<u8>| {
+            let module = files.module(&dso(DsoKind::Module, name, byte.map(id)), &recording);
+            module.ok().map(|found| (found.build_id, found.origin, found.unproven.is_some()))
+        };
+        let path = "/lib/modules/6.1-x/kernel/net/nf-nat.ko";
+        for name in ["[nf_nat]", path] {
+            assert_eq!(found(name, Some(1)), Some((Some(id(1)), Origin::Symfs, false)), "{name}");
+            assert_eq!(found(name, Some(3)), None, "{name} is another build");
+            assert_eq!(found(name, None), Some((Some(id(1)), Origin::Symfs, true)), "{name}");
+        }
+        put("usr/lib/modules/6.1-x/updates/nf_nat.ko", 5);
+        assert_eq!(found("[nf_nat]", None), None, "any of two");
+        assert_eq!(found("[nf_nat]", Some(5)), Some((Some(id(5)), Origin::Symfs, false)));
+        let kernel = |byte| dso(DsoKind::Kernel, "[kernel.kallsyms]", Some(id(byte)));
+        let image = files.kernel_image(&kernel(4), &recording).expect("found");
+        assert_eq!(image.origin, Origin::Symfs);
+        assert!(files.kernel_image(&kernel(1), &recording).is_err());
+        let elsewhere = of_release("../modules/6.1-x");
+        assert!(files.module(&dso(DsoKind::Module, "[nf_nat]", Some(id(1))), &elsewhere).is_err());
     }
 }
