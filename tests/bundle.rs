@@ -3,12 +3,15 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::oracle::Perf;
 use common::{oracle, perftool, stderr};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use perf_session::SessionReader;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -264,6 +267,31 @@ fn files_are_found_and_believed_as_ids_of_inject_are() {
     assert_eq!(origin(&["--root=1=/nowhere-of-it", "--no-root"]), None);
     let output = recorded.perftool(&["bundle", "--list", "--root", "1=nowhere"]);
     assert!(stderr(&output).contains("cannot open --root nowhere"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_packed_recording_is_unpacked_in_its_bundle_and_one_that_is_cut_gets_none() {
+    let Some(recorded) = record("a packed recording is bundled") else { return };
+    for (name, format) in [("perf.data", "file format"), ("stream", "pipe format")] {
+        let plain = fs::read(recorded.path(name)).expect("there");
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).expect("memory");
+        let packed = encoder.finish().expect("memory");
+        fs::write(recorded.path("packed.gz"), &packed).expect("written");
+        let output = recorded.perftool(&["bundle", "-i", "packed.gz", "--json"]);
+        let manifest: Value = serde_json::from_slice(&well(&output).stdout).expect("JSON");
+        assert_eq!(manifest["recording"][0]["packing"], "gzip", "{format}");
+        assert_eq!(manifest["recording"][0]["size"], plain.len(), "{format}");
+        well(&recorded.perftool(&["unbundle", "packed.gz.bundle.tar.zst", "out"]));
+        assert!(fs::read(recorded.path("out/perf.data")).expect("there") == plain, "{format}");
+        let list = well(&recorded.perftool(&["bundle", "-i", "packed.gz", "--list"])).stdout.clone();
+        assert!(String::from_utf8_lossy(&list).contains("packed.gz (unpacked)"), "{format}");
+        fs::remove_dir_all(recorded.path("out")).expect("removed");
+        fs::write(recorded.path("packed.gz"), &packed[..packed.len() - 9]).expect("written");
+        let output = recorded.perftool(&["bundle", "-i", "packed.gz", "-o", "cut.tar.zst"]);
+        assert_eq!(output.status.code(), Some(1), "{format}: {}", stderr(&output));
+        assert!(!recorded.path("cut.tar.zst").exists(), "{format}");
+    }
 }
 
 /// What a container does: a root of its own, whose program is deleted while it runs. It runs until it is collected, or, where

@@ -16,7 +16,7 @@ use perf_session::object_files::{ObjectFile, ObjectFiles, ObjectImage, running_k
 
 use crate::contents::FileContents;
 use crate::layout::FileRole;
-use crate::limits::{QUEUED_AT_MOST, REFUSALS_AT_MOST};
+use crate::limits::{MODULE_AT_MOST, QUEUED_AT_MOST, REFUSALS_AT_MOST};
 use crate::store::{Store, StoreError, Stored};
 
 /// Copies files into a store, by a thread of its own.
@@ -234,7 +234,13 @@ impl CollectingSource {
         };
         let contents = match opened {
             Ok(None) => None,
-            Ok(Some(ObjectFile { image: ObjectImage::File(file), .. })) => Some(FileContents::File(file)),
+            // Modules may be packed, and nobody unpacks what is in a store.
+            Ok(Some(ObjectFile { image: ObjectImage::File(file), .. })) => {
+                match FileContents::unpacking(file, MODULE_AT_MOST) {
+                    Ok(contents) => Some(contents),
+                    Err(error) => return self.queue.refuse(dso.name.clone(), error.to_string()),
+                }
+            }
             Ok(Some(ObjectFile { image: ObjectImage::Memory(bytes), .. })) => {
                 Some(FileContents::Memory(bytes))
             }

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
@@ -13,13 +12,11 @@ use perf_session::dso::{Dso, DsoKind};
 use perf_session::object_files::{
     AlternateFile, KernelSymbols, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage,
 };
-use perf_session::unpack::Packing;
 
 use crate::contents::FileContents;
 use crate::layout::{FileRole, is_taken, symfs_file};
 use crate::limits::MODULE_AT_MOST;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
-use crate::packing::UnpackingReader;
 use crate::survey::{Survey, SurveyedDso};
 
 /// What goes into a bundle.
@@ -295,7 +292,10 @@ fn of_object(object: ObjectFile, dso: &Dso, role: FileRole) -> Result<Found, Str
         (_, here) => here,
     };
     let contents = match image {
-        ObjectImage::File(file) => unpacked(file).map_err(|error| error.to_string())?,
+        // Readers take what has no name that tells how it is packed for an ELF file.
+        ObjectImage::File(file) => {
+            FileContents::unpacking(file, MODULE_AT_MOST).map_err(|error| error.to_string())?
+        }
         ObjectImage::Memory(bytes) => FileContents::Memory(bytes),
         _ => return Err("it is neither a file nor in memory".to_owned()),
     };
@@ -348,22 +348,6 @@ fn with_debug(object: ObjectFile, dso: &Dso, files: &ObjectFiles) -> Result<File
         }
     }
     Ok(files)
-}
-
-/// The file, or what it unpacks to: readers take what has no name that tells how it is packed for an ELF file.
-fn unpacked(file: File) -> io::Result<FileContents> {
-    let mut magic = [0; Packing::MAGIC_SIZE];
-    let read = file.read_at(&mut magic, 0)?;
-    let Some(packing) = Packing::detect(magic.get(..read).unwrap_or_default()) else {
-        return Ok(FileContents::File(file));
-    };
-    let packed = FileContents::File(file);
-    let mut bytes = Vec::new();
-    UnpackingReader::new(packing, packed.reader()).take(MODULE_AT_MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MODULE_AT_MOST {
-        return Err(io::Error::other("it is larger than any module"));
-    }
-    Ok(FileContents::Memory(bytes))
 }
 
 impl Bundle {

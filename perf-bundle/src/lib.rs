@@ -23,7 +23,7 @@ mod survey;
 mod unpack;
 
 pub use collect::{CollectQueue, CollectReport, Collector};
-pub use contents::FileContents;
+pub use contents::{FileContents, PackedContents};
 pub use gather::{Bundle, BundledFile, MissingFile, gather};
 pub use hash::Sha256Hash;
 pub use layout::{FileRole, RECORDING_NAME, SYMFS_DIR};

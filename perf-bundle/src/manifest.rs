@@ -35,6 +35,9 @@ pub struct ManifestRecording {
     pub size: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
+    /// How it was packed (`gzip`, `xz` or `zstd`) where it was found: it is unpacked in the bundle, since perf reads no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packing: Option<String>,
 }
 
 /// A file that symbols are in.

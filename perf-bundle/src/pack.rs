@@ -61,7 +61,9 @@ pub fn pack(
     for (name, contents) in &bundle.recording {
         let (hash, size) =
             hash_of(contents.reader(), progress).map_err(|source| unread(recording(name), source))?;
-        manifest.recording.push(ManifestRecording { name: name.clone(), size, sha256: hash.to_string() });
+        let packing = contents.packing().map(|packing| packing.to_string());
+        let (name, sha256) = (name.clone(), hash.to_string());
+        manifest.recording.push(ManifestRecording { name, size, sha256, packing });
     }
     for (file, entry) in bundle.files.iter().zip(&mut manifest.files) {
         let (hash, size) =

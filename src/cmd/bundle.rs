@@ -61,6 +61,8 @@ pub(super) const SECTIONS: &[HelpSection] = &[
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Read the recording from FILE or a directory
+    ///
+    /// One that gzip, xz or zstd packed is unpacked in the bundle, since perf reads none that is packed.
     #[arg(short, long, value_name = "FILE", default_value = "perf.data", value_hint = ValueHint::FilePath)]
     input: PathBuf,
 
@@ -194,8 +196,9 @@ impl Args {
         let mut text = String::new();
         for (name, contents) in &bundle.recording {
             let size = contents.size().context("cannot read the recording")?;
-            let name = name.as_deref().unwrap_or_default();
-            text += &format!("{size:>12}          recording            {} {name}\n", self.input.display());
+            let name = name.iter().fold(self.input.clone(), |path, name| path.join(name));
+            let unpacked = if contents.packing().is_some() { " (unpacked)" } else { "" };
+            text += &format!("{size:>12}          recording            {}{unpacked}\n", name.display());
         }
         for file in &bundle.files {
             let (size, samples, role, origin) = (file.size, file.samples, file.role, file.origin);
@@ -273,7 +276,8 @@ fn recording(input: &Path) -> anyhow::Result<Vec<(Option<String>, FileContents)>
         if !file.metadata().with_context(cannot)?.is_file() {
             bail!("{}: it is no regular file, and a bundle is made of a recording that has ended", cannot());
         }
-        Ok(FileContents::File(file))
+        // perf reads none that is packed.
+        FileContents::unpacking(file, u64::MAX).with_context(cannot)
     };
     if !input.is_dir() {
         return Ok(vec![(None, open(input)?)]);

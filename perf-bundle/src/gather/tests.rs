@@ -119,7 +119,7 @@ fn modules_of_a_made_root_are_unpacked_and_only_the_recorded_builds_enter() {
     assert_eq!(missing, ["[cut]", "[nowhere]", "[other]"]);
     assert_eq!(bundle.files.len(), 4);
     for file in &bundle.files {
-        let byte = file.build_id.as_bytes()[0];
+        let byte = file.build_id.unwrap().as_bytes()[0];
         let mut bytes = Vec::new();
         file.contents.reader().read_to_end(&mut bytes).unwrap();
         assert!(bytes == module(byte), "{} is unpacked", file.name);
