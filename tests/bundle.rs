@@ -416,23 +416,85 @@ fn a_store_that_others_may_change_is_refused() {
     assert!(stderr(&output).contains("others than you may change it"), "{}", stderr(&output));
 }
 
+/// Runs a script in the recorded directory that has a file system of this size mounted at `small`; `None` where nothing may
+/// be mounted.
+fn on_a_small_disk(recorded: &Recorded, size: &str, script: &str) -> Option<Output> {
+    fs::create_dir_all(recorded.path("small")).expect("made");
+    let script = format!("mount -t tmpfs -o size={size} none small || exit 77; {script}");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_perftool")]).stdin(Stdio::null());
+    let output = unshare.current_dir(recorded.dir.path()).output().expect("unshare runs");
+    // unshare has an exit status of its own, and says so.
+    if output.status.code() == Some(77) || stderr(&output).contains("unshare:") {
+        oracle::cannot_set_up("a small disk", &stderr(&output));
+        return None;
+    }
+    Some(output)
+}
+
 #[test]
 fn a_disk_that_is_full_leaves_nothing_half_made() {
     let Some(recorded) = record("a disk is full") else { return };
     well(&recorded.perftool(&["bundle"]));
-    fs::create_dir(recorded.path("small")).expect("made");
-    let script = "mount -t tmpfs -o size=64k none small || exit 77
-        \"$0\" unbundle perf.data.bundle.tar.zst small/out; code=$?; ls -A small; exit $code";
-    let mut unshare = Command::new("unshare");
-    unshare.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_perftool")]);
-    let output =
-        unshare.current_dir(recorded.dir.path()).stdin(Stdio::null()).output().expect("unshare runs");
-    match output.status.code() {
-        Some(1) if stderr(&output).contains("cannot unpack") => {}
-        _ => return oracle::cannot_set_up("a small disk", &stderr(&output)),
+    for (run, what) in [
+        ("unbundle perf.data.bundle.tar.zst small/out", "cannot unpack perf.data.bundle.tar.zst"),
+        ("bundle -o small/b.tar.zst", "cannot write small/b.tar.zst"),
+        ("bundle -o - > small/b.tar.zst; code=$?; rm small/b.tar.zst; (exit $code)", "cannot write -"),
+    ] {
+        let script = format!("\"$0\" {run}; code=$?; ls -A small; exit $code");
+        let Some(output) = on_a_small_disk(&recorded, "64k", &script) else { return };
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{run}: {said}");
+        assert!(output.stdout.is_empty(), "{run} leaves {}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            said.lines().any(|line| line.starts_with("perftool: error:") && line.contains(what)),
+            "{said}"
+        );
+        assert_eq!(said.lines().filter(|line| line.contains("No space left")).count(), 1, "{said}");
     }
-    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_store_whose_disk_is_full_holds_up_no_stream_and_has_whole_files_alone() {
+    let Some(recorded) = record("a store's disk is full") else { return };
+    let stream = common::run(
+        {
+            let mut inject = perftool(&["inject", "-b"]);
+            inject.current_dir(recorded.dir.path());
+            inject
+        },
+        &fs::read(recorded.path("stream")).expect("there"),
+    );
+    // There is room for the program, and none for libc.
+    let script = "\"$0\" inject -b --collect small/store -i stream > out; code=$?
+        cp -r small/store kept; find small -name '.new*'; exit $code";
+    let Some(output) = on_a_small_disk(&recorded, "512k", script) else { return };
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(fs::read(recorded.path("out")).expect("there") == well(&stream).stdout, "another stream");
+    let refused = said.lines().filter(|line| line.contains("is not collected: No space left"));
+    assert!(refused.clone().any(|line| line.contains("libc.so.6 is")), "{said}");
+    let last = said.lines().last().expect("a line");
+    assert!(last.contains("cannot keep all files in --collect small/store: No space left"), "{said}");
+    assert!(output.stdout.is_empty(), "{} is left", String::from_utf8_lossy(&output.stdout));
+    let mut dirs = vec![recorded.path("kept")];
+    let mut kept = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let entry = entry.expect("an entry");
+            match entry.file_type().expect("a type") {
+                kind if kind.is_dir() => dirs.push(entry.path()),
+                kind if kind.is_file() => kept.push(entry.path()),
+                _ => assert!(fs::metadata(entry.path().join("elf")).is_ok_and(|elf| elf.is_file())),
+            }
+        }
+    }
+    assert!(!kept.is_empty(), "the program has room: {said}");
+    for file in kept {
+        let name = file.strip_prefix(recorded.path("kept")).expect("below it");
+        let name = Path::new("/").join(name.ancestors().nth(2).expect("a name"));
+        assert!(fs::read(&file).expect("there") == fs::read(&name).expect("there"), "{}", name.display());
+    }
 }
 
 #[test]

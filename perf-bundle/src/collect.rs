@@ -40,6 +40,8 @@ pub struct CollectReport {
     pub refused: Vec<(BString, String)>,
     /// How many did not enter.
     pub refused_count: u64,
+    /// Why the store could take no more, such as a full disk; `None` where each that did not enter has a reason of its own.
+    pub store_failure: Option<String>,
 }
 
 /// A file that is to be copied.
@@ -192,7 +194,13 @@ fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> CollectReport 
             let stored = store.put(name.as_ref(), id, role, &contents, left);
             stored.map(|stored| (stored, size)).map_err(|error| match error {
                 StoreError::TooLarge(left) => format!("it has {size} bytes, and the limit leaves {left}"),
-                error => error.to_string(),
+                error => {
+                    let reason = error.to_string();
+                    if error.is_of_store() {
+                        collected.store_failure.get_or_insert_with(|| reason.clone());
+                    }
+                    reason
+                }
             })
         });
         match stored {

@@ -29,7 +29,7 @@ const MTIME: u64 = 1;
 #[non_exhaustive]
 pub enum PackError {
     /// A file that goes into it cannot be read.
-    #[error("cannot read {name}: {source}")]
+    #[error("cannot read {name}")]
     Read {
         /// Its name.
         name: String,

@@ -78,6 +78,16 @@ pub enum StoreError {
     ShortId,
 }
 
+impl StoreError {
+    /// Whether the store itself can take no more, whatever the file is: a disk is full, or may not be written to.
+    #[must_use]
+    pub fn is_of_store(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let Self::Io(error) = self else { return false };
+        matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge | ReadOnlyFilesystem)
+    }
+}
+
 impl Store {
     /// Opens a store; where nothing has its name, it is made, for its user alone.
     ///

@@ -58,7 +58,7 @@ pub struct Unbundled {
 #[non_exhaustive]
 pub enum UnbundleError {
     /// It cannot be read.
-    #[error("cannot read it: {0}")]
+    #[error("cannot read it")]
     Read(#[source] io::Error),
     /// It is no bundle, or a damaged one.
     #[error("it is no bundle of perftool: {0}")]
@@ -83,7 +83,7 @@ pub enum UnbundleError {
         reason: String,
     },
     /// A file cannot be put into the store.
-    #[error("cannot unpack {name}: {source}")]
+    #[error("cannot unpack {name}")]
     Store {
         /// The name.
         name: String,

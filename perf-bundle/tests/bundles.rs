@@ -7,8 +7,8 @@ use std::path::Path;
 
 use bstr::ByteSlice as _;
 use perf_bundle::{
-    Bundle, BundledFile, FileContents, FileRole, Manifest, MissingFile, Store, StoreError, UnbundleError,
-    UnbundleLimits, Unbundled, pack, unpack,
+    Bundle, BundledFile, FileContents, FileRole, Manifest, MissingFile, PackError, Store, StoreError,
+    UnbundleError, UnbundleLimits, Unbundled, pack, unpack,
 };
 use perf_format::BuildId;
 use perf_session::build_id::Origin;
@@ -235,7 +235,9 @@ impl Made {
         let result = unpacked(&bytes, &dir.path().join("out"), LIMITS);
         // Nothing is beside it.
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        result.expect_err("it is refused").to_string()
+        let error = result.expect_err("it is refused");
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        error.to_string() + &cause.unwrap_or_default()
     }
 }
 
@@ -391,5 +393,8 @@ fn what_ends_reading_is_the_error_and_no_damage() {
 fn an_interrupt_ends_packing() {
     let mut interrupted = |_| Err(std::io::Error::other("interrupted"));
     let error = pack(&bundle(), Vec::new(), &mut interrupted).unwrap_err();
-    assert!(error.to_string().contains("interrupted"), "{error}");
+    assert!(
+        matches!(&error, PackError::Read { source, .. } if source.to_string() == "interrupted"),
+        "{error:?}"
+    );
 }

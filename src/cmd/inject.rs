@@ -49,7 +49,10 @@ pub(super) const SECTIONS: &[HelpSection] = &[
         &[
             exit::OF_SUCCESS,
             ("1", "Damaged or unreadable data, a failed write, or with --strict names that are missing;"),
-            ("", "all records that were whole before are written."),
+            (
+                "",
+                "all records that were whole before are written. With --collect, too, where DIR can take no more.",
+            ),
             exit::OF_USAGE,
             exit::OF_SIGNALS,
             exit::OF_READER_GONE,
@@ -177,9 +180,10 @@ impl Args {
             PerfData::File(input) => file(&mut run, input, &mut output, &watch),
         };
         let run_report = run.into_report();
-        if let Some(collector) = collector {
-            collect::finish(collector);
-        }
+        let collected = match (collector, &self.collect) {
+            (Some(collector), Some(dir)) => collect::finish(collector, dir),
+            _ => Ok(()),
+        };
         report::odd(&run_report.session.anomalies);
         report::damage(run_report.damage);
         let poor = run_report.names.as_ref().filter(|names| names.is_worth_a_word());
@@ -216,6 +220,8 @@ impl Args {
             output.finish()?;
         }
         done?;
+        // The stream is whole all the same.
+        collected?;
         match poor {
             Some(names) if self.strict => bail!("{names}"),
             _ => Ok(()),

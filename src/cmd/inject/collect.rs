@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bstr::{BString, ByteSlice as _};
 use perf_bundle::{CollectQueue, CollectReport, Collector, Store};
 use perf_inject::jit::{ImageError, Images, Written};
@@ -52,13 +52,20 @@ impl Images for CollectedImages {
 }
 
 /// Waits for what is still to be copied, and says what could not be.
-pub(super) fn finish(collector: Collector) {
-    let CollectReport { new, known, bytes, refused, refused_count, .. } = collector.finish();
+///
+/// # Errors
+/// Where the store could take no more.
+pub(super) fn finish(collector: Collector, dir: &Path) -> anyhow::Result<()> {
+    let CollectReport { new, known, bytes, refused, refused_count, store_failure, .. } = collector.finish();
     log::debug!("{new} files collected ({bytes} bytes), {known} were there");
     for (name, reason) in &refused {
         log::warn!("{name} is not collected: {reason}");
     }
     if let Some(more @ 1..) = refused_count.checked_sub(refused.len() as u64) {
         log::warn!("{more} more are not collected");
+    }
+    match store_failure {
+        Some(reason) => bail!("cannot keep all files in --collect {}: {reason}", dir.display()),
+        None => Ok(()),
     }
 }
