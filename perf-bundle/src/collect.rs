@@ -134,7 +134,8 @@ impl Collector {
     /// Where no thread can be started.
     pub fn start(store: Store, at_most: u64) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(QUEUED_AT_MOST);
-        let copying = move || copy_all(&store, &receiver, at_most);
+        let copying = Copying { store, at_most, report: CollectReport::default() };
+        let copying = move || copying.run(&receiver);
         let thread = thread::Builder::new().name("collect".to_owned()).spawn(copying)?;
         Ok(Self { queue: CollectQueue::new(sender), thread })
     }
@@ -176,43 +177,68 @@ impl Collector {
     }
 }
 
-/// The thread's work.
-fn copy_all(store: &Store, jobs: &Receiver<Job>, at_most: u64) -> CollectReport {
-    let mut collected = CollectReport::default();
-    for Job { name, id, role, contents } in jobs {
-        let contents = match contents {
-            Some(contents) => Ok(contents),
-            None if store.contains(id, role) => {
-                collected.known += 1;
-                continue;
-            }
-            None => running_kernel_symbols(id).map(FileContents::Memory).map_err(|error| error.to_string()),
-        };
-        let left = at_most - collected.bytes;
-        let stored = contents.and_then(|contents| {
-            let size = contents.size().map_err(|error| error.to_string())?;
-            let stored = store.put(name.as_ref(), id, role, &contents, left);
-            stored.map(|stored| (stored, size)).map_err(|error| match error {
-                StoreError::TooLarge(left) => format!("it has {size} bytes, and the limit leaves {left}"),
-                error => {
-                    let reason = error.to_string();
-                    if error.is_of_store() {
-                        collected.store_failure.get_or_insert_with(|| reason.clone());
+/// What the thread works with.
+struct Copying {
+    store: Store,
+    at_most: u64,
+    report: CollectReport,
+}
+
+impl Copying {
+    /// The thread's work.
+    fn run(mut self, jobs: &Receiver<Job>) -> CollectReport {
+        // The kernel takes as long to write its symbols as others take to be copied.
+        let mut symbols = Vec::new();
+        for job in jobs {
+            let Job { name, id, role, contents } = job;
+            match contents {
+                Some(contents) => self.put(name, id, role, &contents),
+                None if self.store.contains(id, role) => self.report.known += 1,
+                None => {
+                    let read = move || running_kernel_symbols(id).map(FileContents::Memory);
+                    match thread::Builder::new().name("kallsyms".to_owned()).spawn(read) {
+                        Ok(reading) => symbols.push((name, id, role, reading)),
+                        Err(error) => self.report.refuse(name, error.to_string()),
                     }
-                    reason
                 }
-            })
-        });
+            }
+        }
+        for (name, id, role, reading) in symbols {
+            match reading.join() {
+                Ok(Ok(contents)) => self.put(name, id, role, &contents),
+                Ok(Err(error)) => self.report.refuse(name, error.to_string()),
+                // It does not panic.
+                Err(_) => self.report.refuse(name, "it was not read".to_owned()),
+            }
+        }
+        self.report
+    }
+
+    fn put(&mut self, name: BString, id: BuildId, role: FileRole, contents: &FileContents) {
+        let left = self.at_most - self.report.bytes;
+        let stored = contents
+            .size()
+            .map_err(StoreError::from)
+            .and_then(|size| Ok((self.store.put(name.as_ref(), id, role, contents, left)?, size)));
         match stored {
             Ok((Stored::New, size)) => {
-                collected.new += 1;
-                collected.bytes = (collected.bytes + size).min(at_most);
+                self.report.new += 1;
+                self.report.bytes = (self.report.bytes + size).min(self.at_most);
             }
-            Ok((Stored::Known, _)) => collected.known += 1,
-            Err(reason) => collected.refuse(name, reason),
+            Ok((Stored::Known, _)) => self.report.known += 1,
+            Err(StoreError::TooLarge(left)) => {
+                let size = contents.size().unwrap_or(left);
+                self.report.refuse(name, format!("it has {size} bytes, and the limit leaves {left}"));
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if error.is_of_store() {
+                    self.report.store_failure.get_or_insert_with(|| reason.clone());
+                }
+                self.report.refuse(name, reason);
+            }
         }
     }
-    collected
 }
 
 /// Opens what other sources find an id for.

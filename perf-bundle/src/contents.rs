@@ -141,10 +141,11 @@ impl Read for ContentsReader<'_> {
     }
 }
 
-/// Reads a file from its start, whatever its position.
-struct FileReader<'c> {
-    file: &'c File,
-    at: u64,
+/// Reads a file from an offset on, whatever its position.
+pub(crate) struct FileReader<'c> {
+    pub(crate) file: &'c File,
+    /// Where it is, in bytes.
+    pub(crate) at: u64,
 }
 
 impl Read for FileReader<'_> {

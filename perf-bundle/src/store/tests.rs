@@ -250,3 +250,34 @@ fn a_file_that_was_changed_and_has_its_old_time_does_not_enter() {
     let put = scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked);
     assert!(matches!(put, Err(StoreError::Changed)), "{put:?}");
 }
+
+#[test]
+fn a_file_is_copied_whole_whatever_its_size_and_up_to_the_limit() {
+    let scene = scene();
+    for (byte, size) in [(1, 1000), (2, 1 << 16), (3, (1 << 18) + 1)] {
+        let path = scene.dir.path().join("file");
+        let mut bytes = Elf::with_build_id(&[byte; 20]).bytes();
+        bytes.resize(size, byte);
+        fs::write(&path, &bytes).unwrap();
+        let contents = FileContents::File(File::open(&path).unwrap());
+        let put =
+            |at_most: usize| scene.store.put("/a".into(), id(byte), FileRole::Elf, &contents, at_most as u64);
+        let refused = put(size - 1);
+        assert!(
+            matches!(refused, Err(StoreError::TooLarge(limit)) if limit == size as u64 - 1),
+            "{refused:?}"
+        );
+        assert_eq!(put(size).unwrap(), Stored::New);
+        let kept = scene.store.path().join("a").join(id(byte).to_string()).join("elf");
+        assert!(fs::read(&kept).unwrap() == bytes, "{size} bytes");
+        // Another name of the source's bytes would be changed with it.
+        assert_eq!(fs::metadata(&kept).unwrap().nlink(), 1);
+        fs::remove_file(path).unwrap();
+    }
+    // The kernel says that it has no bytes, and copies none.
+    let path = "/proc/filesystems";
+    let contents = FileContents::File(File::open(path).unwrap());
+    scene.store.put("[kernel.kallsyms]".into(), id(9), FileRole::Kallsyms, &contents, 1 << 20).unwrap();
+    let kept = scene.store.path().join("[kernel.kallsyms]").join(id(9).to_string()).join("kallsyms");
+    assert!(fs::read(kept).unwrap() == fs::read(path).unwrap());
+}
