@@ -12,11 +12,12 @@ use perf_format::BuildId;
 use perf_session::Recording;
 use perf_session::build_id::{BuildIdSource, Chain, FoundId, NoBuildId};
 use perf_session::dso::{Dso, DsoKind};
-use perf_session::object_files::{ObjectFile, ObjectFiles, ObjectImage, running_kernel_symbols};
+use perf_session::object_files::{AlternateFile, ObjectFiles, ObjectImage, running_kernel_symbols};
 
 use crate::contents::FileContents;
 use crate::layout::FileRole;
 use crate::limits::{MODULE_AT_MOST, QUEUED_AT_MOST, REFUSALS_AT_MOST};
+use crate::separate::SeparateFiles;
 use crate::store::{Store, StoreError, Stored};
 
 /// Copies files into a store, by a thread of its own.
@@ -260,28 +261,42 @@ impl BuildIdSource for CollectingSource {
 
 impl CollectingSource {
     fn collect(&mut self, dso: &Dso, recording: &Recording, id: BuildId) {
+        let name = || dso.name.clone();
         let (role, opened) = match dso.kind {
-            DsoKind::Kernel => (FileRole::Kallsyms, Ok(None)),
-            DsoKind::Module => (FileRole::Elf, self.files.module(dso, recording).map(Some)),
-            DsoKind::Vdso => (FileRole::Vdso, self.files.open(dso, recording).map(Some)),
-            _ => (FileRole::Elf, self.files.open(dso, recording).map(Some)),
+            DsoKind::Kernel => {
+                return self.queue.send(Job { name: name(), id, role: FileRole::Kallsyms, contents: None });
+            }
+            DsoKind::Module => (FileRole::Elf, self.files.module(dso, recording)),
+            DsoKind::Vdso => (FileRole::Vdso, self.files.open(dso, recording)),
+            _ => (FileRole::Elf, self.files.open(dso, recording)),
         };
-        let contents = match opened {
-            Ok(None) => None,
+        let object = match opened {
+            Ok(object) => object,
+            Err(error) => return self.queue.refuse(name(), error.to_string()),
+        };
+        let SeparateFiles { debug, alternates } = match role {
+            FileRole::Elf => SeparateFiles::of(&object, dso, &self.files),
+            _ => SeparateFiles::default(),
+        };
+        let contents = match object.image {
             // Modules may be packed, and nobody unpacks what is in a store.
-            Ok(Some(ObjectFile { image: ObjectImage::File(file), .. })) => {
-                match FileContents::unpacking(file, MODULE_AT_MOST) {
-                    Ok(contents) => Some(contents),
-                    Err(error) => return self.queue.refuse(dso.name.clone(), error.to_string()),
-                }
-            }
-            Ok(Some(ObjectFile { image: ObjectImage::Memory(bytes), .. })) => {
-                Some(FileContents::Memory(bytes))
-            }
-            Ok(Some(_)) => return,
-            Err(error) => return self.queue.refuse(dso.name.clone(), error.to_string()),
+            ObjectImage::File(file) => FileContents::unpacking(file, MODULE_AT_MOST),
+            ObjectImage::Memory(bytes) => Ok(FileContents::Memory(bytes)),
+            _ => return,
         };
-        self.queue.send(Job { name: dso.name.clone(), id, role, contents });
+        match contents {
+            Ok(contents) => self.queue.send(Job { name: name(), id, role, contents: Some(contents) }),
+            Err(error) => return self.queue.refuse(name(), error.to_string()),
+        }
+        // What is small and needed most has its room by now.
+        let debug = debug.map(|file| (name(), id, FileRole::Debug, file));
+        let alternates =
+            alternates.into_iter().filter_map(|AlternateFile { path, build_id, file, .. }| {
+                Some((path, build_id, FileRole::Alternate, file?))
+            });
+        for (name, id, role, file) in debug.into_iter().chain(alternates) {
+            self.queue.send(Job { name, id, role, contents: Some(FileContents::File(file)) });
+        }
     }
 }
 
@@ -290,7 +305,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use perf_session::build_id::{Recorded, SourceConfig};
+    use perf_session::build_id::{InRoot, Recorded, SourceConfig};
     use perf_session::machine::HOST;
     use perf_session::testing::Elf;
 
@@ -344,6 +359,40 @@ mod tests {
         }
         let collected = collector.finish();
         assert_eq!((collected.new, collected.bytes, collected.refused_count), (1, size, 2));
+    }
+
+    #[test]
+    fn debug_files_and_what_they_share_are_collected_behind_their_files_as_far_as_there_is_room() {
+        let root = tempfile::tempdir().unwrap();
+        let put = |name: &str, elf: Elf| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, elf.bytes()).unwrap();
+            elf.bytes().len() as u64
+        };
+        let shares = Some((b"/usr/lib/debug/.dwz/both".to_vec(), vec![7; 20]));
+        let debug = Elf { is_separate: true, alternate_link: shares, ..Elf::with_build_id(&[1; 20]) };
+        let sizes = [
+            put("bin/a", Elf::with_build_id(&[1; 20])),
+            put(&format!("usr/lib/debug/.build-id/01/{}.debug", "01".repeat(19)), debug),
+            put("usr/lib/debug/.dwz/both", Elf::with_build_id(&[7; 20])),
+        ];
+        let dso = Dso { build_id: Some(id(1)), ..Dso::new(HOST, DsoKind::File, "/bin/a".into()) };
+        let all: u64 = sizes.iter().sum();
+        for (limit, new) in [(all, 3), (all - 1, 2), (sizes[0], 1)] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = || Store::open(&dir.path().join("store")).unwrap();
+            let collector = Collector::start(store(), limit).unwrap();
+            let symfs = Some(InRoot::open(root.path()).unwrap());
+            let files = ObjectFiles::of_recording(SourceConfig { symfs, ..SourceConfig::default() });
+            let mut chain = collector.chain(sources().0, files);
+            assert!(chain.build_id(&dso, &Recording::default()).unwrap().is_some());
+            let collected = collector.finish();
+            assert_eq!((collected.new, collected.refused_count), (new, 3 - new));
+            let there = [(1, FileRole::Elf), (1, FileRole::Debug), (7, FileRole::Alternate)];
+            let there = there.into_iter().filter(|(byte, role)| store().contains(id(*byte), *role));
+            assert_eq!(there.count() as u64, new);
+        }
     }
 
     #[test]

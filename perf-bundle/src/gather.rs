@@ -1,7 +1,6 @@
 //! Gathers the files that a recording needs, by the checks of [`perf_session::object_files`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use crate::contents::FileContents;
 use crate::layout::{FileRole, is_taken, symfs_file};
 use crate::limits::MODULE_AT_MOST;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
+use crate::separate::SeparateFiles;
 use crate::survey::{Survey, SurveyedDso};
 
 /// What goes into a bundle.
@@ -311,18 +311,7 @@ fn of_object(object: ObjectFile, dso: &Dso, role: FileRole) -> Result<Found, Str
 
 /// An object file, its debug file, and what these share with others.
 fn with_debug(object: ObjectFile, dso: &Dso, files: &ObjectFiles) -> Result<Files, (FileRole, String)> {
-    // Of one without an id readers find no debug file by it.
-    let has_id = |file: &File| {
-        let id = file.try_clone().ok().and_then(|file| perf_session::build_id::build_id_of(file).ok()?);
-        id.is_some_and(|id| object.build_id.is_some_and(|of_object| id.padded() == of_object.padded()))
-    };
-    let debug = files.debug_file(&object, dso).filter(has_id);
-    let image = match &object.image {
-        ObjectImage::File(file) => Some(file),
-        _ => None,
-    };
-    let alternates: Vec<_> =
-        image.into_iter().chain(&debug).filter_map(|of| files.alternate_file(of, &object, dso)).collect();
+    let SeparateFiles { debug, alternates } = SeparateFiles::of(&object, dso, files);
     let object = of_object(object, dso, FileRole::Elf).map_err(|reason| (FileRole::Elf, reason))?;
     let of_debug_dir = |name, id, role, file| {
         let (contents, origin) = (FileContents::File(file), Origin::DebugDir);

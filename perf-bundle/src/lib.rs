@@ -18,6 +18,7 @@ mod limits;
 mod manifest;
 mod pack;
 mod packing;
+mod separate;
 mod store;
 mod survey;
 mod unpack;

@@ -26,14 +26,29 @@ impl ObjectFiles {
     /// or below that of its process, or below the directory of `--symfs` or `--root` alone.
     #[must_use]
     pub fn debug_file(&self, object: &ObjectFile, dso: &Dso) -> Option<File> {
+        self.debug_file_by(object, dso, |file, stripped, link| self.is_linked(file, stripped, object, link))
+    }
+
+    /// The [debug file](Self::debug_file) of an object file, if it has the same build-id: what readers find by the id alone. No
+    /// CRC-32 is made, so that this takes no time that grows with the file.
+    #[must_use]
+    pub fn debug_file_of_build(&self, object: &ObjectFile, dso: &Dso) -> Option<File> {
+        self.debug_file_by(object, dso, |file, stripped, _| {
+            object.build_id.is_some_and(|id| self.is_of_build(file, id)) && !is_same_file(file, stripped)
+        })
+    }
+
+    /// The debug file that is kept by the id, or the one of the name that the object file tells if it `is_it`: asked with it, the
+    /// object file and what that tells.
+    fn debug_file_by(
+        &self,
+        object: &ObjectFile,
+        dso: &Dso,
+        is_it: impl Fn(&File, &File, &DebugLink) -> bool,
+    ) -> Option<File> {
         let systems = self.systems_of(object, dso);
-        if let Some(id) = object.build_id {
-            let found = self.kept_by_id(id, &systems);
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.linked(object, dso, &systems)
+        let kept = object.build_id.and_then(|id| self.kept_by_id(id, &systems));
+        kept.or_else(|| self.linked(object, dso, &systems, is_it))
     }
 
     /// The roots of the systems whose files are looked at.
@@ -64,13 +79,21 @@ impl ObjectFiles {
 
     /// A file of this build.
     pub(super) fn file_of_build(&self, dir: &InRoot, path: &Path, id: BuildId) -> Option<File> {
-        let file = dir.open_regular(path).ok()?;
-        self.cache.notes_in(&file, WantedFile::OfBuild(id)).ok()?;
-        Some(file)
+        dir.open_regular(path).ok().filter(|file| self.is_of_build(file, id))
+    }
+
+    fn is_of_build(&self, file: &File, id: BuildId) -> bool {
+        self.cache.notes_in(file, WantedFile::OfBuild(id)).is_ok()
     }
 
     /// The file whose name the object file tells.
-    fn linked(&self, object: &ObjectFile, dso: &Dso, systems: &[InRoot]) -> Option<File> {
+    fn linked(
+        &self,
+        object: &ObjectFile,
+        dso: &Dso,
+        systems: &[InRoot],
+        is_it: impl Fn(&File, &File, &DebugLink) -> bool,
+    ) -> Option<File> {
         let ObjectImage::File(stripped) = &object.image else { return None };
         let link = separation_of(stripped).ok()?.debug_link?;
         let own = Path::new(OsStr::from_bytes(&dso.name));
@@ -86,21 +109,25 @@ impl ObjectFiles {
         let kept =
             self.debug_dirs.iter().map(|debug_dir| (debug_dir, PathBuf::from("/").join(below).join(name)));
         let mut files = in_systems.chain(kept).filter_map(|(root, path)| root.open_regular(&path).ok());
-        files.find(|file| self.is_linked(file, stripped, object.build_id, &link))
+        files.find(|file| is_it(file, stripped, &link))
     }
 
     /// Whether a file is the one that an object file tells of, and not the object file itself.
-    fn is_linked(&self, file: &File, stripped: &File, id: Option<BuildId>, link: &DebugLink) -> bool {
-        let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
-        if identity(file) == identity(stripped) {
+    fn is_linked(&self, file: &File, stripped: &File, object: &ObjectFile, link: &DebugLink) -> bool {
+        if is_same_file(file, stripped) {
             return false;
         }
         let Ok(notes) = self.cache.notes_in(file, WantedFile::Any) else { return false };
-        match (id, notes.build_id) {
+        match (object.build_id, notes.build_id) {
             (Some(id), Some(here)) => WantedFile::OfBuild(id).check(Some(here)).is_ok(),
             _ => crc_of(file) == Some(link.crc),
         }
     }
+}
+
+fn is_same_file(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    identity(one) == identity(other)
 }
 
 /// The CRC-32 of a file; `None` where it cannot be read, or is too large.

@@ -118,7 +118,7 @@ pub(crate) struct Args {
     /// Keep the files whose ids are injected in DIR
     ///
     /// Each is copied as soon as its id is read, through its process where its name leads nowhere, so that its symbols are there
-    /// when its container is gone: perf --buildid-dir DIR report finds them. DIR has the layout of ~/.debug, and is made if it is
+    /// when its container is gone: perf --buildid-dir DIR report finds them. Its separate debug file is copied behind it. DIR has the layout of ~/.debug, and is made if it is
     /// not there. In a live pipe a file is read when it is mapped, so that those are kept, too, that no sample hits then. What
     /// cannot be copied in time is said. Where DIR can take no more, the stream goes on, and the exit status is 1.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = BUILD_IDS)]
