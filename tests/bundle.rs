@@ -139,6 +139,8 @@ fn perf_reports_the_same_of_a_bundle_where_the_program_is_gone() {
         "other bytes the second time"
     );
     let output = recorded.perftool(&["unbundle", "perf.data.bundle.tar.zst", "it's here"]);
+    let mode = fs::metadata(recorded.path("it's here")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "it is its user's alone");
     for perf in perfs {
         // It lists what is in a cache if the file itself is still there.
         let mut cache = perf.command();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 use perf_format::BuildId;
@@ -13,10 +13,11 @@ use perf_session::object_files::{
 };
 
 use crate::contents::FileContents;
-use crate::layout::{FileRole, is_taken, symfs_file};
+use crate::layout::{FileRole, id_link, is_taken, symfs_file};
 use crate::limits::MODULE_AT_MOST;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
 use crate::separate::SeparateFiles;
+use crate::store::StoreError;
 use crate::survey::{Survey, SurveyedDso};
 
 /// What goes into a bundle.
@@ -86,6 +87,14 @@ impl BundledFile {
             is_recorded: true,
         })
     }
+
+    /// Counts samples of the same build, under any name.
+    fn found_as(&mut self, name: &BString, samples: u64) {
+        self.samples += samples;
+        if self.name != *name && !self.also.contains(name) {
+            self.also.push(name.clone());
+        }
+    }
 }
 
 /// A file that is missing.
@@ -138,15 +147,21 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
         let Files { found, alternates_missing } = found;
         missing.extend(alternates_missing);
         for Found { name, id, role, contents, origin, unproven } in found {
+            let name = name.unwrap_or_else(|| dso.name.clone());
             let size = match contents.size() {
+                // It would have no link by which anybody finds it.
+                Ok(_) if id.is_some_and(|id| id_link(id, Path::new("")).is_none()) => {
+                    Err(StoreError::ShortId.to_string())
+                }
+                size => size.map_err(|error| error.to_string()),
+            };
+            let size = match size {
                 Ok(size) => size,
-                Err(error) => {
-                    let (name, reason) = (dso.name.clone(), error.to_string());
+                Err(reason) => {
                     missing.push(MissingFile { name, build_id: id, role, samples: *samples, reason });
                     continue;
                 }
             };
-            let name = name.unwrap_or_else(|| dso.name.clone());
             let key = match id {
                 Some(id) => BuildKey::Id(id),
                 None => BuildKey::Name(name.clone()),
@@ -158,11 +173,8 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
             builds
                 .entry((key, role))
                 .and_modify(|known| {
-                    known.samples += samples;
                     known.is_recorded |= is_recorded;
-                    if known.name != name && !known.also.contains(&name) {
-                        known.also.push(name.clone());
-                    }
+                    known.found_as(&name, *samples);
                 })
                 .or_insert_with(|| BundledFile {
                     name,
@@ -178,12 +190,16 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                 });
         }
     }
-    // Several tell of one alternate file, and some of them know better where it is.
-    let mut known = BTreeSet::new();
-    missing.retain(|missing| {
-        let MissingFile { name, build_id, role, .. } = missing;
-        let is_there = build_id.is_some_and(|id| builds.contains_key(&(BuildKey::Id(id), *role)));
-        *role != FileRole::Alternate || !is_there && known.insert((name.clone(), *build_id))
+    // Whoever has the build under another name finds it by its id; and several tell of one alternate file.
+    let mut alternates = BTreeSet::new();
+    missing.retain(|MissingFile { name, build_id, role, samples, .. }| {
+        match build_id.and_then(|id| builds.get_mut(&(BuildKey::Id(id), *role))) {
+            Some(known) => {
+                known.found_as(name, *samples);
+                false
+            }
+            None => *role != FileRole::Alternate || alternates.insert((name.clone(), *build_id)),
+        }
     });
     let mut files: Vec<_> = builds.into_values().collect();
     files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));

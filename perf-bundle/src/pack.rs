@@ -17,6 +17,7 @@ use crate::layout::{
     MANIFEST_NAME, RECORDING_NAME, build_dir, id_link, is_taken, symfs_file, symfs_links, unnamed_dir,
 };
 use crate::manifest::{Manifest, ManifestRecording};
+use crate::store::check_id;
 
 /// How hard zstd tries: its own default.
 const LEVEL: i32 = 3;
@@ -36,7 +37,7 @@ pub enum PackError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file was changed between the two times that it is read.
+    /// A file was changed since it was found, or between the two times that it is read.
     #[error("{0} was changed while it was read")]
     Changed(String),
     /// A file without a build-id has a name that can be no path, or that is another's.
@@ -69,6 +70,13 @@ pub fn pack(
         let (hash, size) =
             hash_of(file.contents.reader(), progress).map_err(|source| unread(&file.name, source))?;
         (entry.size, entry.sha256) = (size, Some(hash.to_string()));
+        // Since it was found, it may have become another build, which nobody could unpack as this one.
+        if let FileContents::File(open) = &file.contents
+            && let Some(id) = file.build_id
+            && check_id(open, id, file.role).is_err()
+        {
+            return Err(PackError::Changed(file.name.to_string()));
+        }
     }
     let mut encoder = Encoder::new(out, LEVEL).map_err(PackError::Write)?;
     encoder.include_checksum(true).map_err(PackError::Write)?;

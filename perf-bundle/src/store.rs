@@ -315,7 +315,7 @@ fn check_unchanged(
 }
 
 /// Whether a file is of this build, by the id in it. Old recordings fill ids up with zeros.
-fn check_id(file: &File, wanted: BuildId, role: FileRole) -> Result<(), StoreError> {
+pub(crate) fn check_id(file: &File, wanted: BuildId, role: FileRole) -> Result<(), StoreError> {
     if !role.has_build_id() {
         return Ok(());
     }

@@ -1,7 +1,8 @@
 //! `perftool unbundle`: unpacks a bundle, which may be anybody's, and says how perf reads it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -85,7 +86,10 @@ impl Args {
         };
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // It is the user's alone, and is cleared away where something fails.
-        let staging = tempfile::Builder::new().prefix(".perftool-").tempdir_in(parent);
+        let staging = tempfile::Builder::new()
+            .prefix(".perftool-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent);
         let staging = staging.with_context(|| format!("cannot unpack to {}", dir.display()))?;
         let store = match self.into_cache {
             true => cache_of_perf().context("there is no HOME, in which the cache would be")?,

@@ -126,3 +126,45 @@ fn modules_of_a_made_root_are_unpacked_and_only_the_recorded_builds_enter() {
         assert_eq!((file.size, file.role, file.origin), (bytes.len() as u64, FileRole::Elf, Origin::Symfs));
     }
 }
+
+#[test]
+fn a_name_whose_file_is_gone_is_another_one_of_the_build_where_that_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "bin/b", &Elf::with_build_id(&[1; 20]).bytes());
+    for names in [["/bin/a", "/bin/b"], ["/bin/b", "/bin/a"]] {
+        let dsos = names.map(|name| (DsoKind::File, name, 1));
+        let bundle = gathered(root.path(), &dsos, Recording::default());
+        assert_eq!(listed(&bundle), [("/bin/b", FileRole::Elf, id(1))]);
+        assert_eq!((bundle.files[0].also.as_slice(), bundle.files[0].samples), (&["/bin/a".into()][..], 6));
+        assert_eq!(bundle.missing, []);
+    }
+}
+
+#[test]
+fn a_file_that_nobody_could_unpack_is_missing_or_the_bundle_is_not_made() {
+    let root = tempfile::tempdir().unwrap();
+    let short = BuildId::new(&[7]).unwrap();
+    put(root.path(), "bin/short", &Elf::with_build_id(&[7]).bytes());
+    put(root.path(), "bin/changed", &Elf::with_build_id(&[1; 20]).bytes());
+    let of = |name: &str, id| SurveyedDso {
+        dso: Dso { build_id: Some(id), ..Dso::new(HOST, DsoKind::File, name.into()) },
+        samples: 3,
+    };
+    let dsos = vec![of("/bin/short", short), of("/bin/changed", id(1))];
+    let survey = Survey { dsos, recording: Recording::default(), damage: None };
+    let symfs = Some(InRoot::open(root.path()).unwrap());
+    let bundle =
+        gather(&survey, &mut ObjectFiles::of_recording(SourceConfig { symfs, ..SourceConfig::default() }));
+    assert_eq!(listed(&bundle), [("/bin/changed", FileRole::Elf, id(1))]);
+    assert_eq!(bundle.missing[0].build_id, Some(short));
+    assert!(bundle.missing[0].reason.contains("of one byte"), "{}", bundle.missing[0].reason);
+    let packed = || crate::pack(&bundle, std::io::sink(), &mut |_| Ok(()));
+    assert!(packed().is_ok());
+    // In place, so that it is the open file that is another build.
+    put(root.path(), "bin/changed", &Elf::with_build_id(&[2; 20]).bytes());
+    let refused = packed();
+    assert!(
+        matches!(&refused, Err(crate::PackError::Changed(name)) if name == "/bin/changed"),
+        "{refused:?}"
+    );
+}
