@@ -1,3 +1,5 @@
+//! What is gathered of files below a made root.
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
