@@ -43,6 +43,13 @@ pub(crate) struct FileOptions {
     /// files that got another name since. By default such a file is used, and --summary or the manifest names it.
     #[arg(long)]
     strict_ids: bool,
+
+    /// Use this machine's files and their ids without proof that they fit
+    ///
+    /// This machine's files and kernel, and their build-ids, are used even if they seem to be others than the recorded ones,
+    /// unless the recording has an id that says so. By default such a file is left out, with a warning.
+    #[arg(long, conflicts_with = "strict_ids")]
+    allow_changed: bool,
 }
 
 impl FileOptions {
@@ -71,7 +78,11 @@ impl FileOptions {
     pub(crate) fn sources(&self, known: Known, evidence: EvidenceConfig) -> anyhow::Result<SourceConfig> {
         Ok(SourceConfig {
             known,
-            evidence: EvidenceConfig { strict: self.strict_ids, ..evidence },
+            evidence: EvidenceConfig {
+                strict: self.strict_ids,
+                allow_changed: self.allow_changed,
+                ..evidence
+            },
             symfs: self.symfs.as_deref().map(|dir| open_dir("--symfs", dir)).transpose()?,
             roots: self
                 .root

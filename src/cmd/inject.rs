@@ -102,7 +102,6 @@ impl Args {
         }
         let (is_live, is_directory) = (input.is_live(), input.is_directory());
         let evidence = EvidenceConfig {
-            allow_changed: self.allow_changed,
             produced: input.produced(),
             clocks: Some(Rc::new(SystemClocks::default())),
             ..EvidenceConfig::default()

@@ -131,13 +131,6 @@ pub(crate) struct Args {
     #[arg(requires = "collect", help_heading = BUILD_IDS)]
     pub(super) collect_limit: u64,
 
-    /// Use ids of this machine's files without proof that they fit
-    ///
-    /// The build-ids of this machine's files and kernel are used even if they seem to be others than the recorded ones. By
-    /// default such an id is left out, with a warning.
-    #[arg(long, conflicts_with = "strict_ids", help_heading = BUILD_IDS)]
-    pub(super) allow_changed: bool,
-
     #[arg(
         short, long, value_name = "IMAGES", num_args = 0..=1, require_equals = true,
         default_missing_value = "per-function", help_heading = JITTED_CODE,
