@@ -21,6 +21,7 @@ pub(crate) const LIBRARIES: &[(&str, &[&str])] = &[
     ("perf-buildid-list", &[]),
     ("perf-dump", &[]),
     ("perf-bundle", &[]),
+    ("debuginfod-client", &[]),
 ];
 
 /// The crate of the program, which is published, too.

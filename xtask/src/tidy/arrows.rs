@@ -12,9 +12,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("perf-buildid-list", &["perf-session", "perf-format"]),
     ("perf-dump", &["perf-session", "perf-format"]),
     ("perf-bundle", &["perf-session", "perf-format"]),
+    ("debuginfod-client", &[]),
     (
         "perftool-cli",
-        &["perf-inject", "perf-buildid-list", "perf-dump", "perf-bundle", "perf-session", "perf-format"],
+        &[
+            "perf-inject",
+            "perf-buildid-list",
+            "perf-dump",
+            "perf-bundle",
+            "debuginfod-client",
+            "perf-session",
+            "perf-format",
+        ],
     ),
     (
         "perf-fuzz",
