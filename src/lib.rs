@@ -15,6 +15,7 @@ pub use crate::cmd::man::pages as man_pages;
 
 mod clocks;
 mod cmd;
+mod debuginfod;
 pub mod exit;
 mod images;
 mod input;

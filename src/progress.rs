@@ -21,6 +21,9 @@ const DRAWN_AT_MOST: u8 = 5;
 
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
+/// The bar of what is fetched, before anything is read for long.
+static FETCHING: OnceLock<ProgressBar> = OnceLock::new();
+
 /// How files are watched while they are read.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
@@ -44,9 +47,29 @@ pub(crate) struct Watched<F = File> {
 pub(crate) struct Meter(Watched<()>);
 
 impl Watch {
+    /// Looks for an interrupt.
+    ///
+    /// # Errors
+    /// After one.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        check(&self.stop)
+    }
+
     /// Counts bytes, of which there are this many.
     pub(crate) fn meter(&self, len: u64) -> Meter {
         Meter(Watched { file: (), bar: self.bar(len), since: Instant::now(), stop: Arc::clone(&self.stop) })
+    }
+
+    /// Counts bytes that come from elsewhere, nobody knows how many.
+    pub(crate) fn fetching(&self) -> Meter {
+        let bar = (!self.quiet && io::stderr().is_terminal()).then(|| {
+            let style =
+                ProgressStyle::with_template("{spinner} {binary_bytes} fetched, {binary_bytes_per_sec}");
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            FETCHING.get_or_init(|| bar).clone()
+        });
+        Meter(Watched { file: (), bar, since: Instant::now(), stop: Arc::clone(&self.stop) })
     }
 
     /// Watches a file being read; the bar is shown if standard error is a terminal and the file has a size.
@@ -73,6 +96,10 @@ impl Watch {
     }
 }
 
+fn check(stop: &AtomicBool) -> io::Result<()> {
+    if stop.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
+}
+
 impl Watched {
     /// Copies the next bytes into another file; the kernel does it, and shares blocks where the file system can.
     ///
@@ -96,7 +123,7 @@ impl Watched {
 impl<F> Watched<F> {
     /// An interrupt ends the run with an error, so that what was begun is cleared away.
     fn check_interrupt(&self) -> io::Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
+        check(&self.stop)
     }
 
     fn show(&self, moved: impl FnOnce(&ProgressBar)) {
@@ -151,7 +178,8 @@ pub(crate) struct ProgressStderr;
 
 impl Write for ProgressStderr {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match BAR.get() {
+        let is_shown = |bar: &&ProgressBar| !bar.is_finished();
+        match FETCHING.get().filter(is_shown).or(BAR.get()) {
             Some(bar) => bar.suspend(|| io::stderr().write(buf)),
             None => io::stderr().write(buf),
         }

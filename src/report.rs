@@ -27,6 +27,10 @@ pub(crate) fn set_up(verbosity: Verbosity) {
     };
     let mut builder = env_logger::Builder::new();
     builder.filter_level(level).target(env_logger::Target::Pipe(Box::new(ProgressStderr)));
+    // What they have to say of each connection is no message for whoever reads recordings.
+    for library in ["ureq", "ureq_proto", "rustls"] {
+        builder.filter_module(library, level.min(LevelFilter::Warn));
+    }
     builder.format(|out, record| {
         let line = one_line(record.args());
         match record.level() {

@@ -17,8 +17,7 @@ pub enum FetchError {
     InvalidId(usize),
     /// No server had it when it was asked for last, a short while ago, and the cache remembers that.
     #[error(
-        "no server had it {} s ago, which the cache remembers for {} s ({})",
-        age.as_secs(), kept_for.as_secs(), path.display()
+        "no server had it {} s ago, which the cache remembers for {} s", age.as_secs(), kept_for.as_secs()
     )]
     KnownMiss {
         /// How long ago it was.

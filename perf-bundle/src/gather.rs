@@ -127,7 +127,6 @@ struct Found {
 #[must_use]
 pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
     let mut builds: BTreeMap<(BuildKey, FileRole), BundledFile> = BTreeMap::new();
-    let mut unidentified = BTreeSet::new();
     let mut missing = Vec::new();
     for SurveyedDso { dso, samples } in &survey.dsos {
         let recorded = dso.build_id.filter(|_| !dso.shares_id);
@@ -201,22 +200,9 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
             None => *role != FileRole::Alternate || alternates.insert((name.clone(), *build_id)),
         }
     });
-    let mut files: Vec<_> = builds.into_values().collect();
-    files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));
-    files.retain(|file| {
-        let Some(reason) = no_place(file, &mut unidentified) else { return true };
-        let (name, samples) = (file.name.clone(), file.samples);
-        missing.push(MissingFile {
-            name,
-            build_id: None,
-            role: file.role,
-            samples,
-            reason: reason.to_owned(),
-        });
-        false
-    });
-    missing.sort_by(|a, b| (b.samples, &a.name, a.build_id).cmp(&(a.samples, &b.name, b.build_id)));
-    Bundle { recording: Vec::new(), files, missing }
+    let mut bundle = Bundle { recording: Vec::new(), files: builds.into_values().collect(), missing };
+    bundle.leave_out_what_has_no_place();
+    bundle
 }
 
 /// What makes a build one: its id, or where it has none, its name.
@@ -226,7 +212,7 @@ enum BuildKey {
     Name(BString),
 }
 
-/// Why a file without a build-id has no place in a bundle, in which `taken` are those that have one.
+/// Why a file without a build-id has no place in a bundle, in which `taken` are the places of others.
 fn no_place(file: &BundledFile, taken: &mut BTreeSet<PathBuf>) -> Option<&'static str> {
     if file.build_id.is_some() {
         return None;
@@ -364,6 +350,29 @@ impl Bundle {
         let recording =
             self.recording.iter().map(|(_, contents)| contents.size()).sum::<io::Result<u64>>()?;
         Ok(recording + self.files.iter().map(|file| file.size).sum::<u64>())
+    }
+
+    /// Puts files and what is missing into their order.
+    pub(crate) fn sort(&mut self) {
+        self.files.sort_by(|a, b| (&a.name, a.build_id, a.role).cmp(&(&b.name, b.build_id, b.role)));
+        self.missing.sort_by(|a, b| {
+            (b.samples, &a.name, a.build_id, a.role).cmp(&(a.samples, &b.name, b.build_id, b.role))
+        });
+    }
+
+    /// Takes out the files without a build-id that readers could not find by their names either.
+    fn leave_out_what_has_no_place(&mut self) {
+        // Of two that want one place the first by name has it, however they were found.
+        self.sort();
+        let mut taken = BTreeSet::new();
+        let Self { files, missing, .. } = self;
+        files.retain(|file| {
+            let Some(reason) = no_place(file, &mut taken) else { return true };
+            let (name, samples, reason) = (file.name.clone(), file.samples, reason.to_owned());
+            missing.push(MissingFile { name, build_id: None, role: file.role, samples, reason });
+            false
+        });
+        self.sort();
     }
 
     /// The manifest, as far as it is known before anything is read: without hashes, and without the recording.

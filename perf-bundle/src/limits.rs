@@ -24,3 +24,6 @@ pub(crate) const QUEUED_AT_MOST: usize = 256;
 
 /// How many of the files that did not enter a store are named.
 pub(crate) const REFUSALS_AT_MOST: usize = 16;
+
+/// How many files are fetched from elsewhere at once.
+pub(crate) const FETCHED_AT_ONCE: usize = 4;

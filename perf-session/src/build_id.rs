@@ -16,6 +16,7 @@ mod cache;
 mod contents;
 mod debug_dir;
 mod elf;
+mod extent;
 mod file;
 mod in_root;
 mod kernel;
@@ -35,6 +36,7 @@ pub use cache::BuildIdCache;
 pub use debug_dir::DebugDir;
 pub(crate) use debug_dir::by_build_id;
 pub use elf::{ElfError, build_id_of};
+pub use extent::{ElfExtent, elf_extent};
 pub use file::FileSource;
 pub(crate) use file::open_regular;
 pub use in_root::InRoot;
@@ -130,6 +132,8 @@ pub enum Origin {
     File,
     /// A directory of files kept for their symbols.
     DebugDir,
+    /// A debuginfod server, or the cache of what such servers sent.
+    Debuginfod,
 }
 
 impl fmt::Display for Origin {
@@ -146,6 +150,7 @@ impl fmt::Display for Origin {
             Self::Symfs => "symfs",
             Self::File => "file",
             Self::DebugDir => "debug-dir",
+            Self::Debuginfod => "debuginfod",
         })
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use clap::ValueHint;
-use perf_bundle::{Bundle, FileContents, FileRole, Manifest, Survey, SurveyScope, gather, pack};
+use perf_bundle::{Bundle, FileContents, FileRole, Manifest, MissingFile, Survey, SurveyScope, gather, pack};
 use perf_session::build_id::{InRoot, SourceConfig};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::object_files::ObjectFiles;
@@ -20,6 +20,7 @@ use super::Verbosity;
 use super::file_options::{FileOptions, open_dirs};
 use super::sections::HelpSection;
 use crate::clocks::SystemClocks;
+use crate::debuginfod::{self, Debuginfod};
 use crate::input::Input;
 use crate::output::Output;
 use crate::progress::Watch;
@@ -34,6 +35,7 @@ pub(super) const SECTIONS: &[HelpSection] = &[
             "perftool bundle",
             "perftool bundle --list -i perf.data",
             "perftool bundle --strict -i perf.data -o for-the-report.tar.zst",
+            "perftool bundle --debuginfod=https://debuginfod.debian.net",
         ],
     ),
     HelpSection::Terms(
@@ -52,8 +54,13 @@ pub(super) const SECTIONS: &[HelpSection] = &[
             ("~/.debug", "perf's cache: files of it are taken by their build-ids alone."),
             ("/usr/lib/debug", "Separate debug files."),
             ("/proc/kallsyms", "The kernel's symbols, if its build-id is the recorded one."),
+            (
+                "/etc/debuginfod/*.urls",
+                "The debuginfod servers of --debuginfod, where nothing else names them.",
+            ),
         ],
     ),
+    HelpSection::Terms("Environment", debuginfod::ENVIRONMENT),
     HelpSection::See(&["perftool(1)", "perftool-unbundle(1)", "perf-archive(1)", "perf-report(1)"]),
 ];
 
@@ -114,6 +121,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     debug_dir: Vec<PathBuf>,
 
+    /// Ask debuginfod for what is missing here
+    ///
+    /// URLS are those of the servers, with blanks between them; by default those in DEBUGINFOD_URLS, or else in
+    /// /etc/debuginfod. Where DEBUGINFOD_URLS is set, its servers are asked without this option, too; --debuginfod= asks
+    /// nobody. Asked for are files that samples hit, by the build-ids that the recording carries for them, and the debug
+    /// files of those that are here and have no symbols. With --list the cache alone is looked into.
+    #[arg(long, value_name = "URLS", num_args = 0..=1, require_equals = true)]
+    debuginfod: Option<Option<String>>,
+
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -133,9 +149,14 @@ impl Args {
         more_files().ok();
         let stop = interrupt::noted().context("cannot watch for interrupts")?;
         let watch = Watch { quiet: self.verbosity.quiet, stop };
+        let debuginfod = Debuginfod::of(self.debuginfod.as_ref(), !self.list, &watch)?;
         let (survey, mut bundle) = self.gather()?;
         if let Some(damage) = &survey.damage {
             log::warn!("the recording is damaged, and what is hit behind that is not known: {damage}");
+        }
+        if let Some(debuginfod) = debuginfod {
+            Self::fetch(&survey, &mut bundle, &debuginfod);
+            watch.check()?;
         }
         if !self.no_recording {
             bundle.recording = recording(&self.input)?;
@@ -168,6 +189,12 @@ impl Args {
         let mut files = ObjectFiles::of_recording(sources);
         let bundle = gather(&survey, &mut files);
         Ok((survey, bundle))
+    }
+
+    /// Where a hardware trace is still to be decoded, nobody knows what samples hit.
+    fn fetch(survey: &Survey, bundle: &mut Bundle, debuginfod: &Debuginfod) {
+        let scope = if survey.recording.has_aux_data { SurveyScope::Mapped } else { SurveyScope::Hit };
+        bundle.fetch_missing(debuginfod, scope);
     }
 
     fn write(&self, bundle: &Bundle, watch: &Watch) -> anyhow::Result<()> {
@@ -237,13 +264,16 @@ impl Args {
         let hit: Vec<_> = bundle.missing.iter().filter(|missing| missing.samples > 0).collect();
         if !self.list {
             for missing in hit.iter().take(NAMED_AT_MOST) {
-                log::warn!("{} is missing ({} samples): {}", missing.name, missing.samples, missing.reason);
+                let what = if missing.role == FileRole::Debug { "the debug file of " } else { "" };
+                let MissingFile { name, samples, reason, .. } = missing;
+                log::warn!("{what}{name} is missing ({samples} samples): {reason}");
             }
             if hit.len() > NAMED_AT_MOST {
                 log::warn!("{} more are missing: --list names them", hit.len() - NAMED_AT_MOST);
             }
         }
-        match hit.len() {
+        // A file without its debug file is there.
+        match hit.iter().filter(|missing| missing.role != FileRole::Debug).count() {
             0 => Ok(()),
             _ if !self.strict => Ok(()),
             1 => bail!("1 file that samples hit is missing"),

@@ -122,6 +122,19 @@ pub fn binutils_are_here(test: &str) -> bool {
     here
 }
 
+/// Whether the debuginfod of elfutils is here, its server and its client. Where it is not, a test that needs it says that it
+/// was left out; in CI that is a failure.
+pub fn debuginfod_is_here(test: &str) -> bool {
+    let is_here =
+        |name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let here = is_here("debuginfod") && is_here("debuginfod-find");
+    assert!(here || std::env::var_os("CI").is_none(), "debuginfod is missing: CI has to install it");
+    if !here {
+        eprintln!("left out, since debuginfod is missing: {test}");
+    }
+    here
+}
+
 /// Says that a test was left out, since perf may not record; in CI that is a failure.
 pub fn cannot_record(said: &str) {
     assert!(std::env::var_os("CI").is_none(), "perf cannot record here: {said}");

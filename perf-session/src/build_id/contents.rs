@@ -31,6 +31,11 @@ impl Contents {
         Ok(Self { stored, at: 0, failure: None })
     }
 
+    /// Whether it is what a packed file unpacks to.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.stored, Stored::Packed(_))
+    }
+
     /// Returns the error that kept the contents from being read.
     pub(super) fn check(&mut self) -> Result<(), NoBuildId> {
         self.failure.take().map_or(Ok(()), Err)
