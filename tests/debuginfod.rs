@@ -428,3 +428,17 @@ fn an_interrupt_ends_it_while_a_server_is_silent_and_leaves_nothing() {
     assert!(!Path::new(&recorded.path("perf.data.bundle.tar.zst")).exists());
     assert!(recorded.cached().is_empty());
 }
+
+#[test]
+fn the_proxy_of_the_environment_is_asked_but_for_hosts_that_need_none() {
+    let Some(recorded) = record("a proxy is asked") else { return };
+    fs::remove_file(recorded.path("program")).expect("removed");
+    let (proxy, requests) = says(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_vec(), true);
+    let option = format!("--debuginfod={}", nobody());
+    let mut bundle = recorded.command(&["bundle", &option]);
+    well(&bundle.env("http_proxy", &proxy).output().expect("it runs"));
+    let asked = requests.load(Ordering::SeqCst);
+    assert!(asked > 0);
+    well(&bundle.env("no_proxy", "127.0.0.1").output().expect("it runs"));
+    assert_eq!(requests.load(Ordering::SeqCst), asked);
+}

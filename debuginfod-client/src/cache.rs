@@ -34,7 +34,7 @@ const READ: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(crate) struct FileCache {
     path: PathBuf,
     now: SystemTime,
 }
@@ -50,7 +50,7 @@ pub(crate) enum Cached {
     Nothing,
 }
 
-impl Cache {
+impl FileCache {
     pub(crate) fn new(path: PathBuf, now: SystemTime) -> Self {
         Self { path, now }
     }
@@ -111,8 +111,8 @@ impl Cache {
     }
 
     /// A file that is to enter. It has no name yet, so that nothing is left of it where it does not.
-    pub(crate) fn new_file(&self) -> Result<NewFile, FetchError> {
-        let new = self.make_root().and_then(NewFile::in_folder);
+    pub(crate) fn new_file(&self) -> Result<CacheEntry, FetchError> {
+        let new = self.make_root().and_then(CacheEntry::in_folder);
         new.map_err(|source| FetchError::Cache { path: self.path.clone(), source })
     }
 
@@ -176,14 +176,14 @@ fn make_dir(root: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 
 /// A file without a name, or, where the file system has no such files, with one that nobody looks for.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub(crate) struct CacheEntry {
     pub(crate) file: File,
     root: OwnedFd,
     /// The name that it has meanwhile, in the root.
     name: Option<String>,
 }
 
-impl NewFile {
+impl CacheEntry {
     fn in_folder(root: OwnedFd) -> io::Result<Self> {
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
@@ -223,7 +223,7 @@ impl NewFile {
     }
 }
 
-impl Drop for NewFile {
+impl Drop for CacheEntry {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             unlinkat(&self.root, name, AtFlags::empty()).ok();

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::cache::{Cache, Cached};
+use crate::cache::{Cached, FileCache};
 use crate::config::{ArtifactKind, ClientConfig};
 use crate::download::{DownloadEnd, Downloader};
 use crate::error::{FetchError, ServerError, ServerFault, quoted};
@@ -21,7 +21,7 @@ type Check<'c> = &'c dyn Fn(&File) -> Result<(), String>;
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
-    cache: Cache,
+    cache: FileCache,
     downloader: Downloader,
     since: Instant,
     /// How each server fared.
@@ -61,7 +61,7 @@ impl Client {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         Self {
-            cache: Cache::new(config.cache.clone(), config.now),
+            cache: FileCache::new(config.cache.clone(), config.now),
             downloader: Downloader::new(&config),
             since: Instant::now(),
             fared: config.servers.iter().map(|_| Mutex::default()).collect(),

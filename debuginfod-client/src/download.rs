@@ -11,7 +11,7 @@ use ureq::http::{HeaderMap, Response, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
-use crate::cache::NewFile;
+use crate::cache::CacheEntry;
 use crate::config::ClientConfig;
 use crate::error::{ServerFault, quoted};
 use crate::limits::{HEADERS_AT_MOST, LOOKED_EVERY, PART, PARTS_AHEAD, SENT_IN_TIMEOUT};
@@ -24,6 +24,7 @@ pub(crate) struct Downloader {
     headers: Vec<(String, String)>,
     redirects_at_most: u32,
     timeout: Option<Duration>,
+    time_a_file: Option<Duration>,
     size_at_most: u64,
 }
 
@@ -87,6 +88,7 @@ impl Downloader {
             headers: config.headers.clone(),
             redirects_at_most: config.redirects_at_most,
             timeout: config.timeout,
+            time_a_file: config.time_a_file,
             size_at_most: config.size_at_most,
         }
     }
@@ -95,7 +97,7 @@ impl Downloader {
     pub(crate) fn download(
         &self,
         url: Uri,
-        into: &mut NewFile,
+        into: &mut CacheEntry,
         is_over: &dyn Fn(Duration) -> Option<DownloadEnd>,
         progress: &dyn Fn(u64),
     ) -> Result<(), DownloadEnd> {
@@ -109,7 +111,7 @@ impl Downloader {
     fn receive(
         &self,
         messages: &Receiver<Message>,
-        into: &mut NewFile,
+        into: &mut CacheEntry,
         is_over: &dyn Fn(Duration) -> Option<DownloadEnd>,
         progress: &dyn Fn(u64),
     ) -> Result<(), DownloadEnd> {
@@ -227,6 +229,9 @@ impl Downloader {
     fn fault(&self, error: ureq::Error) -> ServerFault {
         let silent = || ServerFault::Silent(self.timeout.unwrap_or_default());
         match error {
+            ureq::Error::Timeout(ureq::Timeout::Global) => {
+                ServerFault::Late(self.time_a_file.unwrap_or_default())
+            }
             ureq::Error::Timeout(_) => silent(),
             ureq::Error::Io(error) => {
                 if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {

@@ -1,3 +1,5 @@
+//! The cache on a real file system: what enters, what is remembered, what is planted.
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,13 +10,13 @@ use super::*;
 
 const KIND: ArtifactKind = ArtifactKind::Executable;
 
-fn cache() -> (TempDir, Cache) {
+fn cache() -> (TempDir, FileCache) {
     let dir = tempfile::tempdir().expect("a directory");
-    let cache = Cache::new(dir.path().join("cache"), SystemTime::now());
+    let cache = FileCache::new(dir.path().join("cache"), SystemTime::now());
     (dir, cache)
 }
 
-fn put(cache: &Cache, bytes: &[u8]) {
+fn put(cache: &FileCache, bytes: &[u8]) {
     let mut new = cache.new_file().expect("a file");
     new.file.write_all(bytes).expect("written");
     new.enter("abcd", KIND).expect("entered");

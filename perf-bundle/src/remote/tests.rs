@@ -1,3 +1,5 @@
+//! Bundles whose files somebody else has, or has not.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Mutex;

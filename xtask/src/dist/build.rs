@@ -21,7 +21,7 @@ pub(super) fn require_tools() -> anyhow::Result<()> {
     }
     if env::var_os(CC).is_none() && run::output(command("musl-gcc", &["--version"])).is_err() {
         bail!(
-            "musl-gcc is missing, which zstd's C needs: apt-get install musl-tools (or {CC} names another)"
+            "musl-gcc is missing, which the C of zstd and ring needs: apt-get install musl-tools (or {CC} names another)"
         );
     }
     Ok(())
