@@ -56,8 +56,8 @@ fn missing(name: &str, build_id: Option<BuildId>, role: FileRole, samples: u64) 
 }
 
 fn here(name: &str, id: BuildId, role: FileRole, file: File) -> BundledFile {
-    let new =
-        BundledFile::new(name.into(), Some(id), role, FileContents::File(file), Origin::File).expect("a file");
+    let new = BundledFile::new(name.into(), Some(id), role, FileContents::File(file), Origin::File)
+        .expect("a file");
     BundledFile { samples: 5, ..new }
 }
 

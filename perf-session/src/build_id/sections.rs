@@ -21,7 +21,8 @@ pub(crate) struct Separation {
     pub(crate) is_separate: bool,
     /// What its debug file is called (`.gnu_debuglink`), if the section is there.
     pub(crate) debug_link: Option<DebugLink>,
-    /// The alternate debug file (`.gnu_debugaltlink`), if the section is there.
+    /// The alternate debug file (`.gnu_debugaltlink`), if the section is there and there is debug information that could refer
+    /// to it: what is stripped keeps the section.
     pub(crate) alternate: Option<AlternateLink>,
 }
 
@@ -78,7 +79,8 @@ where
         section?.data(endian, data).ok()
     };
     let debug_link = section(b".gnu_debuglink\0").and_then(|section| debug_link(endian, section));
-    let alternate = section(b".gnu_debugaltlink\0").and_then(alternate_link);
+    let has_debug_info = section(b".debug_info\0").is_some();
+    let alternate = section(b".gnu_debugaltlink\0").filter(|_| has_debug_info).and_then(alternate_link);
     Some(Separation { is_separate, debug_link, alternate })
 }
 

@@ -19,7 +19,7 @@ pub struct Elf {
     pub sections: bool,
     /// The name and the CRC-32 in a section `.gnu_debuglink`, where there are sections.
     pub debug_link: Option<(Vec<u8>, u32)>,
-    /// The name and the build-id in a section `.gnu_debugaltlink`, where there are sections.
+    /// The name and the build-id in a section `.gnu_debugaltlink`, beside a `.debug_info`, where there are sections.
     pub alternate_link: Option<(Vec<u8>, Vec<u8>)>,
     /// Whether a section tells that its code is not in it (`SHT_NOBITS`), as in a debug file, where there are sections.
     pub is_separate: bool,
@@ -33,7 +33,7 @@ pub struct Elf {
 pub const BUILD_ID: NoteType = elf::NT_GNU_BUILD_ID;
 
 /// The names of sections.
-const NAMES: &[u8] = b"\0.gnu_debuglink\0.gnu_debugaltlink\0";
+const NAMES: &[u8] = b"\0.gnu_debuglink\0.gnu_debugaltlink\0.debug_info\0";
 
 impl Elf {
     /// An ELF file without notes.
@@ -184,7 +184,9 @@ impl Elf {
     /// The sections that are found by their names, and the names behind them: where each one's name is, and its contents.
     fn named_sections(&self) -> Vec<(u32, Vec<u8>)> {
         let alternate = self.alternate_link.as_ref().map(|(name, id)| (16, [name, &b"\0"[..], id].concat()));
-        let links: Vec<_> = self.debug_link.iter().map(|_| (1, self.link())).chain(alternate).collect();
+        let debug_info = self.alternate_link.iter().map(|_| (34, b"information".to_vec()));
+        let links: Vec<_> =
+            self.debug_link.iter().map(|_| (1, self.link())).chain(alternate).chain(debug_info).collect();
         let names = (!links.is_empty()).then(|| (0, NAMES.to_vec()));
         links.into_iter().chain(names).collect()
     }
