@@ -12,8 +12,8 @@ use perf_format::{Endian, PerfFile, PipeStream, RawRecord, RecordType};
 use perf_inject::jit::{Finder, JitOptions};
 use perf_inject::{Jit, Plan, Run, RunReport};
 use perf_session::{Error, Repipe};
-use tempfile::TempDir;
 
+use crate::folder::folder;
 use crate::laws::FuzzRun;
 use crate::sources::{JIT, JIT_AND_HIT, sources};
 use crate::{FuzzPieces, cut};
@@ -38,7 +38,7 @@ const TO_A_FILE: u8 = 1 << 6;
 /// Bytes become a file that tells of a process's code, and a stream of samples that hit it.
 pub fn jit(data: &[u8]) {
     let Ok(made) = Made::of(&mut Unstructured::new(data)) else { return };
-    let dir = dir();
+    let dir = folder();
     let (name, bytes) = &made.file;
     fs::write(dir.path().join(name), bytes).expect("it is written");
     let (ran, images) = to_a_pipe(&made, dir.path(), &made.stream[..]);
@@ -54,14 +54,6 @@ pub fn jit(data: &[u8]) {
     assert!(pieces.out == ran.out, "the same again, in pieces");
     assert_eq!(pieces.report.passed, ran.report.passed);
     assert_eq!(its_images.images(), images.images());
-}
-
-/// A folder of one run: in memory, where there is such a place.
-fn dir() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let new =
-        tempfile::Builder::new().prefix("perf-fuzz-").tempdir_in(memory).or_else(|_| tempfile::tempdir());
-    new.expect("a folder")
 }
 
 impl Made {

@@ -13,6 +13,7 @@ mod dump;
 mod elf_notes;
 mod features;
 mod file;
+mod folder;
 mod framing;
 mod header;
 mod inject;

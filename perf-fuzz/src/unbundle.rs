@@ -5,6 +5,8 @@ use std::path::Path;
 
 use perf_bundle::{Store, UnbundleLimits, unpack};
 
+use crate::folder::folder;
+
 /// The most bytes that may come out.
 const AT_MOST: u64 = 1 << 20;
 
@@ -19,7 +21,7 @@ pub fn unbundle(data: &[u8]) {
 }
 
 fn check(bundle: &[u8]) {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = folder();
     let out = dir.path().join("out");
     let store = Store::open(&out).expect("a new store");
     let done = unpack(bundle, &store, &out, UnbundleLimits::total(AT_MOST), &mut |_| Ok(()));

@@ -45,6 +45,8 @@ fn before_tests(workspace: &Workspace) -> anyhow::Result<()> {
     // Workspaces of their own, but code all the same.
     for manifest in ["fuzz/Cargo.toml", "compare/Cargo.toml"] {
         step("format", cargo(&["fmt", "--manifest-path", manifest, "--check"]))?;
+        // What our own libraries need is in their locks, too, and nothing else looks at those.
+        step("lock", cargo(&["tree", "--quiet", "--locked", "--depth", "0", "--manifest-path", manifest]))?;
     }
     let lint = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     step("lints", cargo(&lint))?;
