@@ -19,6 +19,7 @@ use perf_format::testing::{StreamBuilder, swapped};
 use perf_format::{Endian, Misc, Record};
 use perf_fuzz::seeds::{miniature, miniature_file};
 use perf_fuzz::{cut, dumps_as_far_as_inject, is_dumped_with_an_error, laws, sources};
+use perf_inject::Plan;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The CPU time that one input may take in all its runs: hundreds of times what the slowest takes, in a debug build
@@ -63,7 +64,7 @@ fn with_and_without_ids(stream: &[u8]) {
 fn file_passes_or_ends(file: &[u8]) {
     laws::file_keeps_its_records(file);
     // A file of which less can be read is none that is dumped without a word.
-    let plain = laws::file_to_pipe(sources::PLAIN, file);
+    let plain = laws::file_to_pipe(Plan::NOTHING, file);
     assert!(plain.error.is_none() || is_dumped_with_an_error(file), "{:?}", plain.error);
 }
 

@@ -125,7 +125,7 @@ fn what_a_tool_drops_is_gone_in_every_pairing_and_no_more() {
     let dir = tempfile::tempdir().expect("a directory");
     for (name, recording, to) in recordings() {
         let (samples, others, _) = read(&recording);
-        let (out, report) = ran(Plan::default(), &recording, to, &mut Halve::default());
+        let (out, report) = ran(Plan::NOTHING, &recording, to, &mut Halve::default());
         let (kept, others_kept, _) = read(&out);
         assert_eq!(report.passed.injected, 0, "{name} to a {to:?}");
         assert_eq!(kept.len(), samples.len().div_ceil(2), "{name} to a {to:?}");
@@ -150,7 +150,7 @@ fn what_a_tool_inserts_is_there_in_every_pairing_and_nothing_else_is_changed() {
     for (name, recording, to) in recordings() {
         let (samples, others, _) = read(&recording);
         let mut tool = Rename::default();
-        let (out, _) = ran(Plan::default(), &recording, to, &mut tool);
+        let (out, _) = ran(Plan::NOTHING, &recording, to, &mut tool);
         let (kept, with_added, comms) = read(&out);
         assert_eq!(tool.0, samples.len() as u64, "{name} to a {to:?}");
         assert_eq!(kept, samples, "{name} to a {to:?}");
@@ -174,7 +174,7 @@ fn tools_see_what_is_recovered_and_each_of_several_has_its_say() {
         let at = recording.windows(sample.len()).position(|bytes| bytes == sample).expect("it is there");
         recording[at + 6..at + 8].fill(0);
         let (mut halve, mut rename) = (Halve::default(), Rename::default());
-        let plan = Plan { recover: true, ..Plan::default() };
+        let plan = Plan { recover: true, ..Plan::NOTHING };
         let mut run = Run::new(plan, Chain(Vec::new())).with_tool(&mut halve).with_tool(&mut rename);
         let mut out = Cursor::new(Vec::new());
         match to {
@@ -196,7 +196,7 @@ fn a_recording_of_several_files_takes_no_tools() {
         PerfFile::open(File::open(data().join("plain.data")).expect("it is kept")).expect("a file");
     let mut others = [File::open(data().join("plain.data")).expect("it is kept")];
     let mut halve = Halve::default();
-    let mut run = Run::new(Plan::default(), Chain(Vec::new())).with_tool(&mut halve);
+    let mut run = Run::new(Plan::NOTHING, Chain(Vec::new())).with_tool(&mut halve);
     let copy = |source: &mut File, len, out: &mut Cursor<Vec<u8>>| io::copy(&mut source.take(len), out);
     let ran = run.file_to_file(&mut file, None, &mut others, &mut Cursor::new(Vec::new()), copy);
     assert!(matches!(ran, Err(Error::Tool(_))));
@@ -207,7 +207,7 @@ fn a_source_in_either_format_goes_to_a_pipe() {
     for name in ["plain.data", "forks.pipe"] {
         let mut out = Vec::new();
         let mut halve = Halve::default();
-        let mut run = Run::new(Plan::default(), Chain(Vec::new())).with_tool(&mut halve);
+        let mut run = Run::new(Plan::NOTHING, Chain(Vec::new())).with_tool(&mut halve);
         run.any_to_pipe(File::open(data().join(name)).expect("it is kept"), &mut out).expect("whole");
         PipeStream::open(&out[..]).expect("a stream");
     }

@@ -21,12 +21,12 @@ use crate::{FuzzPieces, cut, made, sources};
 /// `--convert-callchain`.
 const CONVERT: Plan = Plan {
     convert_callchain: Some(ConvertCallchain { max_stack: 127, keep_stacks: false }),
-    ..sources::PLAIN
+    ..Plan::NOTHING
 };
 
 /// Few entries, and the stacks stay.
 const KEEP: Plan =
-    Plan { convert_callchain: Some(ConvertCallchain { max_stack: 5, keep_stacks: true }), ..sources::PLAIN };
+    Plan { convert_callchain: Some(ConvertCallchain { max_stack: 5, keep_stacks: true }), ..Plan::NOTHING };
 
 /// With `-b` in the same pass.
 const WITH_IDS: Plan = Plan { convert_callchain: CONVERT.convert_callchain, ..sources::HIT };
@@ -46,7 +46,7 @@ pub fn callchain(data: &[u8]) {
 }
 
 fn stream(tables: &[u8], stream: &[u8]) {
-    let decompress = Plan { decompress: true, ..sources::PLAIN };
+    let decompress = Plan { decompress: true, ..Plan::NOTHING };
     let plain = laws::pipe_to_pipe(decompress, stream);
     let ran = converted(CONVERT, tables, stream);
     assert_eq!(ran.message(), plain.message());

@@ -202,7 +202,7 @@ fn records(mut stream: &[u8]) -> Option<(&[u8], Endian)> {
 
 /// Without tools the same bytes come out, up to where the stream cannot be read on.
 pub fn passes_as_it_is(stream: &[u8]) -> FuzzRun {
-    let ran = pipe_to_pipe(sources::PLAIN, stream);
+    let ran = pipe_to_pipe(Plan::NOTHING, stream);
     has_its_place(&ran, stream);
     match records(stream) {
         Some((records, endian)) => {
@@ -271,7 +271,7 @@ pub(crate) fn without_added(stream: &[u8], out: &[u8], plain: &[u8]) -> u64 {
 
 /// A file made of a stream has its records, and a preamble that can be read.
 pub fn becomes_a_file(stream: &[u8]) {
-    let ran = pipe_to_file(sources::PLAIN, stream);
+    let ran = pipe_to_file(Plan::NOTHING, stream);
     has_its_place(&ran, stream);
     let Some((records, endian)) = records(stream).filter(|_| ran.report.framed) else {
         assert!(ran.error.is_some(), "a file without a header");
@@ -279,7 +279,7 @@ pub fn becomes_a_file(stream: &[u8]) {
     };
     let whole = &records[..cut(records, endian).len()];
     assert!(whole.ends_with(data_of(&ran.out)), "the records are those of the stream");
-    let pieces = pipe_to_file(sources::PLAIN, FuzzPieces::of(stream));
+    let pieces = pipe_to_file(Plan::NOTHING, FuzzPieces::of(stream));
     assert_eq!(pieces.message(), ran.message());
     assert!(pieces.out == ran.out, "in pieces");
     let with_ids = pipe_to_file(sources::HIT, stream);
@@ -312,7 +312,7 @@ fn data_of(file: &[u8]) -> &[u8] {
 /// A file that is copied keeps its records and its preamble; one that is turned into a stream keeps its records; ids
 /// are all that is ever added, and only once.
 pub fn file_keeps_its_records(file: &[u8]) {
-    let copied = file_to_file(sources::PLAIN, file, &[]);
+    let copied = file_to_file(Plan::NOTHING, file, &[]);
     has_its_place(&copied, file);
     if copied.error.is_none() {
         is_a_copy(file, &copied.out);
@@ -325,7 +325,7 @@ pub fn file_keeps_its_records(file: &[u8]) {
         assert_eq!(twice.message(), None);
         assert!(!is_read_as_written(&with_ids.out) || twice.out == with_ids.out, "twice is once");
     }
-    let plain = file_to_pipe(sources::PLAIN, file);
+    let plain = file_to_pipe(Plan::NOTHING, file);
     has_its_place(&plain, file);
     let streamed = file_to_pipe(sources::HIT, file);
     assert_eq!(streamed.message(), plain.message());

@@ -28,41 +28,25 @@ pub fn sources() -> Chain {
     Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)])
 }
 
-/// Nothing is put into the stream.
-pub const PLAIN: Plan = Plan {
-    build_ids: None,
-    drop_unused_maps: false,
-    ids_to: None,
-    live: false,
-    decompress: false,
-    recover: false,
-    keep_features: false,
-    count_samples: false,
-    remap_text: false,
-    convert_callchain: None,
-    jit: false,
-    off_cpu: None,
-    sched_stat: false,
-};
-
 /// `--decompress`.
-pub const PLAIN_RECORDS: Plan = Plan { decompress: true, ..PLAIN };
+pub const PLAIN_RECORDS: Plan = Plan { decompress: true, ..Plan::NOTHING };
 
 /// `--off-cpu`.
-pub const OFF_CPU: Plan = Plan { off_cpu: Some(OffCpuOptions { min_sleep: 0, open_sleeps: false }), ..PLAIN };
+pub const OFF_CPU: Plan =
+    Plan { off_cpu: Some(OffCpuOptions { min_sleep: 0, open_sleeps: false }), ..Plan::NOTHING };
 
 /// `--off-cpu --min-sleep=5ns --open-sleeps`.
 pub const OPEN_SLEEPS: Plan =
-    Plan { off_cpu: Some(OffCpuOptions { min_sleep: 5, open_sleeps: true }), ..PLAIN };
+    Plan { off_cpu: Some(OffCpuOptions { min_sleep: 5, open_sleeps: true }), ..Plan::NOTHING };
 
 /// `--sched-stat`.
-pub const SCHED_STAT: Plan = Plan { sched_stat: true, ..PLAIN };
+pub const SCHED_STAT: Plan = Plan { sched_stat: true, ..Plan::NOTHING };
 
 /// `-b`.
-pub const HIT: Plan = Plan { build_ids: Some(DsoSelection::Hit), ..PLAIN };
+pub const HIT: Plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING };
 
 /// `--jit` or `--perf-map`.
-pub const JIT: Plan = Plan { jit: true, ..PLAIN };
+pub const JIT: Plan = Plan { jit: true, ..Plan::NOTHING };
 
 /// `-b --jit`.
 pub const JIT_AND_HIT: Plan = Plan { jit: true, ..HIT };
@@ -71,7 +55,7 @@ pub const JIT_AND_HIT: Plan = Plan { jit: true, ..HIT };
 pub const LIVE: Plan = Plan { live: true, ..HIT };
 
 /// `--buildid-all`.
-pub const MAPPED: Plan = Plan { build_ids: Some(DsoSelection::Mapped), ..PLAIN };
+pub const MAPPED: Plan = Plan { build_ids: Some(DsoSelection::Mapped), ..Plan::NOTHING };
 
 /// `-b --buildid-to=header,events`.
 pub const BOTH: Plan = Plan { ids_to: Some(IdsTo { header: true, events: true, mmap2: false }), ..HIT };

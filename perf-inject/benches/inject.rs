@@ -80,7 +80,7 @@ fn with_ids(bencher: Bencher<'_, '_>, attr: &Attr) {
     let stream = stream(attr);
     bencher.counter(BytesCount::of_slice(&stream)).bench(|| {
         let to = IdsTo { header: false, events: true, mmap2: false };
-        let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+        let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING };
         let passed = pass(&stream, &mut plan.tools(Chain(vec![Box::new(Any)]), to).as_tools());
         assert!(passed.injected > 0, "all DSOs are hit");
         passed

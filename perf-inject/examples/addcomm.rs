@@ -45,6 +45,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tid = args.next().ok_or("which thread?")?.parse()?;
     let name = args.next().ok_or("which name?")?;
     let mut tool = AddComm { tid, name, is_added: false };
-    let mut run = Run::new(Plan::default(), Chain::default()).with_tool(&mut tool);
+    let mut run = Run::new(Plan::NOTHING, Chain::default()).with_tool(&mut tool);
     Ok(run.any_to_pipe(input, &mut std::io::stdout())?)
 }

@@ -34,6 +34,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let input = File::open(args.next().ok_or("which recording?")?)?;
     let mut only = OnlyPid(args.next().ok_or("which process?")?.parse()?);
-    let mut run = Run::new(Plan::default(), Chain::default()).with_tool(&mut only);
+    let mut run = Run::new(Plan::NOTHING, Chain::default()).with_tool(&mut only);
     Ok(run.any_to_pipe(input, &mut std::io::stdout())?)
 }

@@ -13,7 +13,7 @@
 //! use perf_session::build_id::{Chain, Recorded};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+//! let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING };
 //! // Of the ids, those that the recording carries in its table or its MMAP2 records; `Chain::of_recording` has all sources.
 //! let mut run = Run::new(plan, Chain(vec![Box::new(Recorded)]));
 //! run.any_to_pipe(File::open("perf.data")?, &mut std::io::stdout())?;

@@ -14,9 +14,9 @@ use crate::remap_text::RemapText;
 use crate::sched_stat::SchedStat;
 use crate::{DsoSelection, IdSummary, IdsTo, Jit};
 
-/// A plan: what is injected, and how the records are read and written. That of [`Plan::default`] injects nothing, so that
-/// all passes as it is; write `Plan { live: true, ..Plan::default() }`, since fields are added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A plan: what is injected, and how the records are read and written. The default is [`Plan::NOTHING`]; write
+/// `Plan { live: true, ..Plan::NOTHING }`, since fields are added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// The DSOs whose build-ids are injected; `None` for no ids.
     pub build_ids: Option<DsoSelection>,
@@ -68,7 +68,30 @@ pub struct Tools {
     pub(crate) sched_stat: Option<SchedStat>,
 }
 
+impl Default for Plan {
+    fn default() -> Self {
+        Self::NOTHING
+    }
+}
+
 impl Plan {
+    /// Injects nothing: all passes as it is.
+    pub const NOTHING: Self = Self {
+        build_ids: None,
+        drop_unused_maps: false,
+        ids_to: None,
+        live: false,
+        decompress: false,
+        recover: false,
+        keep_features: false,
+        count_samples: false,
+        remap_text: false,
+        convert_callchain: None,
+        jit: false,
+        off_cpu: None,
+        sched_stat: false,
+    };
+
     /// Whether records are changed or put between others, so that they cannot be copied as they are.
     pub(crate) fn changes_records(self) -> bool {
         self.decompress

@@ -28,7 +28,7 @@ fn added(stream: &[u8]) -> Vec<(String, BuildId)> {
 }
 
 fn added_to(stream: &[u8], which: DsoSelection) -> Vec<(String, BuildId)> {
-    let plan = Plan { build_ids: Some(which), ..Plan::default() };
+    let plan = Plan { build_ids: Some(which), ..Plan::NOTHING };
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
     let events = IdsTo { events: true, ..IdsTo::default() };
     let ran = process(stream, &mut plan.tools(sources, events).as_tools());
@@ -95,7 +95,7 @@ fn in_a_live_stream_a_file_is_asked_again_only_where_a_later_answer_may_be_anoth
     let asked_where = |reason| {
         let asked = Rc::new(Cell::new(0));
         let sources = Chain(vec![Box::new(Refusing { asked: Rc::clone(&asked), reason })]);
-        let plan = Plan { build_ids: Some(DsoSelection::Hit), live: true, ..Plan::default() };
+        let plan = Plan { build_ids: Some(DsoSelection::Hit), live: true, ..Plan::NOTHING };
         let events = IdsTo { events: true, ..IdsTo::default() };
         let ran = process(stream.as_slice(), &mut plan.tools(sources, events).as_tools());
         assert_eq!((ran.error, ran.out.len()), (None, stream.len()));

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 /// Runs `-b` over a stream into a pipe.
 fn inject(stream: &[u8]) -> Vec<u8> {
-    let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::default() };
+    let plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING };
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
     let events = IdsTo { events: true, ..IdsTo::default() };
     let ran = process(stream, &mut plan.tools(sources, events).as_tools());

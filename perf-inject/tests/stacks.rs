@@ -28,7 +28,7 @@ fn out(stream: &[u8], ids_to: IdsTo) -> Vec<u8> {
         build_ids: Some(DsoSelection::Hit),
         drop_unused_maps: ids_to.mmap2,
         ids_to: Some(ids_to),
-        ..Plan::default()
+        ..Plan::NOTHING
     };
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
     let ran = process(stream, &mut plan.tools(sources, IdsTo::default()).as_tools());

@@ -95,21 +95,7 @@ pub fn pipe_recordings() -> Vec<(String, Vec<u8>)> {
 pub const EVENTS: IdsTo = IdsTo { header: false, events: true, mmap2: false };
 
 /// `-b`.
-pub const HIT: Plan = Plan {
-    build_ids: Some(DsoSelection::Hit),
-    drop_unused_maps: false,
-    ids_to: None,
-    live: false,
-    decompress: false,
-    recover: false,
-    keep_features: false,
-    count_samples: false,
-    remap_text: false,
-    convert_callchain: None,
-    jit: false,
-    off_cpu: None,
-    sched_stat: false,
-};
+pub const HIT: Plan = Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING };
 
 /// The chain of a live pipeline, with [`Named`] in the place of this machine's files.
 pub fn named() -> Chain {

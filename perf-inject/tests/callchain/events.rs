@@ -130,7 +130,7 @@ fn the_table_of_a_file_and_its_event_desc_are_changed() {
             let attr = of_size(size);
             let stream =
                 described(&attr, endian).recorded_on("host", "6.1", "x86_64").finished_round().bytes();
-            let file = as_file(&stream, Plan::default());
+            let file = as_file(&stream, Plan::NOTHING);
             let expected = changed_by_hand(&attr.to_bytes(endian), endian, false);
             // From a pipe, and from a file.
             for converted in [as_file(&stream, plan()), as_file(&file, plan())] {
@@ -154,12 +154,12 @@ fn each_pairing_of_file_and_pipe_converts_the_same() {
         let pipe = as_pipe(&stream, plan());
         assert_eq!(chains(&pipe), [CHAIN]);
         assert_eq!(pipe, convert(&stream));
-        let file = as_file(&stream, Plan::default());
+        let file = as_file(&stream, Plan::NOTHING);
         let from_file = as_pipe(&file, plan());
         assert_eq!(chains(&from_file), [CHAIN]);
         let converted = as_file(&file, plan());
         assert_eq!(converted, as_file(&stream, plan()), "file to file is pipe to file");
-        assert_eq!(as_pipe(&converted, Plan::default()), from_file);
+        assert_eq!(as_pipe(&converted, Plan::NOTHING), from_file);
         assert_eq!(as_file(&converted, plan()), converted, "twice is once");
     }
 }

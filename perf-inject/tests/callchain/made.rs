@@ -24,7 +24,7 @@ pub(crate) fn plan() -> Plan {
 }
 
 pub(crate) fn with_options(options: ConvertCallchain) -> Plan {
-    Plan { convert_callchain: Some(options), ..Plan::default() }
+    Plan { convert_callchain: Some(options), ..Plan::NOTHING }
 }
 
 /// `--convert-callchain -b`.

@@ -31,9 +31,7 @@ fn converting_and_following_threads_at_once_is_one_after_the_other() {
     for endian in [Endian::Little, Endian::Big] {
         let stream = slept(endian).finished_round().bytes();
         let converted = convert(&stream);
-        for and in
-            [Plan { off_cpu: OFF_CPU, ..Plan::default() }, Plan { sched_stat: true, ..Plan::default() }]
-        {
+        for and in [Plan { off_cpu: OFF_CPU, ..Plan::NOTHING }, Plan { sched_stat: true, ..Plan::NOTHING }] {
             let after = run(and, &converted[..]);
             assert_eq!(after.error, None);
             for with in [plan(), with_ids()] {
@@ -62,7 +60,7 @@ fn samples_of_times_off_cpu_have_the_chain_of_the_stack() {
 #[test]
 fn without_converting_they_have_the_stack_itself() {
     let stream = slept(Endian::Little).bytes();
-    let ran = run(Plan { off_cpu: OFF_CPU, ..Plan::default() }, &stream[..]);
+    let ran = run(Plan { off_cpu: OFF_CPU, ..Plan::NOTHING }, &stream[..]);
     assert_eq!(ran.error, None);
     let found = chains(&convert(&ran.out));
     assert_eq!(found[4..], [PLACE, PLACE]);

@@ -12,16 +12,10 @@ const MMAP2: Option<IdsTo> = Some(IdsTo { header: false, events: false, mmap2: t
 
 /// What else is injected: `-b`, `--buildid-all`, `-B`, `--mmap2-buildid-all`.
 const OTHERS: [Plan; 4] = [
-    Plan { build_ids: Some(DsoSelection::Hit), off_cpu: None, ..OFF_CPU },
-    Plan { build_ids: Some(DsoSelection::Mapped), off_cpu: None, ..OFF_CPU },
-    Plan {
-        build_ids: Some(DsoSelection::Hit),
-        drop_unused_maps: true,
-        ids_to: MMAP2,
-        off_cpu: None,
-        ..OFF_CPU
-    },
-    Plan { build_ids: Some(DsoSelection::Mapped), ids_to: MMAP2, off_cpu: None, ..OFF_CPU },
+    Plan { build_ids: Some(DsoSelection::Hit), ..Plan::NOTHING },
+    Plan { build_ids: Some(DsoSelection::Mapped), ..Plan::NOTHING },
+    Plan { build_ids: Some(DsoSelection::Hit), drop_unused_maps: true, ids_to: MMAP2, ..Plan::NOTHING },
+    Plan { build_ids: Some(DsoSelection::Mapped), ids_to: MMAP2, ..Plan::NOTHING },
 ];
 
 fn libraries(stream: StreamBuilder) -> StreamBuilder {
