@@ -230,11 +230,7 @@ impl<R: Read> Read for Recovering<R> {
             self.is_over = read? == 0;
             self.take_whole();
         }
-        let there = self.whole.get(self.given..).unwrap_or_default();
-        let len = there.len().min(buf.len());
-        if let (Some(place), Some(there)) = (buf.get_mut(..len), there.get(..len)) {
-            place.copy_from_slice(there);
-        }
+        let len = self.whole.get(self.given..).unwrap_or_default().read(buf)?;
         self.given += len;
         Ok(len)
     }

@@ -468,11 +468,7 @@ impl<R: Read> Read for Converted<'_, R> {
                 self.is_over = true;
             }
         }
-        let rest = self.out.get(self.given..).unwrap_or_default();
-        let len = rest.len().min(buf.len());
-        if let (Some(to), Some(from)) = (buf.get_mut(..len), rest.get(..len)) {
-            to.copy_from_slice(from);
-        }
+        let len = self.out.get(self.given..).unwrap_or_default().read(buf)?;
         self.given += len;
         Ok(len)
     }
