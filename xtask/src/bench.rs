@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: how fast perftool is as a whole process, beside cat, cp and perf, on this machine. It records
 //! what it measures with, once, and keeps it in target/bench. `cargo xtask bench growth` is how time and memory grow
-//! with the input. What single functions cost is `cargo bench`'s matter.
+//! with the input. Where a figure misses its bar, it fails when all is printed. What single functions cost is `cargo
+//! bench`'s matter.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::newest_perf::NewestPerf;
 use crate::run;
@@ -215,6 +216,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> anyhow::Result<()> 
     if options.picture {
         draw(Path::new(PICTURE), &rows)?;
     }
+    let missed: Vec<_> = rows.iter().filter_map(Row::missed).collect();
+    ensure!(missed.is_empty(), "bars are missed:\n  {}", missed.join("\n  "));
     Ok(())
 }
 

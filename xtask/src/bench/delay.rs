@@ -54,7 +54,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         let due = |n: usize| Some(Duration::from_secs_f64((n * CHUNK) as f64 / rate));
         let paced = pool(bench.rounds, || pass(&program, &chunks, due))?;
         let ours = program.name.starts_with("perftool");
-        let at_most = ours.then_some(Bar { figure: P99, at_most: AT_MOST });
+        let at_most = ours.then_some(Bar::at_most(P99, AT_MOST));
         for (load, passage, bar) in [
             ("a record every 3 ms", trickle, None),
             ("paced at 80 %", paced, at_most),

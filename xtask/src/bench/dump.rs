@@ -9,7 +9,7 @@ use perf_format::PipeStream;
 use super::inputs::{BUILD, Input, SAMPLES};
 use super::programs::{self, Program};
 use super::recording::unless_missing;
-use super::report::Row;
+use super::report::{Bar, Row};
 use super::rounds::{Contender, Timed, interleaved};
 use super::{Bench, progress};
 
@@ -17,6 +17,13 @@ const SECTION: &str = "X -i FILE, as text";
 const RATIO: &str = "x perftool dump";
 const CPU_RATIO: &str = "x its CPU";
 const SPEED: &str = "MB/s of CPU time";
+
+/// The least that the text of a real recording may come to, in MB of input a second of CPU time: what other programs take
+/// from the processors is not its matter.
+const AT_LEAST: f64 = 200.0;
+
+/// The least that perf may take, in times of perftool.
+const PERF_AT_LEAST: f64 = 10.0;
 
 /// So much of a stream perf dumps: it sorts all of it first, and takes 200 times as much memory.
 const BYTES_FOR_PERF: u64 = 10_000_000;
@@ -29,7 +36,11 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         Ok(file) => {
             let start = start_of(&build.pipe(bench)?, bench)?;
             let begun = format!("{BUILD}, its first {} MB", BYTES_FOR_PERF / 1_000_000);
-            [compare(bench, BUILD, &file, &ours)?, compare(bench, &begun, &start, &perfs)?].concat()
+            let mut of_build = compare(bench, BUILD, &file, &ours)?;
+            of_build.iter_mut().take(1).for_each(|text| text.bar = Some(Bar::at_least(SPEED, AT_LEAST)));
+            let mut of_perf = compare(bench, &begun, &start, &perfs)?;
+            of_perf.iter_mut().skip(1).for_each(|perf| perf.bar = Some(Bar::at_least(RATIO, PERF_AT_LEAST)));
+            [of_build, of_perf].concat()
         }
         Err(missing) => vec![Row::left_out(SECTION, BUILD, &missing)],
     };

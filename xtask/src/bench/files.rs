@@ -44,7 +44,7 @@ fn compare(bench: &Bench, input: &str, file: &Path) -> anyhow::Result<Vec<Row>> 
             [vec![("MB", mb), ("MB/s", mb / timed.seconds)], timed.figures(RATIO, CPU_RATIO)].concat()
         });
         let at_most = if input == BUILD && name.ends_with("-b") { BUILD_AT_MOST } else { AT_MOST };
-        let bar = name.starts_with("perftool").then_some(Bar { figure: RATIO, at_most });
+        let bar = name.starts_with("perftool").then_some(Bar::at_most(RATIO, at_most));
         let (input, program) = (input.to_owned(), name.to_owned());
         Row { section: SECTION, input, program, figures, bar, ..Row::default() }
     };

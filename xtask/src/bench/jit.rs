@@ -75,7 +75,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         input: INPUT.to_owned(),
         program: program.name.clone(),
         figures: timed.map_or(Vec::new(), |timed| vec![("s", timed.seconds), ("files", written)]),
-        bar: program.name.starts_with("perftool").then_some(Bar { figure: "s", at_most: AT_MOST }),
+        bar: program.name.starts_with("perftool").then_some(Bar::at_most("s", AT_MOST)),
         ..Row::default()
     };
     let rows = programs.iter().zip(timed).zip(written).map(row).collect();

@@ -46,7 +46,7 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             let peak = peak(&program, &file)?;
             let figures = peak.map_or(Vec::new(), |bytes| vec![(PEAK, bytes as f64 / f64::from(1 << 20))]);
             let ours = program.name.starts_with("perftool") && input.name != NO_BAR;
-            let bar = ours.then_some(Bar { figure: PEAK, at_most: AT_MOST });
+            let bar = ours.then_some(Bar::at_most(PEAK, AT_MOST));
             let input = input.name.to_owned();
             rows.push(Row { section: SECTION, input, program: program.name, figures, bar, ..Row::default() });
         }

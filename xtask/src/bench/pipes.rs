@@ -60,7 +60,7 @@ fn compare(bench: &Bench, input: &Input, file: &Path, programs: &[Program]) -> a
             let mb = bytes as f64 / 1e6;
             [vec![("MB", mb), ("MB/s", mb / timed.seconds)], timed.figures(RATIO, CPU_RATIO)].concat()
         });
-        let bar = bar.map(|(_, _, at_most)| Bar { figure: RATIO, at_most: *at_most });
+        let bar = bar.map(|(_, _, at_most)| Bar::at_most(RATIO, *at_most));
         let idle = timed.is_some() && program.injects && program.adds(file)? == 0;
         let note = idle.then(|| "injects nothing".to_owned());
         let (input, program) = (input.name.to_owned(), program.name.clone());

@@ -69,7 +69,7 @@ fn compare(bench: &Bench, input: &str, file: &Path) -> anyhow::Result<Vec<Row>> 
     let rows = names.zip([Some(base)].into_iter().chain(timed)).enumerate().map(|(at, (name, timed))| {
         let figures =
             timed.map_or(Vec::new(), |timed| [vec![("MB", mb)], timed.figures(RATIO, CPU_RATIO)].concat());
-        let bar = (at > 0).then_some(Bar { figure: CPU_RATIO, at_most: 1.0 });
+        let bar = (at > 0).then_some(Bar::at_most(CPU_RATIO, 1.0));
         Row {
             section: SECTION,
             input: input.to_owned(),

@@ -25,11 +25,43 @@ pub(super) struct Row {
     pub(super) is_left_out: bool,
 }
 
-/// What a figure may be at the most.
+/// What a figure may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bar {
-    pub(super) figure: &'static str,
-    pub(super) at_most: f64,
+    figure: &'static str,
+    bound: Bound,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Bar {
+    pub(super) fn at_most(figure: &'static str, value: f64) -> Self {
+        Self { figure, bound: Bound::AtMost(value) }
+    }
+
+    pub(super) fn at_least(figure: &'static str, value: f64) -> Self {
+        Self { figure, bound: Bound::AtLeast(value) }
+    }
+
+    /// As the tables have it.
+    fn cell(self) -> String {
+        match self.bound {
+            Bound::AtMost(value) => format!("≤ {}", number(value)),
+            Bound::AtLeast(value) => format!("≥ {}", number(value)),
+        }
+    }
+
+    fn json(self, is_ok: Option<bool>) -> Value {
+        let (bound, value) = match self.bound {
+            Bound::AtMost(value) => ("at_most", value),
+            Bound::AtLeast(value) => ("at_least", value),
+        };
+        json!({ "figure": self.figure, bound: value, "ok": is_ok })
+    }
 }
 
 impl Row {
@@ -51,7 +83,18 @@ impl Row {
     /// Whether it is within its bar, if it has one.
     fn is_ok(&self) -> Option<bool> {
         let bar = self.bar?;
-        Some(self.figure(bar.figure).is_some_and(|value| value <= bar.at_most))
+        Some(self.figure(bar.figure).is_some_and(|value| match bar.bound {
+            Bound::AtMost(most) => value <= most,
+            Bound::AtLeast(least) => value >= least,
+        }))
+    }
+
+    /// How it misses its bar; `None` where it does not, or has none.
+    pub(super) fn missed(&self) -> Option<String> {
+        let bar = self.bar.filter(|_| self.is_ok() == Some(false))?;
+        let value = self.figure(bar.figure).map_or_else(|| self.without_figures().to_owned(), number);
+        let Self { section, input, program, .. } = self;
+        Some(format!("`{section}`, {input}, {program}: {} {}: {value}", bar.figure, bar.cell()))
     }
 }
 
@@ -68,7 +111,7 @@ pub(super) fn tables(rows: &[Row]) -> String {
         }
         let bars = rows.iter().any(|row| row.bar.is_some());
         let notes = rows.iter().any(|row| row.note.is_some());
-        let end = ["at most", ""].into_iter().filter(|_| bars).chain(notes.then_some("note"));
+        let end = ["bar", ""].into_iter().filter(|_| bars).chain(notes.then_some("note"));
         let head: Vec<_> = ["input", "X"].into_iter().chain(figures.iter().copied()).chain(end).collect();
         let lines: Vec<_> = rows.iter().map(|row| line(row, &figures, bars, notes)).collect();
         text += &markdown(&head, &lines, 2);
@@ -86,8 +129,8 @@ fn line(row: &Row, figures: &[&'static str], bars: bool, notes: bool) -> Vec<Str
         cells.extend(figures.iter().map(|name| row.figure(name).map(number).unwrap_or_default()));
     }
     if bars {
-        let bar = row.bar.map(|bar| number(bar.at_most)).unwrap_or_default();
-        let ok = row.is_ok().map_or("", |ok| if ok { "ok" } else { "over" });
+        let bar = row.bar.map(Bar::cell).unwrap_or_default();
+        let ok = row.is_ok().map_or("", |ok| if ok { "ok" } else { "missed" });
         cells.extend([bar, ok.to_owned()]);
     }
     if notes {
@@ -151,7 +194,7 @@ pub(super) fn json(
 fn row(row: &Row) -> Value {
     let figures: serde_json::Map<_, _> =
         row.figures.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-    let bar = row.bar.map(|bar| json!({ "figure": bar.figure, "at_most": bar.at_most, "ok": row.is_ok() }));
+    let bar = row.bar.map(|bar| bar.json(row.is_ok()));
     json!({
         "command": row.section,
         "input": row.input,
@@ -214,7 +257,7 @@ mod tests {
             input: "samples".to_owned(),
             program: program.to_owned(),
             figures: ratio.map_or(Vec::new(), |ratio| vec![("s", 0.1234), ("x cat", ratio)]),
-            bar: at_most.map(|at_most| Bar { figure: "x cat", at_most }),
+            bar: at_most.map(|at_most| Bar::at_most("x cat", at_most)),
             ..Row::default()
         };
         vec![
@@ -232,14 +275,14 @@ mod tests {
         let expected = "
 ### `cat FILE | X`
 
-| input   | X      |        s | x cat | at most |      |  note |
-| ------- | ------ | -------: | ----: | ------: | ---: | ----: |
-| samples | cat    |    0.123 |  1.00 |         |      |       |
-| samples | fast   |    0.123 | 0.700 |   0.800 |   ok |       |
-| samples | slow   |    0.123 |   123 |    1.50 | over | noted |
-| samples | odd    |    0.123 |  2.00 |         |      | noted |
-| samples | broken |    fails |       |    1.00 | over |       |
-| node    |        | left out |       |         |      |  gone |
+| input   | X      |        s | x cat |     bar |        |  note |
+| ------- | ------ | -------: | ----: | ------: | -----: | ----: |
+| samples | cat    |    0.123 |  1.00 |         |        |       |
+| samples | fast   |    0.123 | 0.700 | ≤ 0.800 |     ok |       |
+| samples | slow   |    0.123 |   123 |  ≤ 1.50 | missed | noted |
+| samples | odd    |    0.123 |  2.00 |         |        | noted |
+| samples | broken |    fails |       |  ≤ 1.00 | missed |       |
+| node    |        | left out |       |         |        |  gone |
 
 ### `X`
 
@@ -275,7 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_is_over_its_bar() {
+    fn what_misses_its_bar_is_named() {
+        let missed: Vec<_> = rows().iter().filter_map(Row::missed).collect();
+        assert_eq!(
+            missed,
+            [
+                "`cat FILE | X`, samples, slow: x cat ≤ 1.50: 123",
+                "`cat FILE | X`, samples, broken: x cat ≤ 1.00: fails",
+            ]
+        );
+        let bar = Some(Bar::at_least("MB/s", 200.0));
+        let at = |value| Row { figures: vec![("MB/s", value)], bar, ..Row::default() };
+        assert_eq!(at(200.0).missed(), None);
+        assert!(at(150.0).missed().unwrap().ends_with(": MB/s ≥ 200: 150"));
+        assert_eq!(Row::left_out("X", "node", &"gone").missed(), None);
+    }
+
+    #[test]
+    fn a_program_that_fails_misses_its_bar() {
         let json: Value =
             serde_json::from_str(&json(&rows(), &[], &machine("perf".as_ref()), 7).unwrap()).unwrap();
         assert_eq!(json["rounds"], 7);

@@ -106,7 +106,7 @@ fn in_a_pipe(bench: &Bench, pipe: &Path, ours: &Program, converted: &Converted) 
             [sizes, timed.figures(pipes::RATIO, pipes::CPU_RATIO), nanoseconds(program, timed, converted)]
                 .concat()
         });
-        let bar = (program.name == ours.name).then_some(Bar { figure: pipes::RATIO, at_most: AT_MOST });
+        let bar = (program.name == ours.name).then_some(Bar::at_most(pipes::RATIO, AT_MOST));
         let note = (program.name == ours.name).then(|| {
             let Converted { samples, frames, .. } = converted;
             format!("{samples} samples, {frames} frames of user space")
@@ -155,7 +155,7 @@ fn beside_perf(bench: &Bench, file: &Path, ours: &Program) -> anyhow::Result<Row
         let figures = timed.map_or(Vec::new(), |timed| {
             [vec![("perf's s", base.seconds)], timed.figures(lists::RATIO, lists::CPU_RATIO)].concat()
         });
-        let bar = Some(Bar { figure: lists::RATIO, at_most: OF_PERFS_TIME });
+        let bar = Some(Bar::at_most(lists::RATIO, OF_PERFS_TIME));
         let (input, program) = (STACKS.name.to_owned(), ours.name.clone());
         return Ok(Row { section: BESIDE_PERF, input, program, figures, bar, ..Row::default() });
     }
@@ -169,7 +169,7 @@ fn memory(pipe: &Path, ours: &Program) -> anyhow::Result<Row> {
     let figures = peaks(ours, pipe)?.map_or(Vec::new(), |peaks| {
         vec![("peak MiB", peaks.all as f64 / MIB), (OWN, peaks.own as f64 / MIB)]
     });
-    let bar = Some(Bar { figure: OWN, at_most: MIB_AT_MOST });
+    let bar = Some(Bar::at_most(OWN, MIB_AT_MOST));
     let (input, program) = (STACKS.name.to_owned(), ours.name.clone());
     Ok(Row { section: MEMORY, input, program, figures, bar, ..Row::default() })
 }
