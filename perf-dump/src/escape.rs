@@ -120,20 +120,33 @@ pub(crate) fn hex(value: u64, out: &mut Vec<u8>) {
     out.truncate(out.len() - usize::try_from(zeros).unwrap_or_default());
 }
 
+/// Eight digits are made at once.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The values of the digits of a number below 10^8, the first in the lowest byte: it is halved into fours of digits, twos and
+/// single ones. To divide by 100 and by 10 is to multiply by 10486 / 2^20 and by 103 / 2^10, for numbers as small as these.
+fn decimal_digits(number: u64) -> u64 {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
 /// Writes a number in decimal.
 pub(crate) fn decimal(value: u64, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 20];
-    let mut rest = value;
-    let mut start = text.len();
-    for place in text.iter_mut().rev() {
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        start -= 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(text.get(start..).unwrap_or_default());
+    let digits = decimal_digits(value % EIGHT_DIGITS);
+    let zeros = if value < EIGHT_DIGITS {
+        // 0 has a digit, too.
+        (digits | 1 << 63).trailing_zeros() / 8
+    } else {
+        decimal(value / EIGHT_DIGITS, out);
+        0
+    };
+    // What is left of the first digit is cut off behind the last.
+    let text = (digits + 0x3030_3030_3030_3030) >> (8 * zeros);
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(out.len() - usize::try_from(zeros).unwrap_or_default());
 }
 
 /// Writes a number with a sign in decimal.
@@ -207,7 +220,12 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_the_standard_library_writes() {
-        for value in [0, 1, 9, 10, 15, 16, 255, 256, 0xffff_ffff, 1 << 60, u64::MAX] {
+        let powers = (0..20).flat_map(|power| {
+            let tens = 10_u64.pow(power);
+            [tens - 1, tens, tens + 1, tens.saturating_mul(12) / 7]
+        });
+        let some = [15, 16, 255, 256, 0xffff_ffff, 1 << 60, u64::MAX];
+        for value in some.into_iter().chain(powers).chain((0..100_000_000).step_by(7_919)) {
             assert_eq!(written(|out| hex(value, out)), format!("{value:#x}"));
             assert_eq!(written(|out| decimal(value, out)), value.to_string());
             assert_eq!(written(|out| signed(value.cast_signed(), out)), value.cast_signed().to_string());

@@ -100,8 +100,14 @@ fn visit_sample(
         v.field("data", FieldKind::Memory, FieldData::Bytes(body));
         return Ok(());
     };
-    let sample = Sample::parse(&evsel.format, record)?;
-    v.field("event", FieldKind::Number, FieldData::Text(evsel.name.as_ref()));
-    sample.visit(&SampleContext { arch: explained.arch, tracepoint: evsel.tracepoint.as_ref() }, v);
-    Ok(())
+    let context = SampleContext { arch: explained.arch, tracepoint: evsel.tracepoint.as_ref() };
+    // It is looked at where it is: it has room for every field, and to move it takes longer than to read it.
+    match Sample::parse(&evsel.format, record) {
+        Ok(ref sample) => {
+            v.field("event", FieldKind::Number, FieldData::Text(evsel.name.as_ref()));
+            sample.visit(&context, v);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -25,14 +25,18 @@ macro_rules! fields {
         }
 
         impl<'a> $name<'a> {
-            fn read(format: &SampleFormat, d: &mut Decoder<'a>) -> Result<Self, FieldError> {
+            /// Reads the fields, the first of which stands at `start`. The errors are those that are returned, since a body
+            /// has room for every field, and to move it into another `Result` takes longer than to read it.
+            fn read(format: &SampleFormat, raw: &RawRecord<'a>, start: usize) -> Result<Self, Error> {
+                let malformed = |error| Error::malformed(raw.offset, raw.record_type(), error);
+                let d = &mut Decoder::new(raw.bytes, start, raw.endian, raw.misc());
                 let mut body = Self::default();
                 $(if format.sample_type.contains(SampleType::$bit) {
                     let value = SampleField::read(format, d)
-                        .map_err(|problem| FieldError { field: stringify!($field), problem })?;
+                        .map_err(|problem| malformed(FieldError { field: stringify!($field), problem }))?;
                     body.$field = Some(value);
                 })*
-                body.rest = d.field("rest")?;
+                body.rest = d.field("rest").map_err(malformed)?;
                 Ok(body)
             }
 
@@ -140,8 +144,7 @@ impl<'a> Sample<'a> {
     /// # Errors
     /// [`Error::Malformed`] with the field that the record has no room for.
     pub fn parse(format: &SampleFormat, raw: &RawRecord<'a>) -> Result<Self, Error> {
-        let mut d = Decoder::new(raw.bytes, RecordHeader::SIZE, raw.endian, raw.misc());
-        Self::read(format, &mut d).map_err(|error| Error::malformed(raw.offset, raw.record_type(), error))
+        Self::read(format, raw, RecordHeader::SIZE)
     }
 
     /// The bytes of the sample after its header.
@@ -171,8 +174,7 @@ impl<'a> SampleId<'a> {
             return Ok(Self::default());
         }
         let start = raw.bytes.len().checked_sub(len).filter(|start| *start >= RecordHeader::SIZE);
-        let mut d = Decoder::new(raw.bytes, start.unwrap_or(raw.bytes.len()), raw.endian, raw.misc());
-        Self::read(format, &mut d).map_err(|error| Error::malformed(raw.offset, raw.record_type(), error))
+        Self::read(format, raw, start.unwrap_or(raw.bytes.len()))
     }
 
     /// The trailer's bytes.
