@@ -113,77 +113,71 @@ impl ChainModes {
     }
 }
 
+/// What is kept from record to record to resolve addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver {
+    /// Where there are none, no symbol is looked for.
+    pub(crate) symbols: Option<SymbolFinder>,
+    /// The text of a place, while it is told.
+    text: Vec<u8>,
+    /// Where the words of a chain are.
+    chain: Vec<WordPlace>,
+}
+
+/// What a word of a call chain is, and where.
+#[derive(Debug, Clone, Copy)]
+enum WordPlace {
+    Marker(&'static str),
+    At(DsoPlace),
+    Unknown,
+}
+
 /// A visitor in front of another that is told of each address, behind it, where that is: a field of its name with `_at`,
 /// and, where it is known, one with `_symbol`.
 pub(crate) struct WithPlaces<'a> {
     v: &'a mut dyn FieldVisitor,
     context: AddressContext<'a>,
-    symbols: Option<&'a mut SymbolFinder>,
-    /// The text of a place, while it is told.
-    text: Vec<u8>,
+    resolver: &'a mut Resolver,
 }
 
 impl<'a> WithPlaces<'a> {
-    /// Where there are no symbols, none is looked for.
     pub(crate) fn new(
         v: &'a mut dyn FieldVisitor,
         context: AddressContext<'a>,
-        symbols: Option<&'a mut SymbolFinder>,
+        resolver: &'a mut Resolver,
     ) -> Self {
-        Self { v, context, symbols, text: Vec::new() }
+        Self { v, context, resolver }
     }
 
-    /// Tells where an address is; false where that is not known.
-    fn place(&mut self, name: &str, address: u64, cpumode: CpuMode) -> bool {
-        let Some(place) = self.context.place(address, cpumode) else { return false };
-        write_place(self.context.name(place), place.offset, &mut self.text);
-        self.v.field(name, FieldKind::Number, FieldData::Text(self.text.as_bstr()));
+    /// Tells a place.
+    fn place(&mut self, name: &str, place: DsoPlace) -> bool {
+        write_place(self.context.name(place), place.offset, &mut self.resolver.text);
+        self.v.field(name, FieldKind::Number, FieldData::Text(self.resolver.text.as_bstr()));
         true
     }
 
-    /// Tells the symbol at an address; false where it is not known.
-    fn symbol(&mut self, name: &str, address: u64, cpumode: CpuMode) -> bool {
-        let Some(symbols) = self.symbols.as_mut() else { return false };
-        let Some(place) = self.context.place(address, cpumode) else { return false };
+    /// Tells the symbol at a place; false where it is not known.
+    fn symbol(&mut self, name: &str, place: DsoPlace) -> bool {
+        let Resolver { symbols: Some(symbols), text, .. } = &mut *self.resolver else { return false };
         let Some((symbol, inside)) = symbols.at(self.context.session, place) else { return false };
-        write_place(symbol, inside, &mut self.text);
-        self.v.field(name, FieldKind::Number, FieldData::Text(self.text.as_bstr()));
+        write_place(symbol, inside, text);
+        self.v.field(name, FieldKind::Number, FieldData::Text(text.as_bstr()));
         true
     }
 
-    /// Whether a chain has any symbol.
-    fn has_symbols(&mut self, words: Array<'_, u64>) -> bool {
-        let Some(symbols) = self.symbols.as_mut() else { return false };
-        let mut modes = ChainModes::new(self.context.cpumode);
-        words.iter().any(|word| match modes.next(word) {
-            ChainWord::Address(cpumode) => {
-                let place = self.context.place(word, cpumode);
-                place.is_some_and(|place| symbols.at(self.context.session, place).is_some())
-            }
-            _ => false,
-        })
+    fn has_symbol(&mut self, place: DsoPlace) -> bool {
+        let symbols = self.resolver.symbols.as_mut();
+        symbols.is_some_and(|symbols| symbols.at(self.context.session, place).is_some())
     }
 
-    /// Tells what the words of a chain are; `address` tells it of an address, and returns whether it is known.
-    fn chain(
-        &mut self,
-        name: &str,
-        words: Array<'_, u64>,
-        mut address: impl FnMut(&mut Self, u64, CpuMode) -> bool,
-    ) {
-        let mut modes = ChainModes::new(self.context.cpumode);
+    /// Tells what the words of a chain are; `tell` tells it of a place, and returns whether it is known.
+    fn chain(&mut self, name: &str, words: &[WordPlace], tell: fn(&mut Self, &str, DsoPlace) -> bool) {
         self.v.begin_list(name, words.len());
-        for word in words.iter() {
-            let is_told = match modes.next(word) {
-                ChainWord::Marker(marker) => {
-                    self.v.field("", FieldKind::Chain, FieldData::Word(marker));
-                    true
-                }
-                ChainWord::Cookie => false,
-                ChainWord::Address(cpumode) => address(self, word, cpumode),
-            };
-            if !is_told {
-                self.v.field("", FieldKind::Number, FieldData::Word("?"));
+        for word in words {
+            match *word {
+                WordPlace::Marker(marker) => self.v.field("", FieldKind::Chain, FieldData::Word(marker)),
+                WordPlace::At(place) if tell(self, "", place) => {}
+                _ => self.v.field("", FieldKind::Number, FieldData::Word("?")),
             }
         }
         self.v.end_list();
@@ -205,17 +199,31 @@ impl FieldVisitor for WithPlaces<'_> {
         match (kind, value) {
             (FieldKind::Address, FieldData::Unsigned(address)) if address != 0 && !name.is_empty() => {
                 let [at, symbol] = added_names(name);
-                if !self.place(&at, address, self.context.cpumode) {
-                    self.v.field(&at, FieldKind::Number, FieldData::Word("?"));
+                match self.context.place(address, self.context.cpumode) {
+                    Some(place) => {
+                        self.place(&at, place);
+                        self.symbol(&symbol, place);
+                    }
+                    None => self.v.field(&at, FieldKind::Number, FieldData::Word("?")),
                 }
-                self.symbol(&symbol, address, self.context.cpumode);
             }
             (FieldKind::Chain, FieldData::Words(words)) => {
                 let [at, symbol] = added_names(name);
-                self.chain(&at, words, |this, address, cpumode| this.place("", address, cpumode));
-                if self.has_symbols(words) {
-                    self.chain(&symbol, words, |this, address, cpumode| this.symbol("", address, cpumode));
+                let mut modes = ChainModes::new(self.context.cpumode);
+                let mut chain = std::mem::take(&mut self.resolver.chain);
+                chain.clear();
+                chain.extend(words.iter().map(|word| match modes.next(word) {
+                    ChainWord::Marker(marker) => WordPlace::Marker(marker),
+                    ChainWord::Cookie => WordPlace::Unknown,
+                    ChainWord::Address(cpumode) => {
+                        self.context.place(word, cpumode).map_or(WordPlace::Unknown, WordPlace::At)
+                    }
+                }));
+                self.chain(&at, &chain, Self::place);
+                if chain.iter().any(|word| matches!(*word, WordPlace::At(place) if self.has_symbol(place))) {
+                    self.chain(&symbol, &chain, Self::symbol);
                 }
+                self.resolver.chain = chain;
             }
             _ => {}
         }

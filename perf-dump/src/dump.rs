@@ -13,7 +13,7 @@ use perf_format::{
 use perf_session::Session;
 use perf_session::object_files::ObjectFiles;
 
-use crate::addresses::{AddressContext, WithPlaces};
+use crate::addresses::{AddressContext, Resolver, WithPlaces};
 use crate::ahead::ReadAhead;
 use crate::line::{DumpLine, LineStyle};
 use crate::options::DumpOptions;
@@ -47,7 +47,7 @@ pub struct Dumper<'s> {
     session: Session,
     arch: Option<Arch>,
     stable: Option<StableState>,
-    symbols: Option<SymbolFinder>,
+    resolver: Resolver,
     /// Where addresses are resolved or replaced.
     places: Option<Places>,
     ahead: ReadAhead,
@@ -191,7 +191,7 @@ impl<'s> Dumper<'s> {
             session,
             arch: preamble.arch(),
             stable,
-            symbols: None,
+            resolver: Resolver::default(),
             places: reads_ahead.then(Places::new),
             ahead: ReadAhead::default(),
             looks_ahead,
@@ -205,8 +205,9 @@ impl<'s> Dumper<'s> {
 
     /// Adds the symbols of files to the addresses that are resolved ([`DumpOptions::resolve`]): `ip_symbol` behind `ip_at`.
     #[must_use]
-    pub fn with_symbols(self, files: ObjectFiles) -> Self {
-        Self { symbols: self.options.resolve.then(|| SymbolFinder::new(files)), ..self }
+    pub fn with_symbols(mut self, files: ObjectFiles) -> Self {
+        self.resolver.symbols = self.options.resolve.then(|| SymbolFinder::new(files));
+        self
     }
 
     /// Appends the next line to `out`, at first all of those in front of the records; false at the end.
@@ -225,7 +226,7 @@ impl<'s> Dumper<'s> {
     fn write_line(&mut self) -> bool {
         let start = self.line.out.len();
         let Self {
-            options, line, records, session, arch, stable, symbols, places, ahead, looks_ahead, ..
+            options, line, records, session, arch, stable, resolver, places, ahead, looks_ahead, ..
         } = self;
         loop {
             let next = match places {
@@ -234,7 +235,7 @@ impl<'s> Dumper<'s> {
                     if is_selected(options, session, record) {
                         let explained = Explained { evlist: &session.evlist, arch: *arch };
                         let of = LineOf { record, payload, explained: &explained, context: None };
-                        write_record(line, options, &of, stable.as_mut(), None);
+                        write_record(line, options, &of, stable.as_mut(), resolver);
                     }
                 }),
                 Some(places) => {
@@ -252,7 +253,7 @@ impl<'s> Dumper<'s> {
                             let explained = Explained { evlist: &session.evlist, arch: *arch };
                             let context = Some(AddressContext::new(session, places, record));
                             let of = LineOf { record, payload, explained: &explained, context };
-                            write_record(line, options, &of, stable.as_mut(), symbols.as_mut());
+                            write_record(line, options, &of, stable.as_mut(), resolver);
                         }
                     })
                 }
@@ -407,7 +408,7 @@ fn write_record(
     options: &DumpOptions,
     of: &LineOf<'_>,
     stable: Option<&mut StableState>,
-    symbols: Option<&mut SymbolFinder>,
+    resolver: &mut Resolver,
 ) {
     let LineOf { record, payload, explained, context } = *of;
     let offset = options.offsets.then_some(record.offset);
@@ -422,7 +423,7 @@ fn write_record(
             record::visit(record, explained, &mut Stable::of_record(state, line, context));
         }
         (None, Some(context)) => {
-            record::visit(record, explained, &mut WithPlaces::new(line, context, symbols));
+            record::visit(record, explained, &mut WithPlaces::new(line, context, resolver));
         }
         (None, None) => record::visit(record, explained, line),
     }
