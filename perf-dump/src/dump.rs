@@ -82,6 +82,27 @@ pub struct Dumper<'s> {
 pub fn stable_text(recording: &[u8]) -> Result<String, Error> {
     let options =
         DumpOptions { stable: Some(StableRules::default()), offsets: false, ..DumpOptions::default() };
+    dump_text(recording, options)
+}
+
+/// The lines of a recording's bytes, for tests that look at a part of it or at values that a stable text hides. What is
+/// damaged of it is its last line.
+///
+/// ```
+/// use perf_dump::{DumpOptions, dump_text};
+/// use perf_format::testing::{At, StreamBuilder};
+///
+/// let recording = StreamBuilder::with_callchains(perf_format::Endian::Little).exec(At::new(7, 12), "run").bytes();
+/// let mut options = DumpOptions::default();
+/// (options.header, options.offsets) = (false, false);
+/// options.fields = Some(vec!["pid".to_owned(), "comm".to_owned()]);
+/// assert_eq!(dump_text(&recording, options)?, "COMM misc=COMM_EXEC pid=7 comm=\"run\"\n");
+/// # Ok::<(), perf_format::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`Dumper::open`].
+pub fn dump_text(recording: &[u8], options: DumpOptions) -> Result<String, Error> {
     let mut dump = Dumper::open(io::Cursor::new(recording), options)?;
     let mut out = Vec::new();
     while dump.next_line(&mut out) {}

@@ -74,7 +74,7 @@ mod symbols;
 mod words;
 
 pub use diff::{DiffCount, DiffOptions, DiffSource, DiffSummary, diff, dump_lines, text_lines};
-pub use dump::{Dumper, stable_text};
+pub use dump::{Dumper, dump_text, stable_text};
 pub use options::{DumpOptions, TimeRange};
 pub use stable::StableRules;
 

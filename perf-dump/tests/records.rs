@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use bstr::ByteSlice as _;
 use insta::assert_snapshot;
-use perf_dump::{DumpOptions, Dumper};
+use perf_dump::{DumpOptions, Dumper, dump_text};
 use perf_format::attr::{AttrFields, AttrFlags, BranchSampleType, ReadFormat, SampleType};
 use perf_format::codec::{Array, Encoder, Fixed};
 use perf_format::record::{CpuMode, HeaderFeature};
@@ -24,10 +24,7 @@ const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 fn dumped(stream: &[u8], change: impl Fn(&mut DumpOptions)) -> String {
     let mut options = DumpOptions::default();
     change(&mut options);
-    let mut dump = Dumper::open(Cursor::new(stream), options).unwrap();
-    let mut out = Vec::new();
-    dump.write(&mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    dump_text(stream, options).unwrap()
 }
 
 /// The same text from a stream in either byte order.

@@ -1,9 +1,7 @@
 //! Two runs of a program: what the rules of a stable dump promise to hide, and nothing else.
 
-use std::io::Cursor;
-
 use insta::assert_snapshot;
-use perf_dump::{DumpOptions, Dumper, StableRules};
+use perf_dump::{DumpOptions, StableRules, dump_text};
 use perf_format::attr::SampleType;
 use perf_format::record::{CpuMode, Inode, MapFile};
 use perf_format::testing::{At, StreamBuilder, attr};
@@ -42,9 +40,7 @@ fn dumped(stream: &[u8], stable: Option<StableRules>) -> String {
     let mut options = DumpOptions::default();
     options.offsets = stable.is_none();
     options.stable = stable;
-    let mut out = Vec::new();
-    Dumper::open(Cursor::new(stream), options).unwrap().write(&mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    dump_text(stream, options).unwrap()
 }
 
 #[test]
@@ -127,9 +123,7 @@ fn resolved(stream: &[u8]) -> String {
     options.offsets = false;
     options.types = Some(vec![RecordType::SAMPLE]);
     options.fields = Some(["ip", "ip_at", "callchain_at"].map(str::to_owned).to_vec());
-    let mut out = Vec::new();
-    Dumper::open(Cursor::new(stream), options).unwrap().write(&mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    dump_text(stream, options).unwrap()
 }
 
 #[test]

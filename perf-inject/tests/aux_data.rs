@@ -1,10 +1,8 @@
 //! Recordings with AUX data, a hardware trace that nobody has decoded: what it hits is not known, so all that is mapped
 //! gets its id, and no map is left out.
 
-use std::io::Cursor;
-
 use insta::assert_snapshot;
-use perf_dump::{DumpOptions, Dumper};
+use perf_dump::{DumpOptions, dump_text};
 use perf_format::codec::{Array, Words};
 use perf_format::record::{Auxtrace, AuxtraceInfo, CpuMode, MapFile, Misc, Mmap2};
 use perf_format::testing::{At, OwnedRecord, StreamBuilder, ids_in, injected, records};
@@ -22,7 +20,7 @@ fn out(stream: &[u8], ids_to: IdsTo) -> Vec<u8> {
         build_ids: Some(DsoSelection::Hit),
         drop_unused_maps: ids_to.mmap2,
         ids_to: Some(ids_to),
-        ..Plan::default()
+        ..Plan::NOTHING
     };
     let sources = Chain(vec![Box::new(Recorded), Box::new(NoFiles), Box::new(Named)]);
     let ran = process(stream, &mut plan.tools(sources, IdsTo::default()).as_tools());
@@ -92,13 +90,9 @@ fn with_a_trace_all_that_is_mapped_gets_its_id() {
 /// What comes out of a recording in which the trace is seen late, a line a record, in either byte order.
 fn text(ids_to: IdsTo) -> String {
     let text = |endian| {
-        let out = Cursor::new(out(&stream(endian, same, trace), ids_to));
         let mut options = DumpOptions::default();
         options.offsets = false;
-        let mut dump = Dumper::open(out, options).expect("perf data");
-        let mut lines = Vec::new();
-        while dump.next_line(&mut lines) {}
-        String::from_utf8(lines).expect("text")
+        dump_text(&out(&stream(endian, same, trace), ids_to), options).expect("perf data")
     };
     assert_eq!(text(Endian::Little), text(Endian::Big));
     text(Endian::Little)

@@ -2,6 +2,7 @@
 
 #[path = "off_cpu/beside.rs"]
 mod beside;
+mod dumped;
 #[path = "off_cpu/laws.rs"]
 mod laws;
 #[path = "off_cpu/odd.rs"]
@@ -9,44 +10,32 @@ mod odd;
 
 use std::io::Cursor;
 
+use insta::{allow_duplicates, assert_snapshot};
 use perf_format::attr::SampleType;
 use perf_format::record::{CpuMode, HeaderFeature, Misc, RawRecord};
 use perf_format::testing::sched::{SchedEvent, SchedStream, event_desc};
 use perf_format::testing::{At, OwnedRecord, Pieces, StreamBuilder, attr, records, swapped};
-use perf_format::{Endian, PerfFile, PipeStream, Preamble, Record, RecordType, Sample, SampleFormat};
+use perf_format::{Endian, PerfFile, PipeStream, Preamble, Record, RecordType, Sample};
 use perf_inject::{DsoSelection, OffCpuOptions, OffCpuSummary, Plan, Run, RunReport};
 use perf_session::build_id::{Chain, NoFiles, Recorded};
 use perf_session::testing::Named;
 use perf_session::{Error, Repipe, Session};
 
 use SchedEvent::{CpuClock, ProcessExit, StatSleep, Switch, Waking};
+use dumped::dumped;
 
 const ALL: &[SchedEvent] = &[Switch, Waking, ProcessExit, CpuClock];
 const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 const USER: u64 = 512_u64.wrapping_neg();
 const OFF_CPU: Plan = plan(OffCpuOptions { min_sleep: 0, open_sleeps: false });
-const MERGE: Plan = Plan { off_cpu: None, sched_stat: true, ..OFF_CPU };
+const MERGE: Plan = Plan { sched_stat: true, ..Plan::NOTHING };
 
 /// Sleep, and runnable.
 const S: u64 = 1;
 const R: u64 = 0;
 
 const fn plan(options: OffCpuOptions) -> Plan {
-    Plan {
-        build_ids: None,
-        drop_unused_maps: false,
-        ids_to: None,
-        live: false,
-        decompress: false,
-        recover: false,
-        keep_features: false,
-        count_samples: false,
-        remap_text: false,
-        convert_callchain: None,
-        jit: false,
-        off_cpu: Some(options),
-        sched_stat: false,
-    }
+    Plan { off_cpu: Some(options), ..Plan::NOTHING }
 }
 
 fn sources() -> Chain {
@@ -140,17 +129,19 @@ fn a_sample_stands_in_front_of_the_end_of_the_round_behind_its_own() {
     let stream = across_cpus(Endian::Little).clock(0, at(7, 300), &[]).finished_round();
     let stream = stream.clock(0, at(7, 400), &[]).finished_round().bytes();
     let (out, _) = injected(OFF_CPU, &stream);
-    let kinds: Vec<_> = records(&out).into_iter().map(|record| record.record_type).collect();
-    let rounds: Vec<_> = (0..)
-        .zip(&kinds)
-        .filter(|(_, kind)| **kind == RecordType::FINISHED_ROUND)
-        .map(|(at, _)| at)
-        .collect();
-    let between =
-        |from: usize, to: usize| kinds[from..to].iter().filter(|kind| **kind == RecordType::SAMPLE).count();
-    assert_eq!(rounds.len(), 3);
-    assert_eq!(between(rounds[0], rounds[1]), 3, "one of the input, and two of the sleep");
-    assert_eq!(between(rounds[1], rounds[2]), 1);
+    assert_snapshot!(dumped(&out, &[RecordType::SAMPLE, RecordType::FINISHED_ROUND], &["event", "time"]), @r#"
+    SAMPLE misc=USER event="sched:sched_waking" time=160
+    SAMPLE misc=USER event="sched:sched_switch" time=200
+    SAMPLE misc=USER event="sched:sched_switch" time=100
+    SAMPLE misc=USER event="cpu-clock" time=90
+    FINISHED_ROUND
+    SAMPLE misc=USER event="cpu-clock" time=300
+    SAMPLE misc=USER event="off-cpu:blocked" time=200
+    SAMPLE misc=USER event="off-cpu:runnable" time=200
+    FINISHED_ROUND
+    SAMPLE misc=USER event="cpu-clock" time=400
+    FINISHED_ROUND
+    "#);
 }
 
 #[test]
@@ -252,15 +243,24 @@ fn the_ids_of_a_sleeps_chain_stand_in_front_of_its_sample() {
     };
     let off_cpu = stream(ALL).switch(0, at(8, 150), S, 7, &[]).bytes();
     let merged = stream(&[Switch, StatSleep]).stat_sleep(0, at(8, 150), 7, 50).bytes();
-    for (plan, stream) in [(OFF_CPU, off_cpu), (MERGE, merged)] {
-        let (out, _, error) = to_pipe(Plan { build_ids: Some(DsoSelection::Hit), ..plan }, &stream);
+    let with_ids = |plan, stream: &[u8]| {
+        let (out, _, error) = to_pipe(Plan { build_ids: Some(DsoSelection::Hit), ..plan }, stream);
         assert_eq!(error, None);
-        let kinds: Vec<_> = records(&out).into_iter().map(|record| record.record_type).collect();
-        let id = kinds.iter().position(|kind| *kind == RecordType::BUILD_ID).expect("an id");
-        let last = kinds.iter().rposition(|kind| *kind == RecordType::SAMPLE).expect("a sample");
-        let round = kinds.iter().position(|kind| *kind == RecordType::FINISHED_ROUND).expect("a round");
-        assert!(id < round && round < last, "{kinds:?}");
-    }
+        let types = [RecordType::BUILD_ID, RecordType::SAMPLE, RecordType::FINISHED_ROUND];
+        dumped(&out, &types, &["filename", "event", "time"])
+    };
+    assert_snapshot!(with_ids(OFF_CPU, &off_cpu), @r#"
+    BUILD_ID misc=USER|BUILD_ID_SIZE filename="/lib/waits.so"
+    SAMPLE misc=USER event="sched:sched_switch" time=100
+    FINISHED_ROUND
+    SAMPLE misc=USER event="sched:sched_switch" time=150
+    SAMPLE misc=USER event="off-cpu:blocked" time=150
+    "#);
+    assert_snapshot!(with_ids(MERGE, &merged), @r#"
+    BUILD_ID misc=USER|BUILD_ID_SIZE filename="/lib/waits.so"
+    FINISHED_ROUND
+    SAMPLE misc=USER event="sched:sched_switch" time=150
+    "#);
 }
 
 #[test]
@@ -305,15 +305,15 @@ fn files_have_the_events_in_their_header_and_all_pairings_give_the_same_samples(
         let (piped, _) = injected(OFF_CPU, &stream);
         let expected = off_cpu(&piped);
         assert_eq!(expected.len(), 2);
-        let unchanged = to_file(Plan { off_cpu: None, ..OFF_CPU }, &stream);
+        let unchanged = to_file(Plan::NOTHING, &stream);
         let of_pipe = to_file(OFF_CPU, &stream);
         let of_file = to_file(OFF_CPU, &unchanged);
-        let by_way_of_pipe = to_file(Plan { off_cpu: None, ..OFF_CPU }, &piped);
+        let by_way_of_pipe = to_file(Plan::NOTHING, &piped);
         for file in [&of_pipe, &of_file, &by_way_of_pipe] {
             let preamble: Preamble = PerfFile::open(Cursor::new(file)).unwrap().preamble().unwrap();
             let names: Vec<_> = preamble.event_infos().unwrap().into_iter().map(|event| event.name).collect();
             assert_eq!(names[3..], ["cpu-clock", "off-cpu:blocked", "off-cpu:runnable"]);
-            let (again, ..) = to_pipe(Plan { off_cpu: None, ..OFF_CPU }, file);
+            let (again, ..) = to_pipe(Plan::NOTHING, file);
             assert_eq!(off_cpu(&again), expected);
         }
         let (of_file, _) = injected(OFF_CPU, &unchanged);
@@ -343,23 +343,15 @@ fn a_stat_sample_brings_its_time_and_period_to_the_last_switch_of_its_thread() {
         let stream = slept(endian);
         let (out, report, error) = to_pipe(MERGE, &stream);
         assert_eq!(error, None);
-        let formats = [Switch, CpuClock].map(|event| (event.id(), SampleFormat::new(&event.attr())));
-        let samples = records(&out).into_iter().filter(|record| record.record_type == RecordType::SAMPLE);
-        let shown: Vec<_> = samples
-            .map(|record| {
-                let raw = RawRecord::first(&record.bytes, 0, endian).unwrap();
-                let id = endian.u64_at(raw.bytes, 8).unwrap();
-                let (_, format) = formats.iter().find(|(of, _)| *of == id).expect("a switch or the clock");
-                let sample = Sample::parse(format, &raw).unwrap();
-                let chain: Vec<u64> = sample.callchain.unwrap().iter().collect();
-                (id, sample.tid.unwrap().tid, sample.time.unwrap(), sample.period.unwrap(), chain[1])
-            })
-            .collect();
-        let switch = Switch.id();
         // The clock's sample passes in its place; the others are in order with the readers' view of time.
-        let expected =
-            [(CpuClock.id(), 8, 170, 250_000, 0x80), (switch, 7, 160, 55, 0x70), (switch, 7, 290, 80, 0x71)];
-        assert_eq!(shown, expected);
+        let fields = ["event", "tid", "time", "period", "callchain"];
+        allow_duplicates! {
+            assert_snapshot!(dumped(&out, &[RecordType::SAMPLE], &fields), @r#"
+            SAMPLE misc=USER event="cpu-clock" tid=8 time=170 period=250000 callchain=[USER, 0x80]
+            SAMPLE misc=USER event="sched:sched_switch" tid=7 time=160 period=55 callchain=[USER, 0x70]
+            SAMPLE misc=USER event="sched:sched_switch" tid=7 time=290 period=80 callchain=[USER, 0x71]
+            "#);
+        }
         let summary = report.sched_stat.expect("a summary");
         assert_eq!((summary.switches, summary.stats, summary.merged, summary.unswitched), (2, 4, 2, 2));
     }

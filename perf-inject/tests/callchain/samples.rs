@@ -1,13 +1,15 @@
 //! What becomes of one sample.
 
-use perf_format::attr::{AttrFlags, BranchSampleType, ReadFormat, SampleType};
+use insta::assert_snapshot;
+use perf_dump::{DumpOptions, dump_text};
+use perf_format::attr::{BranchSampleType, ReadFormat, SampleType};
 use perf_format::sample::{AuxData, BranchStack, Cpu, DataSource, Raw, ReadValue, ReadValues, Regs, Tid};
 use perf_format::testing::{At, StreamBuilder, UserStack, records, stack_attr};
 use perf_format::{Array, Attr, CpuMode, Endian, RecordType, Sample};
 use perf_inject::ConvertCallchain;
 use perf_inject::callchain::StackEnd;
 
-use crate::made::{KERNEL, USER, chains, convert, raw, read_samples, run, samples, with_options};
+use crate::made::{KERNEL, USER, chains, convert, read_samples, run, samples, with_options};
 
 const ORDERS: [Endian; 2] = [Endian::Little, Endian::Big];
 
@@ -285,13 +287,12 @@ fn a_record_keeps_within_its_size_whatever_is_added() {
 fn the_attr_says_that_the_chain_has_a_users_part() {
     let stream = StreamBuilder::with_stacks(Endian::Big).bytes();
     let out = convert(&stream);
-    let [record] = &records(&out)[..] else { panic!("an attr") };
-    let perf_format::Record::HeaderAttr(event) = raw(record, Endian::Big).parse().expect("an attr") else {
-        panic!("an attr")
-    };
-    let fields = event.attr.fields;
-    assert!(!fields.flags.contains(AttrFlags::EXCLUDE_CALLCHAIN_USER));
-    assert!(fields.sample_type.contains(SampleType::CALLCHAIN));
-    assert!(!fields.sample_type.intersects(SampleType::REGS_USER | SampleType::STACK_USER));
-    assert_eq!((fields.sample_regs_user, fields.sample_stack_user), (0, 0));
+    assert_snapshot!(dump_text(&stream, DumpOptions::default()).expect("perf data"), @r#"
+    HEADER format=pipe
+    ATTR event="cycles" type=0 size=128 sample_type=IP|TID|TIME|CALLCHAIN|PERIOD|REGS_USER|STACK_USER flags=task|sample_id_all|exclude_callchain_user|mmap2|comm_exec sample_regs_user=0x1c0 sample_stack_user=1024 ids=[1]
+    "#);
+    assert_snapshot!(dump_text(&out, DumpOptions::default()).expect("perf data"), @r#"
+    HEADER format=pipe
+    ATTR event="cycles" type=0 size=128 sample_type=IP|TID|TIME|CALLCHAIN|PERIOD flags=task|sample_id_all|mmap2|comm_exec ids=[1]
+    "#);
 }
