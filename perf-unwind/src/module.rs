@@ -210,11 +210,8 @@ impl Module {
 
     /// Bytes at an address of the module that its file has for reading alone: code, or constants.
     pub(crate) fn constant_bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
-        let segment = self
-            .segments
-            .iter()
-            .find(|segment| !segment.is_write && address.wrapping_sub(segment.address) < segment.file_size)?;
-        let within = address - segment.address;
+        let mut constant = self.segments.iter().filter(|segment| !segment.is_write);
+        let (segment, within) = constant.find_map(|segment| Some((segment, segment.place_of(address)?)))?;
         let len_in_file = u64::try_from(len).ok().filter(|len| segment.file_size - within >= *len)?;
         let from = segment.offset.checked_add(within)?;
         let range = usize::try_from(from).ok()?..usize::try_from(from.checked_add(len_in_file)?).ok()?;

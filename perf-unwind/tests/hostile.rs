@@ -272,3 +272,20 @@ fn entries_within_each_other_are_no_tables() {
     let (frames, _) = stop_of(table, &[START + 16; 4]);
     assert!(frames <= 2, "{frames}");
 }
+
+#[test]
+fn a_segment_that_goes_round_behind_the_last_address_does_not_begin_anew_at_the_first() {
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    let place = |word: u64| usize::try_from(word).expect("in the file");
+    let mut elf = SEED.to_vec();
+    // e_shoff: what the sections say of the tables' sizes is gone.
+    elf[40..48].fill(0);
+    let (headers, count) = (place(word(&elf, 32)), u16::from_le_bytes([elf[56], elf[57]]));
+    // `Elf64_Phdr`, of PT_LOAD.
+    let is_load = |header: &usize| elf[*header..*header + 4] == 1_u32.to_le_bytes();
+    let first = (0..usize::from(count)).map(|n| headers + n * 56).find(is_load).expect("a segment");
+    // p_vaddr, p_filesz.
+    elf[first + 16..first + 24].copy_from_slice(&(u64::MAX - 0xff).to_le_bytes());
+    elf[first + 32..first + 40].copy_from_slice(&u64::MAX.to_le_bytes());
+    unwind_from(Module::from_bytes(elf).expect("a module"), &[], &bytes_of(&[START + 0x77, STACK + 0x88]));
+}

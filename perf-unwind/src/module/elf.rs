@@ -28,6 +28,14 @@ pub(crate) struct LoadSegment {
     pub(crate) is_write: bool,
 }
 
+impl LoadSegment {
+    /// How far behind its beginning an address is that the file has bytes for. One that goes round behind the last address
+    /// has those up to there.
+    pub(crate) fn place_of(&self, address: u64) -> Option<u64> {
+        address.checked_sub(self.address).filter(|place| *place < self.file_size)
+    }
+}
+
 /// Bytes of the file, and the address that they have.
 #[derive(Debug, Clone)]
 struct AtAddress {
@@ -181,9 +189,8 @@ impl ElfTables {
     }
 
     fn rest_of_segment(&self, address: u64, data: &[u8]) -> Option<AtAddress> {
-        let is_in = |segment: &&LoadSegment| address.wrapping_sub(segment.address) < segment.file_size;
-        let segment = self.segments.iter().find(is_in)?;
-        let within = address - segment.address;
+        let (segment, within) =
+            self.segments.iter().find_map(|segment| Some((segment, segment.place_of(address)?)))?;
         at_address(address, segment.offset.checked_add(within)?, segment.file_size - within, data)
     }
 }
