@@ -5,6 +5,7 @@ mod common;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -13,6 +14,7 @@ use common::{oracle, perftool, stderr};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use perf_session::SessionReader;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -524,4 +526,16 @@ fn what_cannot_be_bundled_is_said() {
     }
     let left: Vec<_> = fs::read_dir(Path::new(dir.path())).expect("there").collect();
     assert!(left.is_empty() || left.len() == 1, "{left:?}");
+}
+
+#[test]
+fn a_reader_that_goes_ends_a_bundle_as_it_ends_any_filter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = perftool(&["bundle", "-o", "-", "-i"]);
+    command.arg(common::data().join("plain.data")).env("HOME", dir.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.signal(), Some(Signal::PIPE.as_raw()));
+    assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
 }

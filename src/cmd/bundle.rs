@@ -9,7 +9,9 @@ use std::rc::Rc;
 use anyhow::{Context as _, bail};
 use bstr::ByteSlice as _;
 use clap::ValueHint;
-use perf_bundle::{Bundle, FileContents, FileRole, Manifest, MissingFile, Survey, SurveyScope, gather, pack};
+use perf_bundle::{
+    Bundle, FileContents, FileRole, Manifest, MissingFile, PackError, Survey, SurveyScope, gather, pack,
+};
 use perf_session::build_id::{InRoot, SourceConfig};
 use perf_session::evidence::EvidenceConfig;
 use perf_session::object_files::ObjectFiles;
@@ -211,6 +213,11 @@ impl Args {
             Output::Directory(_) => bail!("{}: it is a directory", path.display()),
         };
         drop(meter);
+        let packed = packed.map_err(|error| match error {
+            // Where the reader of a pipe has gone is found by its own error.
+            PackError::Write(error) => error.into(),
+            error => anyhow::Error::from(error),
+        });
         let manifest = packed.with_context(|| format!("cannot write {}", path.display()))?;
         output.finish()?;
         if self.json && path.as_os_str() != "-" { print_json(&manifest) } else { Ok(()) }
