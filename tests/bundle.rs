@@ -41,15 +41,7 @@ fn record_built(test: &str, options: &[&str]) -> Option<Recorded> {
     let dir = tempfile::tempdir().expect("a directory");
     let recorded = Recorded { dir };
     recorded.build_with("1", options);
-    let stream = File::create(recorded.path("stream")).expect("a file");
-    let mut perf = Command::new(&recorder.program);
-    perf.args(["record", "-q", "-g", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"]);
-    perf.arg(recorded.path("program")).stdin(Stdio::null()).stdout(stream).stderr(Stdio::piped());
-    let output = perf.output().expect("perf runs");
-    if !output.status.success() {
-        oracle::cannot_record(&stderr(&output));
-        return None;
-    }
+    oracle::record_stream(recorder, &["-g"], &recorded.path("program"), &recorded.path("stream"))?;
     well(&recorded.perftool(&["inject", "-b", "-i", "stream", "-o", "perf.data"]));
     Some(recorded)
 }

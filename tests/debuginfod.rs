@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,9 @@ struct Recorded {
 
 fn record(test: &str) -> Option<Recorded> {
     let recorder = oracle::recorder(test)?;
-    if !oracle::debuginfod_is_here(test) || !oracle::binutils_are_here(test) {
+    if !oracle::are_here("debuginfod", &["debuginfod", "debuginfod-find"], test)
+        || !oracle::are_here("binutils", &["readelf", "addr2line"], test)
+    {
         return None;
     }
     let recorded = Recorded { dir: tempfile::tempdir().expect("a directory") };
@@ -58,17 +60,7 @@ fn record(test: &str) -> Option<Recorded> {
             Command::new(program).args(args).current_dir(recorded.dir.path()).output().expect("it runs");
         well(&output);
     }
-    let mut perf = Command::new(&recorder.program);
-    perf.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-o", "-", "--"])
-        .arg(recorded.path("program"));
-    perf.stdin(Stdio::null())
-        .stdout(File::create(recorded.path("stream")).expect("a file"))
-        .stderr(Stdio::piped());
-    let output = perf.output().expect("perf runs");
-    if !output.status.success() {
-        oracle::cannot_record(&stderr(&output));
-        return None;
-    }
+    oracle::record_stream(recorder, &[], &recorded.path("program"), &recorded.path("stream"))?;
     well(&recorded.perftool(&["inject", "-b", "-i", "stream", "-o", "perf.data"]));
     Some(recorded)
 }

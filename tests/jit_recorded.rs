@@ -184,7 +184,7 @@ fn what_was_compressed_has_the_names_that_it_has_plain() {
 #[test]
 fn readelf_finds_no_fault_and_addr2line_finds_file_and_line() {
     let test = "readelf and addr2line on images";
-    if !oracle::binutils_are_here(test) {
+    if !oracle::are_here("binutils", &["readelf", "addr2line"], test) {
         return;
     }
     for stacks in [&["-g"][..], &["--call-graph", "dwarf,1024"]] {

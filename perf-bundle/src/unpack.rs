@@ -248,7 +248,7 @@ fn recording<R: Read>(
     part: &ManifestRecording,
 ) -> Result<(), UnbundleError> {
     let name = part.name.as_deref().unwrap_or(RECORDING_NAME);
-    let damaged = |reason: &str| UnbundleError::Damaged { name: name.to_owned(), reason: reason.to_owned() };
+    let damaged = damaged(name);
     let expected = Sha256Hash::from_hex(&part.sha256).ok_or_else(|| damaged("its hash is none"))?;
     let is_plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
     if !is_plain || entry.size() != part.size {
@@ -278,7 +278,7 @@ fn new_file<R: Read>(
     io::copy(entry, &mut new.file).map_err(io_of(name))?;
     check_hash(&mut new.file, expected, size).map_err(|source| match source {
         StoreError::Io(error) => io_of(name)(error),
-        _ => UnbundleError::Damaged { name: name.to_owned(), reason: "its hash is another one".to_owned() },
+        _ => damaged(name)("its hash is another one"),
     })?;
     new.give_name(own_name).map_err(io_of(name))
 }
@@ -288,8 +288,7 @@ fn put<R: Read>(
     store: &Store,
     file: &ManifestFile,
 ) -> Result<Stored, UnbundleError> {
-    let damaged =
-        |reason: &str| UnbundleError::Damaged { name: file.name.clone(), reason: reason.to_owned() };
+    let damaged = damaged(&file.name);
     let expected = file.hash().ok_or_else(|| damaged("its hash is none"))?;
     let id = file.id().ok_or_else(|| damaged("its build-id is none"))?;
     let name = file.name_bytes().ok_or_else(|| damaged("its name is none"))?;
@@ -310,8 +309,7 @@ fn put_by_name<R: Read>(
     folder: &Folder,
     file: &ManifestFile,
 ) -> Result<PathBuf, UnbundleError> {
-    let damaged =
-        |reason: &str| UnbundleError::Damaged { name: file.name.clone(), reason: reason.to_owned() };
+    let damaged = damaged(&file.name);
     let expected = file.hash().ok_or_else(|| damaged("its hash is none"))?;
     let name = file.name_bytes().ok_or_else(|| damaged("its name is none"))?;
     let path = symfs_file(name.as_bstr()).filter(|_| file.kind == FileRole::Elf);
@@ -331,6 +329,10 @@ fn check_hash(file: &mut File, expected: Sha256Hash, size: u64) -> Result<(), St
     file.rewind()?;
     let (hash, len) = hash_of(&*file, &mut |_| Ok(()))?;
     if hash == expected && len == size { Ok(()) } else { Err(StoreError::Changed) }
+}
+
+fn damaged(name: &str) -> impl Fn(&str) -> UnbundleError {
+    move |reason| UnbundleError::Damaged { name: name.to_owned(), reason: reason.to_owned() }
 }
 
 fn store_error(name: &str, source: StoreError) -> UnbundleError {

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -271,9 +272,8 @@ impl Args {
         let hit: Vec<_> = bundle.missing.iter().filter(|missing| missing.samples > 0).collect();
         if !self.list {
             for missing in hit.iter().take(NAMED_AT_MOST) {
-                let what = if missing.role == FileRole::Debug { "the debug file of " } else { "" };
-                let MissingFile { name, samples, reason, .. } = missing;
-                log::warn!("{what}{name} is missing ({samples} samples): {reason}");
+                let MissingFile { name, role, samples, reason, .. } = missing;
+                warn_of_missing(name, *role, *samples, reason);
             }
             if hit.len() > NAMED_AT_MOST {
                 log::warn!("{} more are missing: --list names them", hit.len() - NAMED_AT_MOST);
@@ -287,6 +287,12 @@ impl Args {
             missing => bail!("{missing} files that samples hit are missing"),
         }
     }
+}
+
+/// Says what is missing.
+pub(super) fn warn_of_missing(name: impl Display, role: FileRole, samples: u64, reason: &str) {
+    let what = if role == FileRole::Debug { "the debug file of " } else { "" };
+    log::warn!("{what}{name} is missing ({samples} samples): {reason}");
 }
 
 /// How many missing files are named, when a bundle is written.

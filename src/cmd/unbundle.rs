@@ -11,7 +11,7 @@ use clap::ValueHint;
 use perf_bundle::{FileRole, Store, UnbundleLimits, Unbundled, unpack};
 
 use super::Verbosity;
-use super::bundle::cache_of_perf;
+use super::bundle::{cache_of_perf, warn_of_missing};
 use super::sections::HelpSection;
 use crate::progress::Watch;
 use crate::report::{self, UsageError};
@@ -112,7 +112,7 @@ impl Args {
         let Unbundled { manifest, new, known, recording, symfs, .. } = unpacked;
         log::debug!("{new} files are new, {known} were there");
         for missing in manifest.missing.iter().filter(|missing| missing.samples > 0) {
-            log::warn!("{} is missing ({} samples): {}", missing.name, missing.samples, missing.reason);
+            warn_of_missing(&missing.name, missing.kind, missing.samples, &missing.reason);
         }
         let mut line = "perf".to_owned();
         if !self.into_cache {

@@ -4,8 +4,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// How a recording is laid out.
@@ -109,30 +111,35 @@ pub fn perfs_from_7_on(test: &str) -> Vec<&'static Perf> {
     perfs
 }
 
-/// Whether readelf and addr2line are here. Where they are not, a test that needs them says that it was left out; in CI
+/// Whether the programs of a Debian package are here. Where one is not, a test that needs them says that it was left out; in CI
 /// that is a failure.
-pub fn binutils_are_here(test: &str) -> bool {
-    let is_here =
-        |name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    let here = is_here("readelf") && is_here("addr2line");
-    assert!(here || std::env::var_os("CI").is_none(), "binutils are missing: CI has to install them");
+pub fn are_here(package: &str, programs: &[&str], test: &str) -> bool {
+    let is_here = |name: &&str| {
+        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+    };
+    let here = programs.iter().all(is_here);
+    assert!(here || std::env::var_os("CI").is_none(), "{package} is missing: CI has to install it");
     if !here {
-        eprintln!("left out, since binutils are missing: {test}");
+        eprintln!("left out, since {package} is missing: {test}");
     }
     here
 }
 
-/// Whether the debuginfod of elfutils is here, its server and its client. Where it is not, a test that needs it says that it
-/// was left out; in CI that is a failure.
-pub fn debuginfod_is_here(test: &str) -> bool {
-    let is_here =
-        |name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    let here = is_here("debuginfod") && is_here("debuginfod-find");
-    assert!(here || std::env::var_os("CI").is_none(), "debuginfod is missing: CI has to install it");
-    if !here {
-        eprintln!("left out, since debuginfod is missing: {test}");
+/// Records a program into a stream, a sample each half of a millisecond, with these options besides; `None` where that cannot
+/// be done.
+pub fn record_stream(recorder: &Perf, options: &[&str], program: &Path, stream: &Path) -> Option<()> {
+    let mut perf = Command::new(&recorder.program);
+    perf.args(["record", "-q", "-e", "cpu-clock", "-F", "2000", "-o", "-"])
+        .args(options)
+        .arg("--")
+        .arg(program);
+    perf.stdin(Stdio::null()).stdout(File::create(stream).expect("a file")).stderr(Stdio::piped());
+    let output = perf.output().expect("perf runs");
+    if !output.status.success() {
+        cannot_record(&String::from_utf8_lossy(&output.stderr));
+        return None;
     }
-    here
+    Some(())
 }
 
 /// Says that a test was left out, since perf may not record; in CI that is a failure.

@@ -39,7 +39,7 @@ fn roots() -> Vec<PathBuf> {
 #[expect(clippy::print_stderr, reason = "the counts are of interest also where all is well")]
 fn each_id_of_a_whole_machine_is_the_one_in_the_file() {
     let test = "the ids of a whole machine";
-    if oracle::recorder(test).is_none() || !oracle::binutils_are_here(test) {
+    if oracle::recorder(test).is_none() || !oracle::are_here("binutils", &["readelf", "addr2line"], test) {
         return;
     }
     let begun = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs();

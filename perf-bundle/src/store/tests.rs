@@ -193,62 +193,52 @@ fn a_name_in_the_folder_of_another_build_is_put_elsewhere() {
     assert!(scene.store.contains(id(2), FileRole::Elf));
 }
 
-#[test]
-fn a_file_that_is_changed_while_it_is_copied_does_not_enter() {
-    let scene = scene();
+/// Puts in a file to which something happens while it is copied.
+fn put_while(scene: &Scene, happens: impl FnOnce(&Path)) -> Result<Stored, StoreError> {
     let path = scene.dir.path().join("file");
     fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
     let contents = FileContents::File(File::open(&path).unwrap());
     let before = contents.state().unwrap();
     let checked = |copy: &mut File| {
-        fs::write(&path, Elf::with_build_id(&[2; 20]).bytes()).unwrap();
+        happens(&path);
+        assert!(contents.state().unwrap() != before, "nothing tells that something happened");
         check_unchanged(&contents, before, copy)
     };
-    let put =
-        scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut contents.reader(), 1 << 20, checked);
+    let mut reader = contents.reader();
+    scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked)
+}
+
+#[test]
+fn a_file_that_is_changed_while_it_is_copied_does_not_enter() {
+    let scene = scene();
+    let other = Elf::with_build_id(&[2; 20]).bytes();
+    let put = put_while(&scene, |path| fs::write(path, &other).unwrap());
     assert!(matches!(put, Err(StoreError::Changed)), "{put:?}");
+    let put = put_while(&scene, |path| {
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        fs::write(path, &other).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+    });
+    assert!(matches!(put, Err(StoreError::Changed)), "its time was set back: {put:?}");
     assert_eq!(scene.tree(), [""; 0]);
-    fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
-    assert_eq!(scene.put("/a", 1, &contents).unwrap(), Stored::New);
-    // The copy is its own.
-    fs::write(&path, "other").unwrap();
-    let kept = scene.store.path().join("a").join("01".repeat(20)).join("elf");
-    assert_eq!(fs::read(kept).unwrap(), Elf::with_build_id(&[1; 20]).bytes());
 }
 
 #[test]
 fn a_file_that_is_deleted_while_it_is_copied_enters() {
-    let scene = scene();
-    let path = scene.dir.path().join("file");
-    fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
-    let contents = FileContents::File(File::open(&path).unwrap());
-    let before = contents.state().unwrap();
-    let checked = |copy: &mut File| {
-        fs::remove_file(&path).unwrap();
-        assert!(contents.state().unwrap() != before, "nothing tells that it was deleted");
-        check_unchanged(&contents, before, copy)
-    };
-    let mut reader = contents.reader();
-    let put = scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked);
+    let put = put_while(&scene(), |path| fs::remove_file(path).unwrap());
     assert_eq!(put.unwrap(), Stored::New);
 }
 
 #[test]
-fn a_file_that_was_changed_and_has_its_old_time_does_not_enter() {
+fn a_copy_is_its_own() {
     let scene = scene();
     let path = scene.dir.path().join("file");
     fs::write(&path, Elf::with_build_id(&[1; 20]).bytes()).unwrap();
     let contents = FileContents::File(File::open(&path).unwrap());
-    let before = contents.state().unwrap();
-    let modified = fs::metadata(&path).unwrap().modified().unwrap();
-    let checked = |copy: &mut File| {
-        fs::write(&path, Elf::with_build_id(&[2; 20]).bytes()).unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
-        check_unchanged(&contents, before, copy)
-    };
-    let mut reader = contents.reader();
-    let put = scene.store.put_read("/a".into(), id(1), FileRole::Elf, &mut reader, 1 << 20, checked);
-    assert!(matches!(put, Err(StoreError::Changed)), "{put:?}");
+    assert_eq!(scene.put("/a", 1, &contents).unwrap(), Stored::New);
+    fs::write(&path, "other").unwrap();
+    let kept = scene.store.path().join("a").join("01".repeat(20)).join("elf");
+    assert_eq!(fs::read(kept).unwrap(), Elf::with_build_id(&[1; 20]).bytes());
 }
 
 #[test]
