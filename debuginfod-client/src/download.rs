@@ -17,7 +17,7 @@ use crate::error::{ServerFault, quoted};
 use crate::limits::{HEADERS_AT_MOST, LOOKED_EVERY, PART, PARTS_AHEAD, SENT_IN_TIMEOUT};
 use crate::server::{is_same_origin, redirected};
 
-/// What fetches files. Threads share it, and its connections.
+/// What fetches files. Threads share it.
 #[derive(Clone)]
 pub(crate) struct Downloader {
     agent: Agent,
@@ -75,6 +75,9 @@ impl Downloader {
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .max_response_header_size(HEADERS_AT_MOST)
+            // A server may close a connection that is kept at the moment when the next request is sent, and nothing tells that
+            // from one that cannot be reached.
+            .max_idle_connections(0)
             // The caller has given up by then, and the thread ends.
             .timeout_resolve(config.timeout)
             .timeout_connect(config.timeout)
