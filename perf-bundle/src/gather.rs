@@ -12,7 +12,7 @@ use perf_session::object_files::{
     AlternateFile, KernelSymbols, NoObjectFile, ObjectFile, ObjectFiles, ObjectImage,
 };
 
-use crate::contents::FileContents;
+use crate::contents::{FileContents, FileState};
 use crate::layout::{FileRole, id_link, is_taken, symfs_file};
 use crate::limits::MODULE_AT_MOST;
 use crate::manifest::{FORMAT_VERSION, Manifest, ManifestFile, ManifestMissing};
@@ -58,6 +58,8 @@ pub struct BundledFile {
     pub samples: u64,
     /// Whether the recording carries the id, without which readers do not find the file by it.
     pub is_recorded: bool,
+    /// The state in which it was found to be the recorded one, where no id in it says so later.
+    pub(crate) state: Option<FileState>,
 }
 
 impl BundledFile {
@@ -72,7 +74,7 @@ impl BundledFile {
         contents: FileContents,
         origin: Origin,
     ) -> io::Result<Self> {
-        let size = contents.size()?;
+        let (size, state) = (contents.size()?, contents.state()?);
         let (name, also) = (name.to_owned(), Vec::new());
         Ok(Self {
             name,
@@ -85,6 +87,7 @@ impl BundledFile {
             unproven: None,
             samples: 0,
             is_recorded: true,
+            state,
         })
     }
 
@@ -147,15 +150,15 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
         missing.extend(alternates_missing);
         for Found { name, id, role, contents, origin, unproven } in found {
             let name = name.unwrap_or_else(|| dso.name.clone());
-            let size = match contents.size() {
+            let size = match contents.size().and_then(|size| Ok((size, contents.state()?))) {
                 // It would have no link by which anybody finds it.
                 Ok(_) if id.is_some_and(|id| id_link(id, Path::new("")).is_none()) => {
                     Err(StoreError::ShortId.to_string())
                 }
                 size => size.map_err(|error| error.to_string()),
             };
-            let size = match size {
-                Ok(size) => size,
+            let (size, state) = match size {
+                Ok(found) => found,
                 Err(reason) => {
                     missing.push(MissingFile { name, build_id: id, role, samples: *samples, reason });
                     continue;
@@ -186,6 +189,7 @@ pub fn gather(survey: &Survey, files: &mut ObjectFiles) -> Bundle {
                     unproven,
                     samples: *samples,
                     is_recorded,
+                    state,
                 });
         }
     }

@@ -70,11 +70,7 @@ pub fn pack(
         let (hash, size) =
             hash_of(file.contents.reader(), progress).map_err(|source| unread(&file.name, source))?;
         (entry.size, entry.sha256) = (size, Some(hash.to_string()));
-        // Since it was found, it may have become another build, which nobody could unpack as this one.
-        if let FileContents::File(open) = &file.contents
-            && let Some(id) = file.build_id
-            && check_id(open, id, file.role).is_err()
-        {
+        if !is_as_found(file).map_err(|source| unread(&file.name, source))? {
             return Err(PackError::Changed(file.name.to_string()));
         }
     }
@@ -104,6 +100,16 @@ pub fn pack(
     let encoder = tar.tar.into_inner().map_err(PackError::Write)?;
     encoder.finish().and_then(|mut out| out.flush()).map_err(PackError::Write)?;
     Ok(manifest)
+}
+
+/// Whether a file is still what it was when it was found: it may have become another build, which nobody could unpack as this one.
+fn is_as_found(file: &BundledFile) -> io::Result<bool> {
+    Ok(match (&file.contents, file.build_id, file.state) {
+        (FileContents::File(open), Some(id), _) => check_id(open, id, file.role).is_ok(),
+        // One that was deleted meanwhile is another only by its ctime.
+        (contents, None, Some(found)) => contents.state()?.is_some_and(|now| found.looks_written_as(&now)),
+        _ => true,
+    })
 }
 
 fn recording(name: &Option<String>) -> &[u8] {

@@ -170,3 +170,27 @@ fn a_file_that_nobody_could_unpack_is_missing_or_the_bundle_is_not_made() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn what_has_no_build_id_is_found_by_its_name_if_it_is_an_object_file_and_the_name_is_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let (here, unnamed) = (root.path(), Elf { notes: Vec::new(), ..Elf::with_build_id(&[1; 20]) }.bytes());
+    put(here, "opt/go", &unnamed);
+    put(here, "etc/secret", b"a line of text\n");
+    let dsos = ["/opt/go", "/opt//go", "/etc/secret", "[heap of a kind]"]
+        .map(|name| SurveyedDso { dso: Dso::new(HOST, DsoKind::File, name.into()), samples: 3 });
+    let survey = Survey { dsos: dsos.into(), recording: Recording::default(), damage: None };
+    let symfs = Some(InRoot::open(here).unwrap());
+    let files = &mut ObjectFiles::of_recording(SourceConfig { symfs, ..SourceConfig::default() });
+    let bundle = gather(&survey, files);
+    let found: Vec<_> = bundle.files.iter().map(|file| (file.name.as_bstr(), file.build_id)).collect();
+    assert_eq!(found, [("/opt//go".into(), None)]);
+    let missing: Vec<_> = bundle.missing.iter().map(|missing| missing.name.as_bstr()).collect();
+    assert_eq!(missing, ["/etc/secret", "/opt/go", "[heap of a kind]"]);
+    assert!(bundle.missing[1].reason.contains("another file has its place"), "{:?}", bundle.missing);
+    crate::pack(&bundle, std::io::sink(), &mut |_| Ok(())).unwrap();
+    // No id would tell that it is another file now.
+    fs::write(here.join("opt/go"), [&unnamed[..], b"more"].concat()).unwrap();
+    let changed = crate::pack(&bundle, std::io::sink(), &mut |_| Ok(()));
+    assert!(matches!(changed, Err(crate::PackError::Changed(_))), "{changed:?}");
+}
